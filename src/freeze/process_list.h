@@ -1,0 +1,28 @@
+// Which processes and threads a logical host has, zombies included: cgroup.procs of its cgroup and the `children` files of
+// /proc. Reads only. What a running program does meanwhile may be missed; when it is frozen the answer is exact.
+// Source: cgroups(7), proc_pid_task_tid_children(5), proc_pid_stat(5).
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace godwit::freeze {
+
+struct ListedProcess {
+  pid_t host_pid = 0;      // in our own pid namespace
+  pid_t pid = 0;           // in the job's
+  pid_t parent_pid = 0;    // in the job's; 1: child of godwit-init
+  bool zombie = false;
+  std::vector<pid_t> host_threads;  // the main thread first; empty for a zombie
+};
+
+// Parents before children. `init_host_pid`: godwit-init of the logical host.
+Result<std::vector<ListedProcess>> list_processes(pid_t init_host_pid);
+// The threads of one process, main thread first.
+Result<std::vector<pid_t>> list_threads(pid_t host_pid);
+
+}  // namespace godwit::freeze

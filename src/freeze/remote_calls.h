@@ -1,0 +1,61 @@
+// RemoteCalls: a scope in which a stopped thread makes system calls for us.
+//
+// Opening it saves the thread's registers and signal mask, blocks every signal and maps a region of kRegionBytes (code, calls,
+// data) into its address space; closing it unmaps the region and puts registers and mask back. While it is open the thread
+// holds foreign registers: keep the scope short. One scope per address space at a time, from the tracing thread only.
+// Failure leaves the thread as it was, or gone. Uses ptrace(2), process_vm_writev(2).
+#pragma once
+
+#include <sys/types.h>
+#include <sys/user.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "base/result.h"
+#include "freeze/call_batch.h"
+#include "freeze/remote_address.h"
+
+namespace godwit::freeze {
+
+// Where a `syscall` instruction stands inside this kernel's vDSO, bytes from its start.
+Result<uint64_t> vdso_system_call_offset();
+
+class RemoteCalls {
+ public:
+  // Requires: `tid` is stopped and traced by this thread; `vdso` is where its address space has the vDSO.
+  // `wanted`: put the region just there (it must be free); otherwise the kernel chooses.
+  static Result<RemoteCalls> open(pid_t tid, RemoteAddress vdso, std::optional<RemoteAddress> wanted = {});
+  // A scope over a region that is there already (inherited by fork); saves nothing and restores nothing.
+  static RemoteCalls adopt(pid_t tid, RemoteAddress region) { return RemoteCalls(tid, region); }
+  ~RemoteCalls();
+  RemoteCalls(RemoteCalls&& other) noexcept;
+  RemoteCalls& operator=(RemoteCalls&&) = delete;
+
+  // Runs all calls of `batch` and fills in their results. Individual failures are in the batch; an Error means that the
+  // run itself failed. Blocks until the last call returned.
+  Result<void> run(CallBatch& batch);
+  CallBatch batch() const { return CallBatch(region_); }
+  RemoteAddress region() const { return region_; }
+  pid_t tid() const { return tid_; }
+  // One call through the vDSO's own instruction, without the region: two stops.
+  static Result<int64_t> single_call(pid_t tid, RemoteAddress instruction, uint64_t number,
+                                     std::array<uint64_t, 6> arguments);
+
+  // The other thread of the same process that runs the next batches in this region.
+  RemoteCalls in_thread(pid_t other) const { return RemoteCalls(other, region_); }
+  // Unmaps the region and restores registers and mask; what the destructor does, with the error told.
+  Result<void> close();
+  // As close() but leaves the registers to the caller, who sets them next.
+  Result<void> unmap_only(RemoteAddress vdso);
+
+ private:
+  RemoteCalls(pid_t tid, RemoteAddress region) : tid_(tid), region_(region) {}
+  pid_t tid_;
+  RemoteAddress region_;
+  RemoteAddress instruction_{};
+  std::optional<user_regs_struct> saved_registers_;
+  uint64_t saved_mask_ = 0;
+};
+
+}  // namespace godwit::freeze

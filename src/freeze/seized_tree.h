@@ -1,0 +1,58 @@
+// SeizedTree: a logical host whose every thread is stopped and traced by us; the scope's end lets all of them go on.
+//
+// Freezing: the cgroup freezer keeps new threads and processes from slipping through, ptrace(SEIZE, INTERRUPT) takes each
+// thread over, then the cgroup is thawed again (a frozen cgroup would not let injected code run). Threads in an
+// uninterruptible system call stop when it completes (delayed blocking). If our process dies the kernel lets all threads
+// go on by itself; the cgroup may then be left frozen and is thawed by the daemon. Used by one thread only.
+// Source: ptrace(2), cgroups(7), Linux kernel/cgroup/freezer.c, kernel/signal.c (get_signal).
+#pragma once
+
+#include <sys/user.h>
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "freeze/process_list.h"
+#include "freeze/remote_address.h"
+#include "sys/ptrace.h"
+
+namespace godwit::freeze {
+
+struct SeizedThread {
+  pid_t host_tid = 0;
+  pid_t tid = 0;               // in the job's pid namespace
+  bool delayed = false;        // it was in an uninterruptible system call
+  bool group_stopped = false;  // stopped by job control before we came
+  user_regs_struct registers{};
+};
+
+struct SeizedProcess {
+  ListedProcess listed;
+  std::vector<SeizedThread> threads;  // the main thread first; empty for a zombie
+  RemoteAddress vdso{};
+};
+
+class SeizedTree {
+ public:
+  // `cgroup`: directory of the cgroup that holds what moves. Blocks until all is stopped; ErrorKind::exhausted at the
+  // deadline, and then everything runs again.
+  static Result<SeizedTree> seize(const std::string& cgroup, pid_t init_host_pid, sys::Deadline deadline);
+  ~SeizedTree();
+  SeizedTree(SeizedTree&&) noexcept = default;
+  SeizedTree& operator=(SeizedTree&&) = delete;
+
+  std::vector<SeizedProcess>& processes() { return processes_; }
+  const std::vector<SeizedProcess>& processes() const { return processes_; }
+  // Lets every thread go on where it was. The destructor does the same.
+  void let_go();
+  // The threads will never run again: forget them (they are killed by whoever owns the cgroup).
+  void commit() && { processes_.clear(); }
+
+ private:
+  SeizedTree() = default;
+  std::vector<SeizedProcess> processes_;
+};
+
+}  // namespace godwit::freeze

@@ -1,0 +1,43 @@
+#include "proc/maps.h"
+
+#include <gtest/gtest.h>
+
+namespace godwit::proc {
+namespace {
+
+TEST(Maps, ReadsLinesOfSeveralKinds) {
+  auto entries = parse_maps(
+      "55d0c0a00000-55d0c0a28000 r-xp 00002000 fd:01 1048602                    /usr/bin/bash\n"
+      "7ffd1c000000-7ffd1c021000 rw-p 00000000 00:00 0                          [stack]\n"
+      "7f0000000000-7f0000001000 rw-s 00000000 00:01 5 /dev/zero (deleted)\n"
+      "7f0000002000-7f0000003000 ---p 00000000 00:00 0 \n");
+  ASSERT_TRUE(entries) << entries.error().message();
+  ASSERT_EQ(entries->size(), 4u);
+  EXPECT_EQ((*entries)[0].name, "/usr/bin/bash");
+  EXPECT_EQ((*entries)[0].offset, 0x2000u);
+  EXPECT_EQ((*entries)[0].device_major, 0xfdu);
+  EXPECT_TRUE((*entries)[0].execute);
+  EXPECT_EQ((*entries)[1].name, "[stack]");
+  EXPECT_TRUE((*entries)[2].shared);
+  EXPECT_EQ((*entries)[2].name, "/dev/zero (deleted)");
+  EXPECT_TRUE((*entries)[3].name.empty());
+}
+
+TEST(Maps, TakesFlagsFromSmaps) {
+  auto entries = parse_maps(
+      "7f0000000000-7f0000001000 rw-p 00000000 00:00 0 [anon:pool\\012x]\n"
+      "Size:                  4 kB\nTHPeligible:           0\nVmFlags: rd wr mr mw me ac gd \n");
+  ASSERT_TRUE(entries);
+  EXPECT_EQ((*entries)[0].name, "[anon:pool\nx]");
+  EXPECT_TRUE((*entries)[0].has_flag("gd"));
+  EXPECT_TRUE((*entries)[0].has_flag("rd"));
+  EXPECT_FALSE((*entries)[0].has_flag("lo"));
+}
+
+TEST(Maps, RefusesWhatIsNotALine) {
+  EXPECT_FALSE(parse_maps("7f00-"));
+  EXPECT_FALSE(parse_maps("7f02-7f01 rw-p 0 00:00 0 \n"));
+}
+
+}  // namespace
+}  // namespace godwit::proc

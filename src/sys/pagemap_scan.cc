@@ -1,0 +1,79 @@
+#include "sys/pagemap_scan.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+
+#include <array>
+#include <string>
+
+#include "sys/errno.h"
+
+namespace godwit::sys {
+
+namespace {
+
+// include/uapi/linux/fs.h, since Linux 6.7
+struct PmScanArg {
+  uint64_t size;
+  uint64_t flags;
+  uint64_t start;
+  uint64_t end;
+  uint64_t walk_end;
+  uint64_t vec;
+  uint64_t vec_len;
+  uint64_t max_pages;
+  uint64_t category_inverted;
+  uint64_t category_mask;
+  uint64_t category_anyof_mask;
+  uint64_t return_mask;
+};
+struct PageRegionRaw {
+  uint64_t start;
+  uint64_t end;
+  uint64_t categories;
+};
+constexpr unsigned long kPagemapScan = _IOWR('f', 16, PmScanArg);
+constexpr uint64_t kScanWriteProtect = 1 << 0;
+
+}  // namespace
+
+Result<PageMap> PageMap::open(pid_t pid) {
+  std::string path = "/proc/" + std::to_string(pid) + "/pagemap";
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return last_error("open", path);
+  return PageMap(std::move(fd));
+}
+
+Result<void> PageMap::scan(AddressRange range, const PageQuery& query, std::vector<PageRegion>& into) const {
+  static thread_local std::array<PageRegionRaw, 4096> found;
+  uint64_t at = range.start;
+  while (at < range.end) {
+    PmScanArg argument{};
+    argument.size = sizeof argument;
+    argument.flags = query.protect ? kScanWriteProtect : 0;
+    argument.start = at;
+    argument.end = range.end;
+    argument.vec = reinterpret_cast<uint64_t>(found.data());
+    argument.vec_len = found.size();
+    argument.category_inverted = query.inverted;
+    argument.category_mask = query.all_of;
+    argument.category_anyof_mask = query.any_of;
+    argument.return_mask = query.report;
+    int count = ::ioctl(fd_.get(), kPagemapScan, &argument);
+    if (count < 0) return last_error("ioctl(PAGEMAP_SCAN)");
+    for (int i = 0; i < count; ++i) {
+      const PageRegionRaw& raw = found[static_cast<size_t>(i)];
+      bool joins = !into.empty() && into.back().range.end == raw.start && into.back().categories == raw.categories;
+      if (joins) {
+        into.back().range.end = raw.end;
+      } else {
+        into.push_back({{raw.start, raw.end}, raw.categories});
+      }
+    }
+    if (argument.walk_end <= at) return error(ErrorKind::bug, "PAGEMAP_SCAN did not advance");
+    at = argument.walk_end;
+  }
+  return {};
+}
+
+}  // namespace godwit::sys

@@ -1,0 +1,36 @@
+#include "sys/text_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/unique_fd.h"
+#include "sys/errno.h"
+
+namespace godwit::sys {
+
+Result<std::string> read_text(const std::string& path) {
+  constexpr size_t kLimit = size_t{64} << 20;
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return last_error("open", path);
+  std::string text;
+  size_t length = 0;
+  for (;;) {
+    if (text.size() - length < 4096) text.resize(std::max<size_t>(16384, text.size() * 2));
+    ssize_t count = ::read(fd.get(), text.data() + length, text.size() - length);
+    if (count < 0) return last_error("read", path);
+    length += static_cast<size_t>(count);
+    if (count == 0) break;
+    if (length > kLimit) return error(ErrorKind::exhausted, path + " is too long");
+  }
+  text.resize(length);
+  return text;
+}
+
+Result<void> write_text(const std::string& path, std::string_view text) {
+  UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd.valid()) return last_error("open", path);
+  if (::write(fd.get(), text.data(), text.size()) < 0) return last_error("write", path);
+  return {};
+}
+
+}  // namespace godwit::sys
