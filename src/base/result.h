@@ -31,9 +31,9 @@ std::string_view to_string(ErrorKind kind);
 
 struct [[nodiscard]] Error {
   ErrorKind kind = ErrorKind::failed;
-  int errno_value = 0;   // 0: no system call was involved
-  std::string call;      // the system call's name, or empty
-  std::string context;   // what we were doing, outermost first
+  int errno_value = 0;  // 0: no system call was involved
+  std::string call;     // the system call's name, or empty
+  std::string context;  // what we were doing, outermost first
 
   // One sentence: "context: call: reason".
   std::string message() const;
@@ -84,11 +84,11 @@ decltype(auto) take(Result<T>& result) {
 }  // namespace godwit
 
 // The value of a Result, or return its error from the enclosing function.
-#define TRY(...)                                                           \
-  ({                                                                       \
-    auto godwit_try_result = (__VA_ARGS__);                                \
+#define TRY(...)                                                                          \
+  ({                                                                                      \
+    auto godwit_try_result = (__VA_ARGS__);                                               \
     if (!godwit_try_result) return std::unexpected(std::move(godwit_try_result.error())); \
-    ::godwit::detail::take(godwit_try_result);                             \
+    ::godwit::detail::take(godwit_try_result);                                            \
   })
 
 // Holds in release too: our own bug ends this process.

@@ -1,8 +1,8 @@
 // CallBatch: system calls to be made by a stopped thread, all with one resume and one stop.
 //
 // A batch is built here, written into the injected region of the target (see injection.h), run there by a few
-// instructions of our own, and read back. It owns nothing in the target. Not thread-safe. A batch that was not run leaves
-// nothing behind.
+// instructions of our own, and read back. It owns nothing in the target. Not thread-safe. A batch that was not run
+// leaves nothing behind.
 //
 // Requires: what one batch holds fits the region (kRegionBytes); add() and put() CHECK it, room() tells what is left.
 #pragma once

@@ -27,6 +27,7 @@ std::vector<pid_t> numbers(std::string_view text) {
   return values;
 }
 
+// The rest of the line that begins with `name`, "\nName:".
 std::string_view field(std::string_view status, std::string_view name) {
   size_t at = status.find(name);
   if (at == std::string_view::npos) return {};
@@ -44,22 +45,8 @@ Result<Identity> identify(pid_t host_pid) {
   auto inside = numbers(field(status, "\nNSpid:"));
   if (inside.empty()) return error(ErrorKind::corrupt, "no NSpid in the status of pid " + std::to_string(host_pid));
   std::string_view state = field(status, "\nState:");
-  return Identity{inside.back(), state.find('Z') != std::string_view::npos || state.find('X') != std::string_view::npos};
-}
-
-// The children of all threads of a process. One that ended meanwhile has none.
-std::vector<pid_t> children_of(pid_t host_pid) {
-  std::vector<pid_t> children;
-  auto threads = list_threads(host_pid);
-  if (!threads) return children;
-  for (pid_t thread : *threads) {
-    auto text = sys::read_text("/proc/" + std::to_string(host_pid) + "/task/" + std::to_string(thread) + "/children");
-    if (!text) continue;
-    auto some = numbers(*text);
-    children.insert(children.end(), some.begin(), some.end());
-  }
-  std::sort(children.begin(), children.end());
-  return children;
+  return Identity{inside.back(),
+                  state.find('Z') != std::string_view::npos || state.find('X') != std::string_view::npos};
 }
 
 }  // namespace
@@ -79,6 +66,28 @@ Result<std::vector<pid_t>> list_threads(pid_t host_pid) {
   return threads;
 }
 
+Result<std::vector<pid_t>> list_children(pid_t host_pid) {
+  std::vector<pid_t> children;
+  auto threads = list_threads(host_pid);
+  if (!threads) return children;
+  for (pid_t thread : *threads) {
+    auto text = sys::read_text("/proc/" + std::to_string(host_pid) + "/task/" + std::to_string(thread) + "/children");
+    if (!text) continue;
+    auto some = numbers(*text);
+    children.insert(children.end(), some.begin(), some.end());
+  }
+  std::sort(children.begin(), children.end());
+  return children;
+}
+
+Result<pid_t> inner_tid(pid_t host_pid, pid_t host_tid) {
+  std::string path = "/proc/" + std::to_string(host_pid) + "/task/" + std::to_string(host_tid) + "/status";
+  std::string status = TRY(sys::read_text(path));
+  auto inside = numbers(field(status, "\nNSpid:"));
+  if (inside.empty()) return error(ErrorKind::corrupt, "no NSpid in " + path);
+  return inside.back();
+}
+
 Result<std::vector<ListedProcess>> list_processes(pid_t init_host_pid) {
   std::vector<ListedProcess> found;
   struct Parent {
@@ -88,10 +97,10 @@ Result<std::vector<ListedProcess>> list_processes(pid_t init_host_pid) {
   std::vector<Parent> parents{{init_host_pid, 1}};
   for (size_t i = 0; i < parents.size(); ++i) {
     Parent parent = parents[i];
-    for (pid_t child : children_of(parent.host_pid)) {
+    for (pid_t child : TRY(list_children(parent.host_pid))) {
       auto identity = identify(child);
-      if (!identity) continue;  // it ended and was waited for
-      if (identity->zombie && parent.pid == 1) continue;  // init is about to wait for it
+      if (!identity) continue;                            // it ended and was waited for
+      if (identity->zombie && parent.pid == 1) continue;  // godwit-init is about to wait for it
       ListedProcess process{child, identity->pid, parent.pid, identity->zombie, {}};
       if (!identity->zombie) {
         auto threads = list_threads(child);

@@ -1,5 +1,5 @@
-// Which processes and threads a logical host has, zombies included: cgroup.procs of its cgroup and the `children` files of
-// /proc. Reads only. What a running program does meanwhile may be missed; when it is frozen the answer is exact.
+// Which processes and threads a logical host has, zombies included: cgroup.procs of its cgroup and the `children` files
+// of /proc. Reads only. What a running program does meanwhile may be missed; when it is frozen the answer is exact.
 // Source: cgroups(7), proc_pid_task_tid_children(5), proc_pid_stat(5).
 #pragma once
 
@@ -13,9 +13,9 @@
 namespace godwit::freeze {
 
 struct ListedProcess {
-  pid_t host_pid = 0;      // in our own pid namespace
-  pid_t pid = 0;           // in the job's
-  pid_t parent_pid = 0;    // in the job's; 1: child of godwit-init
+  pid_t host_pid = 0;    // in our own pid namespace
+  pid_t pid = 0;         // in the job's
+  pid_t parent_pid = 0;  // in the job's; 1: child of godwit-init
   bool zombie = false;
   std::vector<pid_t> host_threads;  // the main thread first; empty for a zombie
 };
@@ -24,5 +24,10 @@ struct ListedProcess {
 Result<std::vector<ListedProcess>> list_processes(pid_t init_host_pid);
 // The threads of one process, main thread first.
 Result<std::vector<pid_t>> list_threads(pid_t host_pid);
+
+// The children of all threads of a process, zombies included; none when it has ended.
+Result<std::vector<pid_t>> list_children(pid_t host_pid);
+// The number of a thread inside its own (innermost) pid namespace.
+Result<pid_t> inner_tid(pid_t host_pid, pid_t host_tid);
 
 }  // namespace godwit::freeze

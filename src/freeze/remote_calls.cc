@@ -3,6 +3,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 #include <chrono>
@@ -95,10 +96,10 @@ Result<RemoteCalls> RemoteCalls::open(pid_t tid, RemoteAddress vdso, std::option
   calls.saved_registers_ = registers;  // from here on the destructor restores
   TRY(sys::set_signal_mask(tid, kEverySignal));
   uint64_t fixed = wanted ? MAP_FIXED_NOREPLACE : 0;
-  int64_t address = TRY(single_call(tid, calls.instruction_, SYS_mmap,
-                                    {wanted ? value(*wanted) : 0, CallBatch::kRegionBytes,
-                                     PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | fixed,
-                                     ~uint64_t{0}, 0}));
+  int64_t address =
+      TRY(single_call(tid, calls.instruction_, SYS_mmap,
+                      {wanted ? value(*wanted) : 0, CallBatch::kRegionBytes, PROT_READ | PROT_WRITE | PROT_EXEC,
+                       MAP_PRIVATE | MAP_ANONYMOUS | fixed, ~uint64_t{0}, 0}));
   if (address < 0 && address > -4096) {
     return Error{ErrorKind::failed, static_cast<int>(-address), "mmap", "no room for our code in the target"};
   }
@@ -108,8 +109,11 @@ Result<RemoteCalls> RemoteCalls::open(pid_t tid, RemoteAddress vdso, std::option
 }
 
 RemoteCalls::RemoteCalls(RemoteCalls&& other) noexcept
-    : tid_(other.tid_), region_(other.region_), instruction_(other.instruction_),
-      saved_registers_(std::exchange(other.saved_registers_, std::nullopt)), saved_mask_(other.saved_mask_) {}
+    : tid_(other.tid_),
+      region_(other.region_),
+      instruction_(other.instruction_),
+      saved_registers_(std::exchange(other.saved_registers_, std::nullopt)),
+      saved_mask_(other.saved_mask_) {}
 
 RemoteCalls::~RemoteCalls() {
   if (saved_registers_) (void)close();  // a thread that is gone needs nothing restored
@@ -135,6 +139,25 @@ Result<void> RemoteCalls::unmap_only(RemoteAddress vdso) {
   int64_t result = TRY(single_call(tid_, instruction, SYS_munmap, {value(region_), CallBatch::kRegionBytes}));
   if (result < 0) return Error{ErrorKind::failed, static_cast<int>(-result), "munmap", "our code in the target"};
   return settle(tid_);
+}
+
+Result<void> RemoteCalls::end_process(int wait_status) {
+  if (WIFSIGNALED(wait_status)) {
+    CallBatch nothing = batch();
+    nothing.add(SYS_getpid);
+    TRY(run(nothing));  // ends in a signal stop, where the signal can be exchanged for another
+    TRY(sys::set_signal_mask(tid_, 0));
+    TRY(sys::ptrace_continue(tid_, WTERMSIG(wait_status)));
+    sys::Stop stop = TRY(sys::wait_for_stop(tid_, patience(), kSpin));
+    if (stop.kind != sys::Stop::Kind::ended) return error(ErrorKind::bug, "a signal did not end the process");
+    return {};
+  }
+  CallBatch leave = batch();
+  leave.add(SYS_exit_group, {static_cast<uint64_t>(WEXITSTATUS(wait_status))});
+  auto ran = run(leave);
+  if (ran) return error(ErrorKind::bug, "the process went on after its end");
+  if (ran.error().kind != ErrorKind::gone) return ran;
+  return {};
 }
 
 Result<void> RemoteCalls::run(CallBatch& batch) {

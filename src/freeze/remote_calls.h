@@ -1,9 +1,9 @@
 // RemoteCalls: a scope in which a stopped thread makes system calls for us.
 //
-// Opening it saves the thread's registers and signal mask, blocks every signal and maps a region of kRegionBytes (code, calls,
-// data) into its address space; closing it unmaps the region and puts registers and mask back. While it is open the thread
-// holds foreign registers: keep the scope short. One scope per address space at a time, from the tracing thread only.
-// Failure leaves the thread as it was, or gone. Uses ptrace(2), process_vm_writev(2).
+// Opening it saves the thread's registers and signal mask, blocks every signal and maps a region of kRegionBytes (code,
+// calls, data) into its address space; closing it unmaps the region and puts registers and mask back. While it is open
+// the thread holds foreign registers: keep the scope short. One scope per address space at a time, from the tracing
+// thread only. Failure leaves the thread as it was, or gone. Uses ptrace(2), process_vm_writev(2).
 #pragma once
 
 #include <sys/types.h>
@@ -44,6 +44,9 @@ class RemoteCalls {
 
   // The other thread of the same process that runs the next batches in this region.
   RemoteCalls in_thread(pid_t other) const { return RemoteCalls(other, region_); }
+  // Ends the process as `wait_status` (wait(2)) says, by exit or by signal, and takes its end from the kernel.
+  // Requires: the last run ended normally. Signal handlers must be the defaults.
+  Result<void> end_process(int wait_status);
   // Unmaps the region and restores registers and mask; what the destructor does, with the error told.
   Result<void> close();
   // As close() but leaves the registers to the caller, who sets them next.

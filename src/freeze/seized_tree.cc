@@ -3,7 +3,6 @@
 #include <sys/ptrace.h>
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 
 #include "proc/maps.h"
@@ -37,19 +36,6 @@ bool in_uninterruptible_sleep(pid_t pid, pid_t tid) {
   if (!stat) return false;
   size_t after_name = stat->rfind(") ");
   return after_name != std::string::npos && after_name + 2 < stat->size() && (*stat)[after_name + 2] == 'D';
-}
-
-Result<pid_t> tid_inside(pid_t pid, pid_t tid) {
-  std::string status =
-      TRY(sys::read_text("/proc/" + std::to_string(pid) + "/task/" + std::to_string(tid) + "/status"));
-  size_t line = status.find("\nNSpid:");
-  if (line == std::string::npos) return error(ErrorKind::corrupt, "no NSpid");
-  std::string_view text(status);
-  text = text.substr(line + 7, text.find('\n', line + 1) - line - 7);
-  size_t last = text.find_last_of(" \t");
-  pid_t value = 0;
-  std::from_chars(text.data() + last + 1, text.data() + text.size(), value);
-  return value;
 }
 
 // Takes one thread over; false when it ended before we could.
@@ -124,7 +110,7 @@ Result<SeizedTree> SeizedTree::seize(const std::string& cgroup, pid_t init_host_
       for (SeizedThread& thread : process.threads) {
         if (thread.tid != 0 || TRY(await_stop(process, thread, deadline))) alive.push_back(thread);
         if (!alive.empty() && alive.back().tid == 0) {
-          alive.back().tid = TRY(tid_inside(process.listed.host_pid, alive.back().host_tid));
+          alive.back().tid = TRY(inner_tid(process.listed.host_pid, alive.back().host_tid));
         }
       }
       process.threads = std::move(alive);

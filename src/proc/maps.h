@@ -17,7 +17,7 @@ struct MapEntry {
   uint64_t offset = 0;
   uint32_t device_major = 0, device_minor = 0;
   uint64_t inode = 0;
-  std::string name;    // path (octal escapes undone, " (deleted)" kept), "[heap]", "[anon:...]", or empty
+  std::string name;      // path (octal escapes undone, " (deleted)" kept), "[heap]", "[anon:...]", or empty
   std::string vm_flags;  // of smaps: two letters each, "rd wr mr"; empty when read from maps
 
   bool has_flag(std::string_view two_letters) const;

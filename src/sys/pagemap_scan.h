@@ -31,11 +31,11 @@ struct PageRegion {
 };
 
 struct PageQuery {
-  uint64_t inverted = 0;   // categories whose sense is turned around
-  uint64_t all_of = 0;     // every one of these
-  uint64_t any_of = 0;     // and at least one of these, when not 0
-  uint64_t report = 0;     // what PageRegion.categories tells
-  bool protect = false;    // write-protect what matches, atomically (needs userfaultfd WP_ASYNC registration)
+  uint64_t inverted = 0;  // categories whose sense is turned around
+  uint64_t all_of = 0;    // every one of these
+  uint64_t any_of = 0;    // and at least one of these, when not 0
+  uint64_t report = 0;    // what PageRegion.categories tells
+  bool protect = false;   // write-protect what matches, atomically (needs userfaultfd WP_ASYNC registration)
 };
 
 class PageMap {

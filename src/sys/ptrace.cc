@@ -109,7 +109,8 @@ Result<std::vector<siginfo_t>> peek_pending_signals(pid_t tid, bool shared) {
     where.off = signals.size();
     where.flags = shared ? PTRACE_PEEKSIGINFO_SHARED : 0;
     where.nr = chunk.size();
-    long count = TRY(request(static_cast<Request>(PTRACE_PEEKSIGINFO), "ptrace(PEEKSIGINFO)", tid, &where, chunk.data()));
+    long count =
+        TRY(request(static_cast<Request>(PTRACE_PEEKSIGINFO), "ptrace(PEEKSIGINFO)", tid, &where, chunk.data()));
     signals.insert(signals.end(), chunk.begin(), chunk.begin() + count);
     if (static_cast<size_t>(count) < chunk.size()) return signals;
   }

@@ -1,5 +1,6 @@
-// ptrace(2) requests, one function each. Every request but seize needs a stopped tracee and must come from the thread that
-// seized it. Owns nothing: the caller detaches. Source: ptrace(2); Linux kernel/ptrace.c, arch/x86/kernel/ptrace.c.
+// ptrace(2) requests, one function each. Every request but seize needs a stopped tracee and must come from the thread
+// that seized it. Owns nothing: the caller detaches. Source: ptrace(2); Linux kernel/ptrace.c,
+// arch/x86/kernel/ptrace.c.
 #pragma once
 
 #include <signal.h>
