@@ -1,0 +1,99 @@
+// The JSON form of a move; see move_report.h. The keys are documented in godwit(1) and do not change their meaning.
+#include <map>
+
+#include "cli/json_writer.h"
+#include "cli/move_report.h"
+
+namespace godwit::cli {
+
+using worker::Report;
+
+namespace {
+
+void add_phases(JsonWriter& json, const Report& report) {
+  // A name that both sides use gets the side in front where it comes second.
+  std::vector<std::pair<std::string, double>> phases;
+  std::map<std::string, std::string> side_of;
+  for (const worker::Phase& phase : report.phases()) {
+    std::string name = phase.name();
+    auto [known, fresh] = side_of.try_emplace(name, phase.side());
+    if (!fresh && known->second != phase.side()) name = phase.side() + "_" + name;
+    auto same = std::ranges::find(phases, name, &std::pair<std::string, double>::first);
+    if (same != phases.end())
+      same->second += phase.length_ms();
+    else
+      phases.emplace_back(name, phase.length_ms());
+  }
+  json.key("phases_ms").object();
+  for (const auto& [name, length] : phases) json.field(name, length);
+  json.close();
+}
+
+void add_refusals(JsonWriter& json, const std::vector<worker::Refusal>& refusals) {
+  json.key("refusals").array();
+  for (const worker::Refusal& refusal : refusals)
+    json.object()
+        .field("code", refusal.code())
+        .field("pid", refusal.pid())
+        .field("process", refusal.process())
+        .field("fd", refusal.fd())
+        .field("start", refusal.start())
+        .field("end", refusal.end())
+        .field("what", refusal.what())
+        .field("remedy", refusal.remedy())
+        .close();
+  json.close();
+}
+
+}  // namespace
+
+std::string move_json(const MoveOutcome& outcome) {
+  const Report& report = outcome.report;
+  JsonWriter json;
+  json.object()
+      .field("job", outcome.job)
+      .field("name", outcome.name)
+      .field("from", outcome.from)
+      .field("to", outcome.to)
+      .field("method", outcome.method)
+      .field("state", outcome.state)
+      .field("message", outcome.message)
+      .field("freeze_ms", report.freeze_ms())
+      .field("downtime_ms", report.downtime_ms())
+      .field("total_ms", report.total_ms());
+  if (outcome.state == "dry_run")
+    json.field("predicted_freeze_ms", report.predicted_freeze_ms())
+        .field("predicted_total_ms", report.predicted_total_ms());
+  add_phases(json, report);
+  json.field("processes", report.processes());
+  json.key("threads")
+      .object()
+      .field("total", report.threads())
+      .field("immediate", report.threads_immediate())
+      .field("delayed", report.threads_delayed())
+      .close();
+  json.key("pages")
+      .object()
+      .field("total", report.pages_total())
+      .field("sent", report.pages_sent())
+      .field("zero", report.pages_zero())
+      .field("redundant", report.pages_redundant())
+      .close();
+  json.field("bytes_sent", report.bytes_sent());
+  json.key("files").array();
+  for (const worker::FilePlan& file : report.files())
+    json.object()
+        .field("path", file.path())
+        .field("origin", file.origin())
+        .field("bytes", file.bytes())
+        .field("why", file.why())
+        .close();
+  json.close();
+  json.key("residual_dependencies").array();
+  for (const std::string& one : report.residual_dependencies()) json.value(one);
+  json.close();
+  add_refusals(json, outcome.refusals);
+  return json.close().text();
+}
+
+}  // namespace godwit::cli

@@ -1,0 +1,35 @@
+// What a move did, for a person and for a program. Pure: values in, text out.
+#pragma once
+
+#include <godwit/worker.pb.h>
+
+#include <string>
+#include <vector>
+
+namespace godwit::cli {
+
+struct MoveOutcome {
+  std::string job;  // identifier
+  std::string name;
+  std::string from;  // node names
+  std::string to;
+  std::string method;   // total | precopy | postcopy | hybrid
+  std::string state;    // moved | refused | failed | dry_run | lost
+  std::string message;  // refused, failed, lost: one sentence
+  godwit::worker::Report report;
+  std::vector<godwit::worker::Refusal> refusals;
+};
+
+// One JSON object; its keys are listed in godwit(1).
+std::string move_json(const MoveOutcome& outcome);
+
+// Several lines for a terminal that is `width` columns wide.
+std::string moved_text(const MoveOutcome& outcome, size_t width);
+std::string dry_run_text(const MoveOutcome& outcome, size_t width);
+
+// A line for each thing that cannot move: where it is, what it is, what helps.
+std::string refusal_table(const std::vector<godwit::worker::Refusal>& refusals, size_t width);
+
+int exit_code_of_move(const MoveOutcome& outcome);
+
+}  // namespace godwit::cli
