@@ -1,0 +1,72 @@
+#include "transport/frame.h"
+
+#include <bit>
+#include <cstring>
+#include <string>
+
+namespace godwit::transport {
+
+static_assert(std::endian::native == std::endian::little);
+
+std::optional<std::string_view> name_of(FrameType type) {
+  switch (type) {
+    case FrameType::offer: return "offer";
+    case FrameType::offer_answer: return "offer_answer";
+    case FrameType::skeleton_ready: return "skeleton_ready";
+    case FrameType::inventory: return "inventory";
+    case FrameType::inventory_end: return "inventory_end";
+    case FrameType::layout: return "layout";
+    case FrameType::carried_block: return "carried_block";
+    case FrameType::carried_end: return "carried_end";
+    case FrameType::log_part: return "log_part";
+    case FrameType::final_state: return "final_state";
+    case FrameType::pages: return "pages";
+    case FrameType::zero_pages: return "zero_pages";
+    case FrameType::shared_memory_pages: return "shared_memory_pages";
+    case FrameType::memory_end: return "memory_end";
+    case FrameType::ready: return "ready";
+    case FrameType::go: return "go";
+    case FrameType::committed: return "committed";
+    case FrameType::abort: return "abort";
+    case FrameType::progress: return "progress";
+    case FrameType::clock_probe: return "clock_probe";
+    case FrameType::clock_answer: return "clock_answer";
+    case FrameType::carried_request: return "carried_request";
+    case FrameType::log_end: return "log_end";
+  }
+  return std::nullopt;
+}
+
+uint32_t longest_payload(FrameType type) {
+  switch (type) {
+    case FrameType::pages:
+    case FrameType::zero_pages:
+    case FrameType::shared_memory_pages: return kMaxPagesBytes;
+    case FrameType::clock_probe:
+    case FrameType::clock_answer: return 64;
+    default: return kMaxMessageBytes;
+  }
+}
+
+void encode_header(FrameHeader header, std::span<std::byte, kFrameHeaderBytes> into) {
+  auto type = static_cast<uint32_t>(header.type);
+  std::memcpy(into.data(), &type, sizeof type);
+  std::memcpy(into.data() + sizeof type, &header.length, sizeof header.length);
+}
+
+Result<FrameHeader> decode_header(std::span<const std::byte, kFrameHeaderBytes> bytes) {
+  uint32_t type = 0;
+  FrameHeader header{};
+  std::memcpy(&type, bytes.data(), sizeof type);
+  std::memcpy(&header.length, bytes.data() + sizeof type, sizeof header.length);
+  header.type = static_cast<FrameType>(type);
+  auto name = name_of(header.type);
+  if (!name) return error(ErrorKind::corrupt, "a frame of unknown type " + std::to_string(type));
+  if (header.length > longest_payload(header.type)) {
+    return error(ErrorKind::corrupt,
+                 "a frame '" + std::string(*name) + "' claims " + std::to_string(header.length) + " bytes");
+  }
+  return header;
+}
+
+}  // namespace godwit::transport
