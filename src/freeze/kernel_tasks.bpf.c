@@ -1,0 +1,165 @@
+// Writes a godwit_task_record for every thread that the task iterator visits. Only what no system call tells from
+// outside, and what tells whether earlier answers still hold. Types are the kernel's own, cut down to the fields used;
+// where they stand is filled in when the program is loaded, from the running kernel's BTF. Source:
+// include/linux/sched.h, restart_block.h.
+// clang-format off: the first header must come first, and the types below read best one to a line
+#include <linux/bpf.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "task_record.h"
+
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct pid_namespace;
+struct upid { int nr; struct pid_namespace* ns; };
+struct pid { unsigned int level; struct upid numbers[]; };
+struct cred { unsigned int securebits; };
+typedef struct { unsigned long sig[1]; } sigset_t;
+struct sigpending { sigset_t signal; };
+struct signal_struct { struct sigpending shared_pending; };
+struct sched_entity { u64 sum_exec_runtime, prev_sum_exec_runtime; };
+struct sched_info { unsigned long long last_arrival; };
+enum timespec_type { TT_NONE, TT_NATIVE, TT_COMPAT };
+struct restart_block {
+  long (*fn)(struct restart_block*);
+  union {
+    struct { u32* uaddr; u32 val; u32 flags; u32 bitset; u64 time; } futex;
+    struct { int clockid; enum timespec_type type; union { void* rmtp; }; u64 expires; } nanosleep;
+    struct { void* ufds; int nfds; int has_timeout; unsigned long tv_sec; unsigned long tv_nsec; } poll;
+  };
+};
+struct pt_regs { unsigned long r10, r9, r8, dx, si, di, orig_ax, ip, sp; };
+struct task_struct {
+  unsigned int __state;
+  int pid;
+  int pdeath_signal;
+  struct sched_entity se;
+  unsigned int policy, rt_priority;
+  struct sched_info sched_info;
+  unsigned long atomic_flags;
+  struct restart_block restart_block;
+  struct pid* thread_pid;
+  struct task_struct* group_leader;
+  int* clear_child_tid;
+  unsigned long nvcsw, nivcsw;
+  const struct cred* real_cred;
+  char comm[16];
+  struct signal_struct* signal;
+  struct sigpending pending;
+  unsigned long sas_ss_sp, sas_ss_size;
+  unsigned int sas_ss_flags;
+  u64 timer_slack_ns;
+};
+struct bpf_iter_meta { struct seq_file* seq; };
+struct bpf_iter__task { struct bpf_iter_meta* meta; struct task_struct* task; };
+
+#pragma clang attribute pop
+// clang-format on
+
+char program_license[] SEC("license") = "Dual BSD/GPL";
+
+#define MAX_LEVELS 32 /* MAX_PID_NS_LEVEL, include/linux/pid_namespace.h */
+
+// The number of `pid` in the namespace `ns` at nesting depth `level`; 0 when it has none there.
+static __always_inline int number_in(struct pid* pid, struct pid_namespace* ns, unsigned int level) {
+  struct upid number;
+  if (!pid || level >= MAX_LEVELS || BPF_CORE_READ(pid, level) < level) return 0;
+  if (bpf_core_read(&number, sizeof(number), &pid->numbers[level])) return 0;
+  return number.ns == ns ? number.nr : 0;
+}
+
+static __always_inline void read_restart_block(struct task_struct* task, struct godwit_task_record* record) {
+  record->restart_function = (u64)BPF_CORE_READ(task, restart_block.fn);
+  record->nanosleep_clock = BPF_CORE_READ(task, restart_block.nanosleep.clockid);
+  record->nanosleep_type = BPF_CORE_READ(task, restart_block.nanosleep.type);
+  record->nanosleep_rest = (u64)BPF_CORE_READ(task, restart_block.nanosleep.rmtp);
+  record->nanosleep_expires = BPF_CORE_READ(task, restart_block.nanosleep.expires);
+  record->futex_address = (u64)BPF_CORE_READ(task, restart_block.futex.uaddr);
+  record->futex_value = BPF_CORE_READ(task, restart_block.futex.val);
+  record->futex_flags = BPF_CORE_READ(task, restart_block.futex.flags);
+  record->futex_bitset = BPF_CORE_READ(task, restart_block.futex.bitset);
+  record->futex_expires = BPF_CORE_READ(task, restart_block.futex.time);
+  record->poll_descriptors = (u64)BPF_CORE_READ(task, restart_block.poll.ufds);
+  record->poll_count = BPF_CORE_READ(task, restart_block.poll.nfds);
+  record->poll_has_timeout = BPF_CORE_READ(task, restart_block.poll.has_timeout);
+  record->poll_seconds = BPF_CORE_READ(task, restart_block.poll.tv_sec);
+  record->poll_nanoseconds = BPF_CORE_READ(task, restart_block.poll.tv_nsec);
+}
+
+static __always_inline void read_thread(struct task_struct* task, struct godwit_task_record* record) {
+  const struct cred* credentials = BPF_CORE_READ(task, real_cred);
+  record->credentials_identity = (u64)credentials;
+  record->securebits = BPF_CORE_READ(credentials, securebits);
+  record->no_new_privs = BPF_CORE_READ(task, atomic_flags) & 1; /* PFA_NO_NEW_PRIVS */
+  record->clear_child_tid = (u64)BPF_CORE_READ(task, clear_child_tid);
+  record->alternate_stack = BPF_CORE_READ(task, sas_ss_sp);
+  record->alternate_stack_size = BPF_CORE_READ(task, sas_ss_size);
+  record->alternate_stack_flags = BPF_CORE_READ(task, sas_ss_flags);
+  record->timer_slack = BPF_CORE_READ(task, timer_slack_ns);
+  record->parent_death_signal = BPF_CORE_READ(task, pdeath_signal);
+  record->thread_pending = BPF_CORE_READ(task, pending.signal.sig[0]);
+  record->process_pending = BPF_CORE_READ(task, signal, shared_pending.signal.sig[0]);
+  record->state = BPF_CORE_READ(task, __state);
+  record->scheduling_policy = BPF_CORE_READ(task, policy);
+  record->scheduling_priority = BPF_CORE_READ(task, rt_priority);
+  BPF_CORE_READ_STR_INTO(&record->name, task, comm);
+}
+
+static __always_inline void read_wait(struct task_struct* task, struct godwit_task_record* record) {
+  record->switches = BPF_CORE_READ(task, nvcsw) + BPF_CORE_READ(task, nivcsw);
+  record->last_start = BPF_CORE_READ(task, sched_info.last_arrival);
+  record->ran_since = BPF_CORE_READ(task, se.sum_exec_runtime) - BPF_CORE_READ(task, se.prev_sum_exec_runtime);
+  struct pt_regs* registers = (struct pt_regs*)bpf_task_pt_regs(task);
+  record->instruction = BPF_CORE_READ(registers, ip);
+  record->stack = BPF_CORE_READ(registers, sp);
+  record->call_number = BPF_CORE_READ(registers, orig_ax);
+  record->arguments[0] = BPF_CORE_READ(registers, di);
+  record->arguments[1] = BPF_CORE_READ(registers, si);
+  record->arguments[2] = BPF_CORE_READ(registers, dx);
+  record->arguments[3] = BPF_CORE_READ(registers, r10);
+  record->arguments[4] = BPF_CORE_READ(registers, r8);
+  record->arguments[5] = BPF_CORE_READ(registers, r9);
+}
+
+SEC("iter/task")
+int write_task(struct bpf_iter__task* context) {
+  struct task_struct* task = context->task;
+  if (!task) return 0;
+  struct pid* reader = BPF_CORE_READ(bpf_get_current_task_btf(), thread_pid);
+  unsigned int level = BPF_CORE_READ(reader, level);
+  if (level >= MAX_LEVELS) return 0;
+  struct upid own;
+  if (bpf_core_read(&own, sizeof(own), &reader->numbers[level])) return 0;
+
+  struct godwit_task_record record = {};
+  record.tid = number_in(BPF_CORE_READ(task, thread_pid), own.ns, level);
+  record.pid = number_in(BPF_CORE_READ(task, group_leader, thread_pid), own.ns, level);
+  if (!record.tid || !record.pid) return 0;
+  read_thread(task, &record);
+  read_wait(task, &record);
+  read_restart_block(task, &record);
+  record.now_monotonic = bpf_ktime_get_ns();
+  bpf_seq_write(context->meta->seq, &record, sizeof(record));
+  return 0;
+}
+
+// The clock that last_start is on, set against CLOCK_MONOTONIC: when the reader itself was last started. It has just
+// slept.
+struct clock_pair {
+  u64 last_start, ran_since, now_monotonic;
+};
+SEC("iter/task")
+int write_reader_clock(struct bpf_iter__task* context) {
+  struct task_struct* task = context->task;
+  if (!task || BPF_CORE_READ(task, pid) != (int)bpf_get_current_pid_tgid()) return 0;
+  struct clock_pair pair;
+  pair.now_monotonic = bpf_ktime_get_ns();
+  pair.last_start = BPF_CORE_READ(task, sched_info.last_arrival);
+  pair.ran_since = 0;
+  bpf_seq_write(context->meta->seq, &pair, sizeof(pair));
+  return 0;
+}

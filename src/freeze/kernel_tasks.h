@@ -1,0 +1,65 @@
+// KernelTasks: what the kernel keeps about threads and no system call tells: when a sleeping thread went to sleep, what
+// an interrupted call would do when it is restarted, and, all in one pass, what would otherwise cost a call inside each
+// thread.
+//
+// A BPF task iterator (kernel_tasks.bpf.c) writes one record for each thread. Load before the freeze (some 50 ms), read
+// just before it (waits) and inside it (restart blocks); reading changes nothing and may be done in any state of the
+// threads. Without BPF everything still works: calls inside the threads answer the same questions, and interrupted
+// waits begin again with their full time.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "freeze/task_record.h"
+#include "sys/bpf_iterator.h"
+
+namespace godwit::freeze {
+
+using TaskRecord = ::godwit_task_record;
+
+// What task->restart_block would do.
+enum class RestartFunction { none, nanosleep, poll, futex, unknown };
+
+class TaskRecords {
+ public:
+  explicit TaskRecords(std::vector<TaskRecord> records);
+  // The record of a thread, or null. The tid is one of our own pid namespace.
+  const TaskRecord* find(pid_t tid) const;
+  size_t size() const { return records_.size(); }
+  const std::vector<TaskRecord>& all() const { return records_; }
+
+ private:
+  std::vector<TaskRecord> records_;
+  std::unordered_map<pid_t, size_t> by_tid_;
+};
+
+class KernelTasks {
+ public:
+  // ErrorKind::unsupported or denied where the kernel has no BTF or we may not load programs.
+  static Result<KernelTasks> load();
+  // All threads of these processes (host pids). One that has ended is simply absent.
+  Result<TaskRecords> read(std::span<const pid_t> processes) const;
+  RestartFunction restart_function(const TaskRecord& record) const;
+  // When the thread went to sleep, on the host's CLOCK_MONOTONIC, nanoseconds. Good to some 20 us, for a record read
+  // while the thread slept.
+  int64_t asleep_since(const TaskRecord& record) const;
+
+ private:
+  explicit KernelTasks(sys::BpfIterators programs) : programs_(std::move(programs)) {}
+  Result<void> set_clocks();
+  sys::BpfIterators programs_;
+  std::unordered_map<uint64_t, RestartFunction> functions_;
+  int64_t scheduler_clock_offset_ns_ = 0;  // CLOCK_MONOTONIC - the scheduler's clock
+};
+
+// True when `later` shows the same sleep as `earlier`, ended by nothing but our stop: same call, same place, and no
+// more switches than the freezer and ptrace cause.
+bool same_wait(const TaskRecord& earlier, const TaskRecord& later);
+
+}  // namespace godwit::freeze

@@ -1,0 +1,32 @@
+/* One thread as the kernel keeps it: what kernel_tasks.bpf.c writes and kernel_tasks.cc reads. Plain C, the same layout
+ * for both: eight-byte fields first. Times in nanoseconds. */
+#pragma once
+
+struct godwit_task_record {
+  /* of the thread */
+  unsigned long long credentials_identity; /* changes with every change of credentials; means nothing else */
+  unsigned long long clear_child_tid;
+  unsigned long long alternate_stack, alternate_stack_size;
+  unsigned long long timer_slack;
+  unsigned long long thread_pending, process_pending; /* signal sets: bit n-1 for signal n */
+  unsigned long long switches;                        /* how often it gave the processor away or lost it */
+  /* when it last went to sleep: scheduler clock at its last start + how long it ran */
+  unsigned long long last_start, ran_since;
+  unsigned long long now_monotonic; /* of the host, when this record was written */
+  /* user registers, good while it sleeps in a system call */
+  unsigned long long instruction, stack, call_number, arguments[6];
+  /* task->restart_block: a union, the function tells which of its readings counts */
+  unsigned long long restart_function;                                 /* kernel address */
+  unsigned long long nanosleep_rest, nanosleep_expires;                /* pointer of the program; host clock */
+  unsigned long long futex_address, futex_expires;                     /* host clock */
+  unsigned long long poll_descriptors, poll_seconds, poll_nanoseconds; /* host CLOCK_MONOTONIC */
+  int tid, pid;                                                        /* in the reader's pid namespace */
+  unsigned int state;
+  int parent_death_signal;
+  unsigned int securebits, no_new_privs;
+  unsigned int alternate_stack_flags;
+  int nanosleep_clock, nanosleep_type, poll_count, poll_has_timeout;
+  unsigned int futex_value, futex_flags, futex_bitset;
+  unsigned int scheduling_policy, scheduling_priority;
+  char name[16];
+};
