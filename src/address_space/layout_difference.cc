@@ -75,7 +75,7 @@ Result<freeze::RemoteAddress> find_common_gap(const std::vector<const image::Add
     }
   };
   for (auto [start, end] : used) {
-    consider(last, start);
+    consider(last, std::min(start, kAddressLimit));
     last = std::max(last, end);
   }
   consider(last, kAddressLimit - (uint64_t{1} << 32));

@@ -10,6 +10,7 @@
 
 #include "address_space/layout.h"
 #include "proc/maps.h"
+#include "sys/ptrace.h"
 #include "sys/text_file.h"
 
 namespace godwit::address_space {
@@ -59,6 +60,10 @@ Result<void> SkeletonMemory::begin() {
   std::string text = TRY(sys::read_text("/proc/" + std::to_string(calls_.tid()) + "/maps"));
   std::vector<proc::MapEntry> entries = TRY(proc::parse_maps(text));
   CallBatch batch = calls_.batch();
+  // The kernel writes to godwit-init's rseq area whenever it schedules the thread: let go of it before it is unmapped.
+  sys::RseqConfiguration rseq = TRY(sys::get_rseq_configuration(calls_.tid()));
+  constexpr uint64_t kUnregister = 1;  // RSEQ_FLAG_UNREGISTER, linux/rseq.h
+  if (rseq.address != 0) batch.add(SYS_rseq, {rseq.address, rseq.size, kUnregister, rseq.signature});
   for (const proc::MapEntry& entry : entries) {
     if (entry.start >= kAddressLimit) continue;
     uint64_t region = value(calls_.region());

@@ -67,6 +67,27 @@ Result<uint64_t> vdso_system_call_offset() {
   return error(ErrorKind::unsupported, "no system call instruction in the vDSO");
 }
 
+Result<ThreadScope> ThreadScope::open(pid_t tid) {
+  user_regs_struct registers = TRY(sys::get_registers(tid));
+  uint64_t mask = TRY(sys::get_signal_mask(tid));
+  TRY(sys::set_signal_mask(tid, kEverySignal));
+  return ThreadScope(tid, registers, mask);
+}
+
+ThreadScope::ThreadScope(ThreadScope&& other) noexcept
+    : tid_(std::exchange(other.tid_, 0)), registers_(other.registers_), mask_(other.mask_) {}
+
+ThreadScope::~ThreadScope() {
+  (void)close();  // fails only for a thread that is gone
+}
+
+Result<void> ThreadScope::close() {
+  pid_t tid = std::exchange(tid_, 0);
+  if (tid == 0) return {};
+  TRY(sys::set_registers(tid, registers_));
+  return sys::set_signal_mask(tid, mask_);
+}
+
 Result<int64_t> RemoteCalls::single_call(pid_t tid, RemoteAddress instruction, uint64_t number,
                                          std::array<uint64_t, 6> arguments) {
   user_regs_struct registers = TRY(sys::get_registers(tid));
@@ -90,11 +111,8 @@ Result<int64_t> RemoteCalls::single_call(pid_t tid, RemoteAddress instruction, u
 
 Result<RemoteCalls> RemoteCalls::open(pid_t tid, RemoteAddress vdso, std::optional<RemoteAddress> wanted) {
   RemoteCalls calls(tid, RemoteAddress{0});
-  user_regs_struct registers = TRY(sys::get_registers(tid));
-  calls.saved_mask_ = TRY(sys::get_signal_mask(tid));
   calls.instruction_ = vdso + TRY(vdso_system_call_offset());
-  calls.saved_registers_ = registers;  // from here on the destructor restores
-  TRY(sys::set_signal_mask(tid, kEverySignal));
+  calls.saved_.emplace(TRY(ThreadScope::open(tid)));  // from here on the destructor restores
   uint64_t fixed = wanted ? MAP_FIXED_NOREPLACE : 0;
   int64_t address =
       TRY(single_call(tid, calls.instruction_, SYS_mmap,
@@ -109,32 +127,31 @@ Result<RemoteCalls> RemoteCalls::open(pid_t tid, RemoteAddress vdso, std::option
 }
 
 RemoteCalls::RemoteCalls(RemoteCalls&& other) noexcept
-    : tid_(other.tid_),
-      region_(other.region_),
-      instruction_(other.instruction_),
-      saved_registers_(std::exchange(other.saved_registers_, std::nullopt)),
-      saved_mask_(other.saved_mask_) {}
+    : tid_(other.tid_), region_(other.region_), instruction_(other.instruction_), saved_(std::move(other.saved_)) {
+  other.saved_.reset();
+}
 
 RemoteCalls::~RemoteCalls() {
-  if (saved_registers_) (void)close();  // a thread that is gone needs nothing restored
+  if (saved_) (void)close();  // a thread that is gone needs nothing restored
 }
 
 Result<void> RemoteCalls::close() {
-  auto saved = std::exchange(saved_registers_, std::nullopt);
-  if (!saved) return {};
+  if (!saved_) return {};
+  ThreadScope saved = std::move(*saved_);
+  saved_.reset();
   Result<int64_t> unmapped = 0;
   if (value(region_) != 0) {
     unmapped = single_call(tid_, instruction_, SYS_munmap, {value(region_), CallBatch::kRegionBytes});
     TRY(settle(tid_));
   }
-  TRY(sys::set_registers(tid_, *saved));
-  TRY(sys::set_signal_mask(tid_, saved_mask_));
+  TRY(saved.close());
   TRY(std::move(unmapped));
   return {};
 }
 
 Result<void> RemoteCalls::unmap_only(RemoteAddress vdso) {
-  saved_registers_.reset();
+  if (saved_) saved_->keep_as_is();
+  saved_.reset();
   RemoteAddress instruction = vdso + TRY(vdso_system_call_offset());
   int64_t result = TRY(single_call(tid_, instruction, SYS_munmap, {value(region_), CallBatch::kRegionBytes}));
   if (result < 0) return Error{ErrorKind::failed, static_cast<int>(-result), "munmap", "our code in the target"};

@@ -21,13 +21,33 @@ namespace godwit::freeze {
 // Where a `syscall` instruction stands inside this kernel's vDSO, bytes from its start.
 Result<uint64_t> vdso_system_call_offset();
 
+// A stopped thread's registers and signal mask, kept while it runs code of ours with every signal blocked, and put back.
+class ThreadScope {
+ public:
+  static Result<ThreadScope> open(pid_t tid);
+  ~ThreadScope();
+  ThreadScope(ThreadScope&& other) noexcept;
+  ThreadScope& operator=(ThreadScope&&) = delete;
+  // What the destructor does, with the error told.
+  Result<void> close();
+  // The registers are the caller's from now on.
+  void keep_as_is() { tid_ = 0; }
+
+ private:
+  ThreadScope(pid_t tid, const user_regs_struct& registers, uint64_t mask)
+      : tid_(tid), registers_(registers), mask_(mask) {}
+  pid_t tid_;  // 0: closed
+  user_regs_struct registers_;
+  uint64_t mask_;
+};
+
 class RemoteCalls {
  public:
   // Requires: `tid` is stopped and traced by this thread; `vdso` is where its address space has the vDSO.
   // `wanted`: put the region just there (it must be free); otherwise the kernel chooses.
   static Result<RemoteCalls> open(pid_t tid, RemoteAddress vdso, std::optional<RemoteAddress> wanted = {});
   // A scope over a region that is there already (inherited by fork); saves nothing and restores nothing.
-  static RemoteCalls adopt(pid_t tid, RemoteAddress region) { return RemoteCalls(tid, region); }
+  static RemoteCalls adopt(pid_t tid, RemoteAddress region) { return {tid, region}; }
   ~RemoteCalls();
   RemoteCalls(RemoteCalls&& other) noexcept;
   RemoteCalls& operator=(RemoteCalls&&) = delete;
@@ -43,7 +63,7 @@ class RemoteCalls {
                                      std::array<uint64_t, 6> arguments);
 
   // The other thread of the same process that runs the next batches in this region.
-  RemoteCalls in_thread(pid_t other) const { return RemoteCalls(other, region_); }
+  RemoteCalls in_thread(pid_t other) const { return {other, region_}; }
   // Ends the process as `wait_status` (wait(2)) says, by exit or by signal, and takes its end from the kernel.
   // Requires: the last run ended normally. Signal handlers must be the defaults.
   Result<void> end_process(int wait_status);
@@ -57,8 +77,7 @@ class RemoteCalls {
   pid_t tid_;
   RemoteAddress region_;
   RemoteAddress instruction_{};
-  std::optional<user_regs_struct> saved_registers_;
-  uint64_t saved_mask_ = 0;
+  std::optional<ThreadScope> saved_;
 };
 
 }  // namespace godwit::freeze

@@ -11,23 +11,27 @@
 #include "address_space/total_freezing.h"
 #include "base/result.h"
 #include "files/file_table.h"
-#include "freeze/restart_block.h"
+#include "freeze/kernel_tasks.h"
 #include "freeze/seized_tree.h"
 #include "godwit/image.pb.h"
 #include "godwit/worker.pb.h"
 #include "objects/descriptor_table.h"
+#include "freeze/remote_calls.h"
 #include "objects/shared_memory.h"
+#include "proc/stat.h"
 
 namespace godwit::migration {
 
 class Inventory {
  public:
-  Inventory(pid_t init_host_pid, objects::ConsoleEnds consoles, files::FileTable files);
+  // `tasks`: null where the kernel does not offer it.
+  Inventory(pid_t init_host_pid, objects::ConsoleEnds consoles, files::FileTable files,
+            const freeze::KernelTasks* tasks);
 
   Result<image::LogicalHost> plan(std::vector<worker::Refusal>& refusals);
-  // `waits`: what each thread was waiting for, read just before the freeze.
-  Result<image::LogicalHost> full(freeze::SeizedTree& tree, const std::vector<freeze::ThreadWait>& waits,
-                                  std::vector<worker::Refusal>& refusals);
+  // What every thread waits for; to be taken just before the freeze.
+  Result<void> note_waits();
+  Result<image::LogicalHost> full(freeze::SeizedTree& tree, std::vector<worker::Refusal>& refusals);
 
   files::FileTable& files() { return files_; }
   const objects::SharedMemoryTable& shared_memory() const { return shared_; }
@@ -39,19 +43,30 @@ class Inventory {
     pid_t host_pid;
     UniqueFd pidfd;
   };
-  Result<void> add_identity(const freeze::ListedProcess& listed, image::Process& into);
-  Result<void> open_handles(const std::vector<freeze::ListedProcess>& listed);
+  Result<void> add_identity(const freeze::ListedProcess& listed, image::Process& into,
+                            std::vector<worker::Refusal>* refusals);
+  Result<int32_t> foreground_group(pid_t host_pid, const proc::Stat& stat);
+  Result<void> add_places(const freeze::ListedProcess& listed, image::Process& into);
+  Result<void> check_namespaces(const freeze::ListedProcess& listed, std::vector<worker::Refusal>& refusals);
+  Result<void> open_handle(const freeze::ListedProcess& listed);
   Result<void> add_descriptors(objects::Depth depth, image::LogicalHost& host, std::vector<worker::Refusal>& refusals);
-  Result<void> ask_process(const freeze::SeizedProcess& seized, const std::vector<freeze::ThreadWait>& waits,
+  Result<void> ask_process(const freeze::SeizedProcess& seized, const freeze::TaskRecords* records,
                            image::Process& into);
+  Result<void> ask_thread(const freeze::SeizedProcess& seized, const freeze::SeizedThread& thread,
+                          const freeze::TaskRecords* records, freeze::RemoteCalls& calls, image::Thread& into);
+  std::vector<pid_t> host_pids() const;
 
   pid_t init_host_pid_;
   objects::ConsoleEnds consoles_;
   files::FileTable files_;
+  const freeze::KernelTasks* tasks_;
   objects::SharedMemoryTable shared_;
   address_space::LayoutCapture layouts_;
   objects::DescriptorCapture descriptors_;
-  std::map<pid_t, Handle> handles_;  // by pid in the job
+  std::map<pid_t, Handle> handles_;              // by pid in the job
+  std::map<pid_t, image::Process> ahead_;        // by pid in the job: what was read before the freeze
+  std::map<pid_t, image::Thread> threads_ahead_; // by host tid
+  std::optional<freeze::TaskRecords> waits_;
 };
 
 }  // namespace godwit::migration

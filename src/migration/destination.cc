@@ -1,0 +1,223 @@
+#include "migration/destination.h"
+
+#include <algorithm>
+
+#include "address_space/page_stream.h"
+#include "coprocess/init_client.h"
+#include "coprocess/logical_host.h"
+#include "files/carrier.h"
+#include "files/offer.h"
+#include "files/opener.h"
+#include "migration/clocks.h"
+#include "migration/compatibility.h"
+#include "migration/consoles.h"
+#include "migration/exchange.h"
+#include "migration/fault_point.h"
+#include "migration/phases.h"
+#include "migration/restoration.h"
+#include "migration/skeleton.h"
+#include "objects/descriptor_table.h"
+#include "sys/text_file.h"
+#include "transport/connection.h"
+
+namespace godwit::migration {
+
+namespace {
+
+using transport::Connection;
+using transport::FrameType;
+
+constexpr std::chrono::microseconds kSpin(150);
+constexpr std::chrono::seconds kAcceptPatience(30);
+
+class Destination {
+ public:
+  Destination(const worker::DestinationOrder& order, DaemonLink& link, FaultInjector faults)
+      : order_(order), link_(link), faults_(faults) {}
+
+  // The stages, in order. Each returns what the next one needs; scopes undo what was made when one fails.
+  Result<void> run();
+
+ private:
+  Result<Connection> listen();
+  Result<bool> judge(Connection& connection, const wire::Offer& offer, wire::OfferAnswer& answer);
+  Result<coprocess::LogicalHost> make_logical_host(const wire::Offer& offer);
+  Result<wire::FinalState> receive_rounds(Connection& connection, ConsoleLogs& logs, files::Receiver& files);
+  Result<void> receive_memory(Connection& connection, Restoration& restoration, ConsoleLogs& logs,
+                              files::Receiver& files);
+  Result<bool> switch_over(Connection& connection);
+  Result<void> report(coprocess::LogicalHost& host, const std::vector<worker::Console>& consoles);
+
+  const worker::DestinationOrder& order_;
+  DaemonLink& link_;
+  FaultInjector faults_;
+  Phases phases_{"destination"};
+};
+
+Result<Connection> Destination::listen() {
+  transport::Listener listener = TRY(transport::Listener::bind(order_.listen_host()));
+  worker::WorkerEvent listening;
+  listening.mutable_listening()->set_port(listener.port());
+  TRY(link_.event(listening));
+  faults_.at(FaultPoint::destination_listening, nullptr);
+  transport::TlsFiles files{order_.tls().certificate(), order_.tls().key(), order_.tls().authority()};
+  auto deadline = std::chrono::steady_clock::now() + kAcceptPatience;
+  return listener.accept(files, order_.source_node(), order_.token(), deadline);
+}
+
+// Whether the job can live here; the answer goes to the source in any case.
+Result<bool> Destination::judge(Connection& connection, const wire::Offer& offer, wire::OfferAnswer& answer) {
+  wire::Offer here;
+  TRY(describe_this_node(here));
+  std::vector<worker::Refusal> refusals = incompatibilities(here, offer);
+  files::DestinationView view = TRY(files::DestinationView::of_this_node(order_.place()));
+  for (wire::FileVerdict& verdict : files::decide(offer.plan(), view, refusals)) {
+    *answer.add_files() = std::move(verdict);
+  }
+  answer.mutable_refusals()->Assign(refusals.begin(), refusals.end());
+  TRY(connection.send(FrameType::offer_answer, answer));
+  TRY(connection.flush());
+  return refusals.empty() && !order_.options().dry_run();
+}
+
+Result<coprocess::LogicalHost> Destination::make_logical_host(const wire::Offer& offer) {
+  coprocess::LogicalHostSpec spec;
+  spec.place = order_.place();
+  spec.clock_offsets = TRY(clock_offsets_here(offer));
+  spec.pass_worker_pidfd = true;
+  return coprocess::create_logical_host(spec);
+}
+
+// What comes while the program still runs at the source, until its final state.
+Result<wire::FinalState> Destination::receive_rounds(Connection& connection, ConsoleLogs& logs,
+                                                     files::Receiver& files) {
+  for (;;) {
+    transport::Frame frame = TRY(connection.receive());
+    if (frame.type == FrameType::log_part) {
+      TRY(logs.append(TRY(expect<wire::LogPart>(frame, FrameType::log_part))));
+    } else if (frame.type == FrameType::final_state) {
+      return expect<wire::FinalState>(frame, FrameType::final_state);
+    } else if (frame.type == FrameType::abort) {
+      return abort_reason(frame);
+    } else {
+      TRY(files.take(frame));
+    }
+  }
+}
+
+Result<void> Destination::receive_memory(Connection& connection, Restoration& restoration, ConsoleLogs& logs,
+                                         files::Receiver& files) {
+  address_space::PageReceiver pages(
+      connection, [&](pid_t pid) { return restoration.skeleton().memory_file(pid); },
+      [&](uint32_t object) { return restoration.shared_memory_fd(object); });
+  for (;;) {
+    transport::FrameHeader header = TRY(connection.receive_header(kSpin));
+    if (header.type == FrameType::pages) {
+      TRY(pages.receive_pages(header.length));
+      continue;
+    }
+    if (header.type == FrameType::shared_memory_pages) {
+      TRY(pages.receive_object(header.length));
+      continue;
+    }
+    transport::Frame frame = TRY(connection.receive_payload(header));
+    if (frame.type == FrameType::memory_end) return {};
+    if (frame.type == FrameType::abort) return abort_reason(frame);
+    if (frame.type == FrameType::log_part) {
+      TRY(logs.append(TRY(expect<wire::LogPart>(frame, FrameType::log_part))));
+    } else {
+      TRY(files.take(frame));
+    }
+  }
+}
+
+// The commit: one compare-and-swap in the directory, made by our daemon.
+Result<bool> Destination::switch_over(Connection& connection) {
+  TRY(receive_signal(connection, FrameType::go, kSpin));
+  worker::WorkerEvent wanted;
+  wanted.mutable_commit_wanted();
+  worker::WorkerRequest::CommitResult result = TRY(link_.ask(wanted));
+  if (result.outcome() == worker::WorkerRequest::CommitResult::COMMITTED) return true;
+  return error(ErrorKind::conflict, "the directory refused the switchover: " + result.reason());
+}
+
+Result<void> Destination::run() {
+  Connection connection = TRY(listen());
+  wire::Offer offer = TRY(receive<wire::Offer>(connection, FrameType::offer));
+  wire::OfferAnswer answer;
+  faults_.at(FaultPoint::destination_offered, &connection);
+  if (!TRY(judge(connection, offer, answer))) return {};  // nothing was made; the source tells the user
+  phases_.end("offer");
+
+  // The job is welcome here. What is made from now on goes with its scope.
+  coprocess::LogicalHost host = TRY(make_logical_host(offer));
+  TRY(host.enter());
+  ConsoleLogs logs(order_.place());
+  AdoptedConsoles consoles = TRY(AdoptedConsoles::adopt(order_.place(), offer.consoles(), host));
+  files::Opener opener = TRY(files::Opener::create(offer.plan(), answer, order_.place()));
+  files::Receiver carried(opener);
+  Restoration restoration(host, opener, consoles, order_.place());
+  TRY(restoration.prepare(offer.plan()));
+  phases_.end("skeleton");
+  TRY(connection.send(FrameType::skeleton_ready, wire::SkeletonReady()));
+  TRY(connection.flush());
+  faults_.at(FaultPoint::destination_skeleton_ready, &connection);
+
+  // The skeleton is ready; the program still runs at the source.
+  wire::FinalState state = TRY(receive_rounds(connection, logs, carried));
+  phases_.end("rounds");
+  faults_.at(FaultPoint::destination_state_received, &connection);
+
+  // The program is frozen.
+  TRY(restoration.correct(state.host()));
+  phases_.end("correct skeleton");
+  TRY(receive_memory(connection, restoration, logs, carried));
+  phases_.end("memory");
+  TRY(carried.finish());
+  TRY(restoration.restore(state.host()));
+  TRY(consoles.take_over(state.consoles(), logs));
+  phases_.end("objects");
+  faults_.at(FaultPoint::destination_restored, &connection);
+  TRY(opener.publish());
+  TRY(restoration.hold_frozen());
+  phases_.end("ready");
+
+  // Everything is in place, nothing runs: even if this process ends now the daemon can finish or discard.
+  wire::Ready ready;
+  TRY(connection.send(FrameType::ready, ready));
+  TRY(connection.flush());
+  faults_.at(FaultPoint::destination_ready, &connection);
+  TRY(switch_over(connection));
+  faults_.at(FaultPoint::destination_committed, &connection);
+
+  // Switched over: this copy is the process.
+  host.commit();
+  TRY(restoration.run());
+  phases_.end("switchover");
+  wire::Committed committed;
+  committed.set_committed(true);
+  committed.mutable_phases()->Assign(phases_.list().begin(), phases_.list().end());
+  if (connection.send(FrameType::committed, committed)) (void)connection.flush();  // the source can also ask the directory
+  faults_.at(FaultPoint::destination_running, &connection);
+  opener.commit();
+  TRY(consoles.release());
+  std::vector<worker::Console> now(state.consoles().begin(), state.consoles().end());
+  return report(host, now);
+}
+
+Result<void> Destination::report(coprocess::LogicalHost& host, const std::vector<worker::Console>& consoles) {
+  worker::WorkerEvent event;
+  event.mutable_moved()->set_init_pid(host.init_pid());
+  event.mutable_moved()->mutable_consoles()->Assign(consoles.begin(), consoles.end());
+  event.mutable_moved()->mutable_report()->mutable_phases()->Assign(phases_.list().begin(), phases_.list().end());
+  return link_.event(event);
+}
+
+}  // namespace
+
+Result<void> run_destination(const worker::DestinationOrder& order, DaemonLink& link) {
+  FaultInjector faults(TRY(parse_fault(order.options().fault())));
+  return Destination(order, link, faults).run();
+}
+
+}  // namespace godwit::migration

@@ -1,0 +1,28 @@
+#include "migration/exchange.h"
+
+namespace godwit::migration {
+
+Error abort_reason(const transport::Frame& frame) {
+  wire::Abort abort;
+  bool parsed = abort.ParseFromArray(frame.payload.data(), static_cast<int>(frame.payload.size()));
+  if (!parsed) return error(ErrorKind::corrupt, "the other node gave up");
+  return error(ErrorKind::failed, "the other node gave up at " + abort.stage() + ": " + abort.reason());
+}
+
+Result<void> receive_signal(transport::Connection& connection, transport::FrameType type,
+                            std::chrono::microseconds spin) {
+  transport::Frame frame = TRY(connection.spin_receive(spin));
+  if (frame.type == transport::FrameType::abort) return abort_reason(frame);
+  if (frame.type != type) return error(ErrorKind::corrupt, "the other node sent an unexpected frame");
+  return {};
+}
+
+void send_abort(transport::Connection& connection, const Error& reason, std::string_view stage) {
+  wire::Abort abort;
+  abort.set_kind(std::string(to_string(reason.kind)));
+  abort.set_reason(reason.message());
+  abort.set_stage(std::string(stage));
+  if (connection.send(transport::FrameType::abort, abort)) (void)connection.flush();
+}
+
+}  // namespace godwit::migration

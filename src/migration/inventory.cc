@@ -1,0 +1,280 @@
+#include "migration/inventory.h"
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <array>
+
+#include "freeze/remote_calls.h"
+#include "objects/process_state.h"
+#include "objects/thread_state.h"
+#include "proc/stat.h"
+#include "proc/status.h"
+#include "sys/file.h"
+#include "sys/pidfd.h"
+#include "sys/text_file.h"
+
+namespace godwit::migration {
+
+namespace {
+
+using freeze::CallBatch;
+using freeze::RemoteCalls;
+
+std::string proc_path(pid_t pid, std::string_view name) { return "/proc/" + std::to_string(pid) + "/" + std::string(name); }
+
+worker::Refusal process_refusal(const image::Process& process, std::string code, std::string what, std::string remedy) {
+  worker::Refusal refusal;
+  refusal.set_code(std::move(code));
+  refusal.set_pid(process.pid());
+  refusal.set_process(process.name());
+  refusal.set_fd(-1);
+  refusal.set_what(std::move(what));
+  refusal.set_remedy(std::move(remedy));
+  return refusal;
+}
+
+bool in_image(const image::LogicalHost& host, pid_t pid) {
+  return std::any_of(host.processes().begin(), host.processes().end(), [&](auto& p) { return p.pid() == pid; });
+}
+
+}  // namespace
+
+Inventory::Inventory(pid_t init_host_pid, objects::ConsoleEnds consoles, files::FileTable files,
+                     const freeze::KernelTasks* tasks)
+    : init_host_pid_(init_host_pid),
+      consoles_(std::move(consoles)),
+      files_(std::move(files)),
+      tasks_(tasks),
+      layouts_(files_, shared_),
+      descriptors_(files_, shared_, consoles_) {}
+
+// Who a process is: names, relations, and what its end will look like.
+Result<void> Inventory::add_identity(const freeze::ListedProcess& listed, image::Process& into,
+                                     std::vector<worker::Refusal>* refusals) {
+  std::string status_text = TRY(sys::read_text(proc_path(listed.host_pid, "status")));
+  proc::Status status = TRY(proc::parse_status(status_text));
+  std::string stat_text = TRY(sys::read_text(proc_path(listed.host_pid, "stat")));
+  proc::Stat stat = TRY(proc::parse_stat(stat_text));
+  into.set_pid(listed.pid);
+  into.set_parent_pid(listed.parent_pid);
+  into.set_process_group(status.process_groups.empty() ? 0 : status.process_groups.back());
+  into.set_session(status.sessions.empty() ? 0 : status.sessions.back());
+  into.set_name(status.name);
+  into.set_zombie(listed.zombie);
+  into.set_exit_code(listed.zombie ? stat.exit_code : 0);
+  into.set_exit_signal(stat.exit_signal);
+  into.set_has_executed(stat.has_executed());
+  if (stat.terminal != 0) {
+    constexpr int kFirstPtyMajor = 136;
+    int major = stat.terminal >> 8 & 0xfff;
+    into.set_controlling_terminal((major - kFirstPtyMajor) * 256 + (stat.terminal & 0xff) + 1);
+    if (listed.pid == into.session()) into.set_foreground_group(TRY(foreground_group(listed.host_pid, stat)));
+  }
+  if (refusals == nullptr) return {};
+  if (status.seccomp != 0) {
+    refusals->push_back(process_refusal(into, "process.seccomp", "a system call filter (seccomp)",
+                                        "start the program without its seccomp sandbox"));
+  }
+  if (status.tracer != 0) {
+    refusals->push_back(process_refusal(into, "process.traced", "a debugger or tracer is attached (pid " +
+                                                                    std::to_string(status.tracer) + ")",
+                                        "detach it before the move"));
+  }
+  return {};
+}
+
+// tpgid is a number of the reader's namespace; its process tells the number inside.
+Result<int32_t> Inventory::foreground_group(pid_t host_pid, const proc::Stat& stat) {
+  if (stat.foreground_group <= 0) return 0;
+  if (stat.foreground_group == stat.process_group) return freeze::inner_tid(host_pid, host_pid);
+  auto leader = freeze::inner_tid(stat.foreground_group, stat.foreground_group);
+  return leader ? *leader : 0;
+}
+
+// cwd and root.
+Result<void> Inventory::add_places(const freeze::ListedProcess& listed, image::Process& into) {
+  auto add = [&](std::string_view name) -> Result<uint32_t> {
+    std::string path = proc_path(listed.host_pid, name);
+    UniqueFd fd = TRY(sys::open_path(path, O_PATH | O_DIRECTORY));
+    return files_.add(fd.get(), TRY(sys::read_link(path)), {});
+  };
+  into.set_cwd_file(TRY(add("cwd")));
+  into.set_root_file(TRY(add("root")));
+  return {};
+}
+
+Result<void> Inventory::check_namespaces(const freeze::ListedProcess& listed, std::vector<worker::Refusal>& refusals) {
+  constexpr std::array<std::string_view, 8> kNames{"ns/mnt", "ns/pid",  "ns/net",  "ns/ipc",
+                                                   "ns/uts", "ns/user", "ns/time", "ns/cgroup"};
+  for (std::string_view name : kNames) {
+    auto own = sys::read_link(proc_path(listed.host_pid, name));
+    auto jobs = sys::read_link(proc_path(init_host_pid_, name));
+    if (!own || !jobs || *own == *jobs) continue;
+    image::Process process;
+    process.set_pid(listed.pid);
+    refusals.push_back(process_refusal(process, "process.namespace", "a namespace of its own (" + *own + ")",
+                                       "run it without containers inside the job"));
+  }
+  return {};
+}
+
+Result<void> Inventory::open_handle(const freeze::ListedProcess& listed) {
+  auto known = handles_.find(listed.pid);
+  if (known != handles_.end() && known->second.host_pid == listed.host_pid) return {};
+  handles_[listed.pid] = Handle{listed.host_pid, TRY(sys::pidfd_open(listed.host_pid))};
+  return {};
+}
+
+Result<void> Inventory::add_descriptors(objects::Depth depth, image::LogicalHost& host,
+                                        std::vector<worker::Refusal>& refusals) {
+  std::vector<objects::ProcessRef> processes;
+  for (const image::Process& process : host.processes()) {
+    if (process.zombie()) continue;
+    const Handle& handle = handles_.at(process.pid());
+    processes.push_back({process.pid(), handle.host_pid, handle.pidfd.get()});
+  }
+  return descriptors_.capture(processes, depth, host, refusals);
+}
+
+Result<image::LogicalHost> Inventory::plan(std::vector<worker::Refusal>& refusals) {
+  image::LogicalHost host;
+  for (const freeze::ListedProcess& listed : TRY(freeze::list_processes(init_host_pid_))) {
+    image::Process process;
+    auto add = [&]() -> Result<void> {
+      TRY(add_identity(listed, process, &refusals));
+      if (listed.zombie) return {};
+      TRY(open_handle(listed));
+      TRY(check_namespaces(listed, refusals));
+      TRY(add_places(listed, process));
+      TRY(objects::read_process_ahead(listed.host_pid, process));
+      *process.mutable_address_space() = TRY(layouts_.plan(listed.host_pid, listed.pid, refusals));
+      for (pid_t host_tid : listed.host_threads) {
+        image::Thread& thread = *process.add_threads();
+        thread.set_tid(TRY(freeze::inner_tid(listed.host_pid, host_tid)));
+        TRY(objects::read_thread_ahead(listed.host_pid, host_tid, thread));
+        threads_ahead_[host_tid] = thread;
+      }
+      return {};
+    };
+    auto added = add();
+    if (!added && added.error().kind == ErrorKind::gone) continue;  // it ended while we looked
+    TRY(std::move(added).within("looking at process " + std::to_string(listed.pid)));
+    bool orphaned = process.parent_pid() != 1 && !in_image(host, process.parent_pid());
+    if (orphaned) continue;  // its parent ended meanwhile; the frozen program will tell
+    ahead_[listed.host_pid] = process;
+    *host.add_processes() = std::move(process);
+  }
+  TRY(add_descriptors(objects::Depth::plan, host, refusals));
+  shared_.fill(host);
+  files_.fill(host);
+  return host;
+}
+
+std::vector<pid_t> Inventory::host_pids() const {
+  std::vector<pid_t> pids;
+  for (auto& [pid, handle] : handles_) pids.push_back(handle.host_pid);
+  return pids;
+}
+
+Result<void> Inventory::note_waits() {
+  if (tasks_ != nullptr) waits_ = TRY(tasks_->read(host_pids()));
+  return {};
+}
+
+Result<void> Inventory::ask_thread(const freeze::SeizedProcess& seized, const freeze::SeizedThread& thread,
+                                   const freeze::TaskRecords* records, RemoteCalls& calls, image::Thread& into) {
+  auto ahead = threads_ahead_.find(thread.host_tid);
+  if (ahead != threads_ahead_.end()) {
+    into = ahead->second;
+  } else {
+    TRY(objects::read_thread_ahead(seized.listed.host_pid, thread.host_tid, into));
+  }
+  into.set_tid(thread.tid);
+  const freeze::TaskRecord* record = records == nullptr ? nullptr : records->find(thread.host_tid);
+  TRY(objects::capture_thread(seized.listed.host_pid, thread.host_tid, thread.registers, record, into));
+  if (record == nullptr) {
+    freeze::ThreadScope scope = TRY(freeze::ThreadScope::open(thread.host_tid));
+    RemoteCalls in_thread = calls.in_thread(thread.host_tid);
+    objects::ThreadStateQuestions questions;
+    CallBatch batch = in_thread.batch();
+    questions.add(batch);
+    TRY(in_thread.run(batch));
+    TRY(questions.answers(batch, into));
+  }
+  const freeze::TaskRecord* before = waits_ ? waits_->find(thread.host_tid) : nullptr;
+  *into.mutable_system_call() = freeze::classify(thread.registers, into, before, record, tasks_);
+  return {};
+}
+
+Result<void> Inventory::ask_process(const freeze::SeizedProcess& seized, const freeze::TaskRecords* records,
+                                    image::Process& into) {
+  auto ahead = ahead_.find(seized.listed.host_pid);
+  if (ahead != ahead_.end()) {
+    into = ahead->second;
+  } else {
+    TRY(objects::read_process_ahead(seized.listed.host_pid, into));
+  }
+  TRY(add_identity(seized.listed, into, nullptr));
+  TRY(add_places(seized.listed, into));
+  into.clear_threads();
+  std::map<pid_t, pid_t> inside;
+  for (const freeze::SeizedThread& thread : seized.threads) inside[thread.host_tid] = thread.tid;
+
+  RemoteCalls calls = TRY(RemoteCalls::open(seized.threads.front().host_tid, seized.vdso));
+  CallBatch batch = calls.batch();
+  objects::ProcessStateQuestions questions;
+  TRY(questions.add(batch, seized.listed.host_pid));
+  size_t brk = batch.add(SYS_brk, {0});
+  TRY(calls.run(batch));
+  TRY(questions.answers(batch, [&](pid_t host_tid) { return inside.contains(host_tid) ? inside.at(host_tid) : 0; },
+                        into));
+  auto brk_now = static_cast<uint64_t>(batch.result(brk));
+  for (const freeze::SeizedThread& thread : seized.threads) {
+    TRY(ask_thread(seized, thread, records, calls, *into.add_threads()));
+  }
+  TRY(calls.close());
+  const freeze::TaskRecord* record = records == nullptr ? nullptr : records->find(seized.threads.front().host_tid);
+  TRY(objects::capture_process_pending(seized.listed.host_pid, record, into));
+  into.set_stopped(std::any_of(seized.threads.begin(), seized.threads.end(), [](auto& t) { return t.group_stopped; }));
+  into.mutable_address_space()->set_brk(brk_now);
+  return {};
+}
+
+Result<image::LogicalHost> Inventory::full(freeze::SeizedTree& tree, std::vector<worker::Refusal>& refusals) {
+  image::LogicalHost host;
+  handles_.clear();
+  for (const freeze::SeizedProcess& seized : tree.processes()) {
+    if (!seized.listed.zombie) TRY(open_handle(seized.listed));
+  }
+  std::optional<freeze::TaskRecords> records;
+  if (tasks_ != nullptr) records = TRY(tasks_->read(host_pids()));
+  for (const freeze::SeizedProcess& seized : tree.processes()) {
+    image::Process& process = *host.add_processes();
+    if (seized.listed.zombie) {
+      TRY(add_identity(seized.listed, process, nullptr));
+      continue;
+    }
+    TRY(ask_process(seized, records ? &*records : nullptr, process)
+            .within("asking process " + std::to_string(seized.listed.pid)));
+    uint64_t brk = process.address_space().brk();
+    *process.mutable_address_space() = TRY(layouts_.full(seized.listed.host_pid, seized.listed.pid, refusals));
+    process.mutable_address_space()->set_brk(brk);
+  }
+  TRY(add_descriptors(objects::Depth::full, host, refusals));
+  shared_.fill(host);
+  files_.fill(host);
+  return host;
+}
+
+std::vector<address_space::MemoryOfProcess> Inventory::memory_of(const image::LogicalHost& host) const {
+  std::vector<address_space::MemoryOfProcess> memories;
+  for (const image::Process& process : host.processes()) {
+    if (process.zombie()) continue;
+    memories.push_back({handles_.at(process.pid()).host_pid, process.pid(), &process.address_space()});
+  }
+  return memories;
+}
+
+}  // namespace godwit::migration

@@ -1,0 +1,181 @@
+#include "migration/restoration.h"
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+
+#include <chrono>
+
+#include "objects/thread_state.h"
+#include "sys/ptrace.h"
+#include "sys/text_file.h"
+
+namespace godwit::migration {
+
+namespace {
+
+using freeze::CallBatch;
+using freeze::RemoteCalls;
+
+objects::Owner owner_of(const worker::JobPlace& place) {
+  return {place.uid(), place.gid(), {place.groups().begin(), place.groups().end()}};
+}
+
+}  // namespace
+
+Restoration::Restoration(const coprocess::LogicalHost& host, files::Opener& opener, AdoptedConsoles& consoles,
+                         const worker::JobPlace& place)
+    : host_(host),
+      opener_(opener),
+      consoles_(consoles),
+      place_(place),
+      cgroup_(place.cgroup() + "/procs"),
+      skeleton_({host.init_pid(), host.worker_pidfd_number(), host.procs_cgroup_fd()}, cgroup_, mapping_sources()) {}
+
+address_space::MappingSources Restoration::mapping_sources() {
+  return {[this](uint32_t file, bool writable) { return file_fd(file, writable); },
+          [this](uint32_t object) { return shared_memory_fd(object); }, host_.worker_pidfd_number()};
+}
+
+Result<int> Restoration::file_fd(uint32_t file, bool writable) {
+  auto known = mapped_files_.find({file, writable});
+  if (known != mapped_files_.end()) return known->second.get();
+  UniqueFd fd = TRY(opener_.open(file, writable ? O_RDWR : O_RDONLY));
+  return mapped_files_.emplace(std::pair(file, writable), std::move(fd)).first->second.get();
+}
+
+Result<int> Restoration::shared_memory_fd(uint32_t object) { return shared_.fd_of(object); }
+
+Result<void> Restoration::prepare(const image::LogicalHost& plan) { return correct(plan); }
+
+Result<void> Restoration::correct(const image::LogicalHost& state) {
+  TRY(opener_.update(state));
+  TRY(shared_.adapt(state));
+  return skeleton_.adapt(state);
+}
+
+Result<void> Restoration::run_batch(pid_t pid, size_t thread, CallBatch& batch, const char* what) {
+  RemoteCalls calls = skeleton_.calls(pid, thread);
+  TRY(calls.run(batch));
+  return batch.all_succeeded(what).within("process " + std::to_string(pid));
+}
+
+// Executable, limits of the address space, root and working directory, while only the worker's pidfd is open in the process.
+Result<void> Restoration::set_places(const image::Process& process) {
+  RemoteCalls calls = skeleton_.calls(process.pid(), 0);
+  auto pidfd = static_cast<uint64_t>(host_.worker_pidfd_number());
+  auto take = [&](CallBatch& batch, int fd) {
+    return batch.add(SYS_pidfd_getfd, {pidfd, static_cast<uint64_t>(fd), 0});
+  };
+  CallBatch close_all = calls.batch();
+  close_all.add(SYS_close_range, {0, pidfd - 1, 0});
+  close_all.add(SYS_close_range, {pidfd + 1, ~uint32_t{0}, 0});
+  TRY(run_batch(process.pid(), 0, close_all, "closing godwit-init's descriptors"));
+
+  int executable = TRY(file_fd(process.address_space().executable_file(), false));
+  UniqueFd cwd = TRY(opener_.open(process.cwd_file(), O_PATH | O_DIRECTORY));
+  UniqueFd root = TRY(opener_.open(process.root_file(), O_PATH | O_DIRECTORY));
+  CallBatch batch = calls.batch();
+  take(batch, executable);  // becomes descriptor 0, the lowest
+  address_space::SkeletonMemory::add_limits(batch, process.address_space(), 0);
+  batch.add(SYS_close, {0});
+  if (!TRY(opener_.is_job_root(process.root_file()))) {
+    size_t taken = take(batch, root.get());
+    batch.add_using(SYS_fchdir, {}, 0, taken);
+    batch.add(SYS_chroot, {value(batch.put_string("."))});
+    batch.add_using(SYS_close, {}, 0, taken);
+  }
+  size_t taken = take(batch, cwd.get());
+  batch.add_using(SYS_fchdir, {}, 0, taken);
+  batch.add_using(SYS_close, {}, 0, taken);
+  return run_batch(process.pid(), 0, batch, "executable, root and working directory");
+}
+
+Result<void> Restoration::install_descriptors(const image::Process& process) {
+  auto run = [&](CallBatch& batch) { return run_batch(process.pid(), 0, batch, "descriptors"); };
+  auto make = [&] { return skeleton_.calls(process.pid(), 0).batch(); };
+  TRY(descriptors_->install(process, host_.worker_pidfd_number(), make, run));
+  return {};
+}
+
+Result<void> Restoration::restore_thread(const image::Process& process, size_t index) {
+  const image::Thread& thread = process.threads(static_cast<int>(index));
+  RemoteCalls calls = skeleton_.calls(process.pid(), index);
+  CallBatch batch = calls.batch();
+  TRY(objects::add_thread_calls(batch, process.pid(), thread, root_credentials_));
+  TRY(calls.run(batch));
+  return batch.all_succeeded("thread state").within("thread " + std::to_string(thread.tid()));
+}
+
+Result<void> Restoration::restore_process(const image::Process& process) {
+  // Signals that the making of the tree left behind are not the program's.
+  CallBatch drain = skeleton_.calls(process.pid(), 0).batch();
+  auto every = drain.put_value(~uint64_t{0});
+  auto at_once = drain.put_value(timespec{0, 0});
+  constexpr int kMostLeftBehind = 64;
+  for (int i = 0; i < kMostLeftBehind; ++i) {
+    drain.add(SYS_rt_sigtimedwait, {value(every), 0, value(at_once), sizeof(uint64_t)});
+  }
+  TRY(skeleton_.calls(process.pid(), 0).run(drain));
+  for (int i = 0; i < process.threads_size(); ++i) TRY(restore_thread(process, static_cast<size_t>(i)));
+  auto elapsed = std::chrono::steady_clock::now() - state_received_;
+  CallBatch batch = skeleton_.calls(process.pid(), 0).batch();
+  TRY(objects::add_process_calls(batch, process, elapsed, objects::kernel_restores_timer_ids()));
+  return run_batch(process.pid(), 0, batch, "process state");
+}
+
+// The last touch: our code goes, the program's registers come.
+Result<void> Restoration::set_registers(const image::Process& process) {
+  address_space::SkeletonMemory& memory = skeleton_.memory(process.pid());
+  TRY(memory.calls().unmap_only(memory.vdso()));
+  const auto& threads = skeleton_.members().at(process.pid()).host_threads;
+  for (size_t i = 0; i < threads.size(); ++i) {
+    const image::Thread& thread = process.threads(static_cast<int>(i));
+    TRY(objects::restore_thread(threads[i], thread));
+    TRY(freeze::resume_in_progress(threads[i], thread, memory.vdso()));
+  }
+  return objects::restore_process(threads.front(), process, owner_of(place_));
+}
+
+Result<void> Restoration::restore(const image::LogicalHost& state) {
+  state_ = &state;
+  objects::Owner owner = owner_of(place_);
+  for (const image::Process& process : state.processes()) {
+    if (process.zombie()) continue;
+    TRY(objects::check_process(process));
+    for (const image::Thread& thread : process.threads()) {
+      TRY(objects::check_thread(thread, owner, root_credentials_));
+    }
+  }
+  descriptors_.emplace(TRY(objects::DescriptorRestore::create(state, opener_, shared_, consoles_.ends())));
+  for (const image::Process& process : state.processes()) {
+    if (!process.zombie()) TRY(set_places(process));
+  }
+  for (const image::Process& process : state.processes()) {
+    if (!process.zombie()) TRY(install_descriptors(process));
+  }
+  for (const image::Process& process : state.processes()) {
+    if (!process.zombie()) TRY(restore_process(process));
+  }
+  for (const image::Process& process : state.processes()) {
+    if (!process.zombie()) TRY(set_registers(process));
+  }
+  return {};
+}
+
+// From tracing into the frozen cgroup: complete, not running, and safe against our own end.
+Result<void> Restoration::hold_frozen() {
+  TRY(sys::write_text(cgroup_ + "/cgroup.freeze", "1"));
+  for (const image::Process& process : state_->processes()) {
+    if (process.zombie()) continue;
+    const auto& threads = skeleton_.members().at(process.pid()).host_threads;
+    for (size_t i = 0; i < threads.size(); ++i) {
+      bool stop = process.stopped() && i == 0;
+      TRY(sys::ptrace_detach(threads[i], stop ? SIGSTOP : 0));
+    }
+  }
+  return {};
+}
+
+Result<void> Restoration::run() { return sys::write_text(cgroup_ + "/cgroup.freeze", "0"); }
+
+}  // namespace godwit::migration

@@ -1,0 +1,63 @@
+// Restoration: brings a frozen logical host back to life inside the destination's skeleton, up to the point where one write
+// to its cgroup lets every thread run.
+//
+// prepare() before the freeze, correct() and restore() in it, hold_frozen() makes it safe against our own end: all threads are
+// released from tracing into a frozen cgroup, complete and not running. run() thaws. What came from the peer is checked before it is
+// used, and no process gets more rights than the job's owner has. One thread only.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "coprocess/logical_host.h"
+#include "files/opener.h"
+#include "freeze/replant.h"
+#include "godwit/image.pb.h"
+#include "godwit/worker.pb.h"
+#include "migration/consoles.h"
+#include "migration/skeleton.h"
+#include "objects/descriptor_table.h"
+#include "objects/process_state.h"
+#include "objects/shared_memory.h"
+
+namespace godwit::migration {
+
+class Restoration {
+ public:
+  Restoration(const coprocess::LogicalHost& host, files::Opener& opener, AdoptedConsoles& consoles,
+              const worker::JobPlace& place);
+
+  Result<void> prepare(const image::LogicalHost& plan);
+  Result<void> correct(const image::LogicalHost& state);
+  Result<void> restore(const image::LogicalHost& state);
+  Result<void> hold_frozen();
+  Result<void> run();
+
+  Skeleton& skeleton() { return skeleton_; }
+  Result<int> shared_memory_fd(uint32_t object);
+
+ private:
+  address_space::MappingSources mapping_sources();
+  Result<int> file_fd(uint32_t file, bool writable);
+  Result<void> install_descriptors(const image::Process& process);
+  Result<void> set_places(const image::Process& process);
+  Result<void> restore_process(const image::Process& process);
+  Result<void> restore_thread(const image::Process& process, size_t index);
+  Result<void> set_registers(const image::Process& process);
+  Result<void> run_batch(pid_t pid, size_t thread, freeze::CallBatch& batch, const char* what);
+
+  const coprocess::LogicalHost& host_;
+  files::Opener& opener_;
+  AdoptedConsoles& consoles_;
+  const worker::JobPlace& place_;
+  std::string cgroup_;
+  Skeleton skeleton_;
+  objects::SharedMemorySet shared_;
+  std::optional<objects::DescriptorRestore> descriptors_;
+  std::map<std::pair<uint32_t, bool>, UniqueFd> mapped_files_;
+  const image::LogicalHost* state_ = nullptr;
+};
+
+}  // namespace godwit::migration

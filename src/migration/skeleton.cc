@@ -1,0 +1,127 @@
+#include "migration/skeleton.h"
+
+#include <sys/ptrace.h>
+#include <ranges>
+
+#include "address_space/layout.h"
+#include "proc/maps.h"
+#include "sys/ptrace.h"
+#include "sys/text_file.h"
+
+namespace godwit::migration {
+
+namespace {
+
+using freeze::RemoteAddress;
+using freeze::RemoteCalls;
+
+constexpr uint64_t kRoomAroundRegion = uint64_t{80} << 20;
+
+sys::Deadline patience() { return std::chrono::steady_clock::now() + std::chrono::seconds(10); }
+
+// godwit-init, stopped and traced while the scope lasts.
+class BorrowedInit {
+ public:
+  static Result<BorrowedInit> borrow(pid_t host_pid) {
+    TRY(sys::ptrace_seize(host_pid, PTRACE_O_TRACESYSGOOD));
+    BorrowedInit init(host_pid);
+    TRY(sys::ptrace_interrupt(host_pid));
+    for (int passed = 0; passed < 16; ++passed) {
+      sys::Stop stop = TRY(sys::wait_for_stop(host_pid, patience()));
+      if (stop.kind == sys::Stop::Kind::interrupt) return init;
+      if (stop.kind == sys::Stop::Kind::ended) return error(ErrorKind::gone, "godwit-init ended");
+      TRY(sys::ptrace_continue(host_pid, stop.kind == sys::Stop::Kind::signal ? stop.signal : 0));
+    }
+    return error(ErrorKind::retry, "godwit-init does not stop");
+  }
+  ~BorrowedInit() {
+    if (host_pid_ != 0) (void)sys::ptrace_detach(host_pid_);  // fails only when it is gone
+  }
+  BorrowedInit(BorrowedInit&& other) noexcept : host_pid_(std::exchange(other.host_pid_, 0)) {}
+  BorrowedInit& operator=(BorrowedInit&&) = delete;
+
+ private:
+  explicit BorrowedInit(pid_t host_pid) : host_pid_(host_pid) {}
+  pid_t host_pid_;
+};
+
+Result<image::AddressSpace> layout_of_init(pid_t host_pid, RemoteAddress& vdso) {
+  image::AddressSpace space;
+  std::string text = TRY(sys::read_text("/proc/" + std::to_string(host_pid) + "/maps"));
+  for (const proc::MapEntry& entry : TRY(proc::parse_maps(text))) {
+    if (entry.start >= address_space::kAddressLimit) continue;
+    if (entry.name == "[vdso]") vdso = RemoteAddress{entry.start};
+    image::Mapping* mapping = space.add_mappings();
+    mapping->set_start(entry.start);
+    mapping->set_end(entry.end);
+  }
+  if (value(vdso) == 0) return error(ErrorKind::unsupported, "godwit-init has no vDSO");
+  return space;
+}
+
+}  // namespace
+
+Result<void> Skeleton::adapt(const image::LogicalHost& host) {
+  bool fits = tree_ && coprocess::ProcessTree::same_shape(shape_, host);
+  if (!fits) {
+    if (tree_) TRY(discard());
+    TRY(build(host));
+  }
+  shape_ = host;
+  for (const image::Process& process : host.processes()) {
+    if (process.zombie()) continue;
+    auto memory = memories_.find(process.pid());
+    if (memory == memories_.end()) {
+      memory = memories_.emplace(process.pid(), address_space::SkeletonMemory(tree_->calls(process.pid()))).first;
+    }
+    TRY(memory->second.adapt(process.address_space(), sources_)
+            .within("memory of process " + std::to_string(process.pid())));
+  }
+  return {};
+}
+
+Result<void> Skeleton::build(const image::LogicalHost& host) {
+  RemoteAddress vdso{};
+  image::AddressSpace init_space = TRY(layout_of_init(init_.host_pid, vdso));
+  std::vector<const image::AddressSpace*> spaces{&init_space};
+  for (const image::Process& process : host.processes()) {
+    TRY(address_space::check_layout(process.address_space()));
+    spaces.push_back(&process.address_space());
+  }
+  region_ = TRY(address_space::find_common_gap(spaces, kRoomAroundRegion));
+  BorrowedInit borrowed = TRY(BorrowedInit::borrow(init_.host_pid));
+  RemoteCalls calls = TRY(RemoteCalls::open(init_.host_pid, vdso, region_));
+  tree_ = TRY(coprocess::ProcessTree::create(init_, *region_, host));
+  return calls.close();
+}
+
+// Ends what was built: all that is in the cgroup.
+Result<void> Skeleton::discard() {
+  TRY(sys::write_text(cgroup_ + "/cgroup.kill", "1"));
+  for (auto& [pid, member] : tree_->members()) {
+    // The main thread last: its end is told when all others have been taken.
+    for (pid_t thread : std::views::reverse(member.host_threads)) {
+      auto ended = sys::wait_for_stop(thread, patience());
+      bool gone = !ended ? ended.error().kind == ErrorKind::gone : ended->kind == sys::Stop::Kind::ended;
+      if (!gone) return error(ErrorKind::bug, "a skeleton does not end");
+    }
+  }
+  files_.clear();
+  memories_.clear();
+  tree_.reset();
+  return {};
+}
+
+Result<const sys::MemoryFile*> Skeleton::memory_file(pid_t pid) {
+  auto known = files_.find(pid);
+  if (known != files_.end()) return &known->second;
+  auto member = tree_->members().find(pid);
+  if (member == tree_->members().end()) return error(ErrorKind::corrupt, "pages of a process that is not there");
+  return &files_.emplace(pid, TRY(sys::MemoryFile::open(member->second.host_pid))).first->second;
+}
+
+RemoteCalls Skeleton::calls(pid_t pid, size_t thread) const {
+  return RemoteCalls::adopt(tree_->members().at(pid).host_threads.at(thread), *region_);
+}
+
+}  // namespace godwit::migration

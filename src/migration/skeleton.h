@@ -1,0 +1,48 @@
+// Skeleton: the logical host as it is prepared at the destination before the freeze, and corrected in it.
+//
+// Processes with the right pids, stopped and traced; their layouts; nothing of their content. It borrows godwit-init only while
+// it clones from it. Failure leaves processes that only the cgroup's owner can end. One thread only.
+#pragma once
+
+#include <map>
+#include <optional>
+
+#include "address_space/skeleton_memory.h"
+#include "base/result.h"
+#include "coprocess/process_tree.h"
+#include "godwit/image.pb.h"
+#include "sys/process_memory.h"
+
+namespace godwit::migration {
+
+class Skeleton {
+ public:
+  Skeleton(const coprocess::InitProcess& init, std::string cgroup, address_space::MappingSources sources)
+      : init_(init), cgroup_(std::move(cgroup)), sources_(std::move(sources)) {}
+
+  // Ensures: processes, threads and layouts are those of `host`. What is there already and fits is kept; a tree of another
+  // shape is made anew.
+  Result<void> adapt(const image::LogicalHost& host);
+
+  const std::map<pid_t, coprocess::ProcessTree::Member>& members() const { return tree_->members(); }
+  address_space::SkeletonMemory& memory(pid_t pid) { return memories_.at(pid); }
+  // The memory file of a process, for content.
+  Result<const sys::MemoryFile*> memory_file(pid_t pid);
+  // A scope of remote calls in one thread: position as in image.Process.threads.
+  freeze::RemoteCalls calls(pid_t pid, size_t thread) const;
+
+ private:
+  Result<void> build(const image::LogicalHost& host);
+  Result<void> discard();
+
+  coprocess::InitProcess init_;
+  std::string cgroup_;
+  address_space::MappingSources sources_;
+  std::optional<freeze::RemoteAddress> region_;
+  std::optional<coprocess::ProcessTree> tree_;
+  std::map<pid_t, address_space::SkeletonMemory> memories_;
+  std::map<pid_t, sys::MemoryFile> files_;
+  image::LogicalHost shape_;
+};
+
+}  // namespace godwit::migration

@@ -1,0 +1,263 @@
+#include "migration/source.h"
+
+#include <algorithm>
+
+#include "address_space/total_freezing.h"
+#include "coprocess/init_client.h"
+#include "files/carrier.h"
+#include "files/offer.h"
+#include "freeze/seized_tree.h"
+#include "migration/clocks.h"
+#include "migration/compatibility.h"
+#include "migration/consoles.h"
+#include "migration/exchange.h"
+#include "migration/fault_point.h"
+#include "migration/inventory.h"
+#include "migration/phases.h"
+#include "sys/text_file.h"
+#include "transport/connection.h"
+
+namespace godwit::migration {
+
+namespace {
+
+using transport::Connection;
+using transport::FrameType;
+
+constexpr std::chrono::microseconds kSpin(150);
+constexpr std::chrono::seconds kConnectPatience(15);
+constexpr std::chrono::seconds kFreezePatience(30);
+
+class Source {
+ public:
+  Source(const worker::SourceOrder& order, DaemonLink& link, FaultInjector faults)
+      : order_(order), link_(link), faults_(faults) {}
+
+  // The stages, in order. Until the switchover an Error means: the program runs on here and never knew.
+  Result<void> run();
+  std::string_view stage() const { return stage_; }
+
+ private:
+  Result<Connection> connect();
+  Result<wire::Offer> make_offer(Inventory& inventory, std::vector<worker::Refusal>& refusals);
+  Result<void> tell_refused(std::vector<worker::Refusal> refusals, const wire::Offer& offer,
+                            const wire::OfferAnswer& answer);
+  Result<void> tell_dry_run(const wire::Offer& offer, const wire::OfferAnswer& answer);
+  Result<wire::FinalState> capture(Inventory& inventory, freeze::SeizedTree& tree, coprocess::InitClient& init,
+                                   const freeze::WaitsBeforeFreeze& waits);
+  Result<void> move_frozen(Connection& connection, Inventory& inventory, const wire::FinalState& state,
+                           files::Carrier& carrier, LogSender& logs);
+  Result<bool> switched_over(Connection& connection);
+  Result<bool> fence(const Error& lost);
+  void count(const wire::FinalState& state, const freeze::SeizedTree& tree);
+  void start(std::string_view stage);
+
+  const worker::SourceOrder& order_;
+  DaemonLink& link_;
+  FaultInjector faults_;
+  Phases phases_{"source"};
+  worker::Report report_;
+  std::string stage_ = "connecting";
+  std::chrono::steady_clock::time_point frozen_at_;
+  uint64_t memory_bytes_ = 0;
+};
+
+void Source::start(std::string_view stage) {
+  stage_ = stage;
+  link_.progress(stage, 0, memory_bytes_);
+}
+
+Result<Connection> Source::connect() {
+  start("connecting");
+  transport::TlsFiles files{order_.tls().certificate(), order_.tls().key(), order_.tls().authority()};
+  return Connection::connect(order_.destination().host(), static_cast<uint16_t>(order_.destination().port()), files,
+                             order_.destination_node(), order_.token(),
+                             std::chrono::steady_clock::now() + kConnectPatience);
+}
+
+Result<wire::Offer> Source::make_offer(Inventory& inventory, std::vector<worker::Refusal>& refusals) {
+  wire::Offer offer;
+  TRY(describe_this_node(offer));
+  offer.set_migration(order_.migration());
+  offer.set_job(order_.place().job());
+  *offer.mutable_place() = order_.place();
+  *offer.mutable_consoles() = order_.consoles();
+  *offer.mutable_plan() = TRY(inventory.plan(refusals));
+  memory_bytes_ = TRY(address_space::memory_bytes(inventory.memory_of(offer.plan())));
+  offer.set_memory_bytes(memory_bytes_);
+  TRY(files::add_hashes(inventory.files(), *offer.mutable_plan(), order_.place()));
+  TRY(describe_clocks(order_.place().init_pid(), offer));
+  report_.set_processes(static_cast<uint32_t>(offer.plan().processes_size()));
+  return offer;
+}
+
+Result<void> Source::tell_refused(std::vector<worker::Refusal> refusals, const wire::Offer& offer,
+                                  const wire::OfferAnswer& answer) {
+  refusals.insert(refusals.end(), answer.refusals().begin(), answer.refusals().end());
+  worker::WorkerEvent event;
+  event.mutable_refused()->mutable_refusals()->Assign(refusals.begin(), refusals.end());
+  *event.mutable_refused()->mutable_report() = report_;
+  for (const worker::FilePlan& row : files::plan_rows(offer.plan(), answer)) {
+    *event.mutable_refused()->mutable_report()->add_files() = row;
+  }
+  return link_.event(event);
+}
+
+Result<void> Source::tell_dry_run(const wire::Offer& offer, const wire::OfferAnswer& answer) {
+  constexpr double kBytesPerMs = 0.8e6;  // what a TLS link moves into a process on one processor; measured by `make bench`
+  worker::WorkerEvent event;
+  worker::Report& report = *event.mutable_dry_run()->mutable_report();
+  report = report_;
+  report.set_pages_total(memory_bytes_ / address_space::kPageBytes);
+  report.set_predicted_freeze_ms(2 + static_cast<double>(memory_bytes_) / kBytesPerMs);
+  report.set_predicted_total_ms(report.predicted_freeze_ms() + phases_.elapsed_ms());
+  for (const worker::FilePlan& row : files::plan_rows(offer.plan(), answer)) *report.add_files() = row;
+  return link_.event(event);
+}
+
+// The program's whole state, asked of it while it is frozen.
+Result<wire::FinalState> Source::capture(Inventory& inventory, freeze::SeizedTree& tree, coprocess::InitClient& init,
+                                         const freeze::WaitsBeforeFreeze& waits) {
+  wire::FinalState state;
+  std::vector<worker::Refusal> refusals;
+  *state.mutable_host() = TRY(inventory.full(tree, waits, refusals));
+  if (!refusals.empty()) {
+    return error(ErrorKind::unsupported, "since it was looked at the program has come to use " +
+                                             refusals.front().what() + "; " + refusals.front().remedy());
+  }
+  for (const worker::Console& console : TRY(hold_consoles(init, order_.consoles()))) *state.add_consoles() = console;
+  return state;
+}
+
+Result<void> Source::move_frozen(Connection& connection, Inventory& inventory, const wire::FinalState& state,
+                                 files::Carrier& carrier, LogSender& logs) {
+  TRY(connection.send(FrameType::final_state, state));
+  TRY(connection.flush());
+  faults_.at(FaultPoint::source_state_sent, &connection);
+  TRY(logs.send_rest(connection, state.consoles()));
+  auto processes = inventory.memory_of(state.host());
+  address_space::MemoryCounts counts =
+      TRY(address_space::send_whole_memory(processes, state.host(), inventory.shared_memory(), connection));
+  TRY(carrier.send_changes(connection));
+  TRY(connection.send(FrameType::memory_end));
+  TRY(connection.flush());
+  report_.set_pages_total(counts.total_pages);
+  report_.set_pages_sent(counts.sent_pages);
+  report_.set_pages_zero(counts.zero_pages);
+  faults_.at(FaultPoint::source_memory_sent, &connection);
+  return {};
+}
+
+// Whether the destination has become the process. Once "go" is sent only the directory knows for sure.
+Result<bool> Source::switched_over(Connection& connection) {
+  TRY(receive<wire::Ready>(connection, FrameType::ready, kSpin));
+  faults_.at(FaultPoint::source_ready, &connection);
+  auto sent = connection.send(FrameType::go);
+  if (sent) sent = connection.flush();
+  if (!sent) return fence(sent.error());
+  auto answer = receive<wire::Committed>(connection, FrameType::committed, kSpin);
+  if (!answer) return fence(answer.error());
+  report_.mutable_phases()->Add(answer->phases().begin(), answer->phases().end());
+  return true;
+}
+
+// The connection broke after "go": the directory decides. Raising the epoch here makes a later switchover impossible.
+Result<bool> Source::fence(const Error& lost) {
+  worker::WorkerEvent wanted;
+  wanted.mutable_fence_wanted();
+  worker::WorkerRequest::CommitResult result = TRY(link_.ask(wanted));
+  switch (result.outcome()) {
+    case worker::WorkerRequest::CommitResult::COMMITTED: return Error(lost).within("before the switchover");
+    case worker::WorkerRequest::CommitResult::REFUSED: return true;
+    default: return error(ErrorKind::peer_lost, "the directory cannot be reached to learn which copy counts");
+  }
+}
+
+void Source::count(const wire::FinalState& state, const freeze::SeizedTree& tree) {
+  uint32_t immediate = 0;
+  uint32_t delayed = 0;
+  for (const freeze::SeizedProcess& process : tree.processes()) {
+    for (const freeze::SeizedThread& thread : process.threads) (thread.delayed ? delayed : immediate) += 1;
+  }
+  report_.set_threads_immediate(immediate);
+  report_.set_threads_delayed(delayed);
+  report_.set_threads(immediate + delayed);
+  report_.set_processes(static_cast<uint32_t>(state.host().processes_size()));
+}
+
+Result<void> Source::run() {
+  Connection connection = TRY(connect());
+  phases_.end("connect");
+  faults_.at(FaultPoint::source_connected, &connection);
+
+  start("offering");
+  coprocess::InitClient init = TRY(coprocess::InitClient::connect(order_.place().run_directory() + "/init.sock"));
+  objects::ConsoleEnds ends = TRY(console_ends(order_.place().init_pid(), order_.consoles()));
+  files::FileTable table = TRY(files::FileTable::of_job(order_.place().init_pid()));
+  Inventory inventory(order_.place().init_pid(), std::move(ends), std::move(table));
+  std::vector<worker::Refusal> refusals;
+  wire::Offer offer = TRY(make_offer(inventory, refusals));
+  TRY(connection.send(FrameType::offer, offer));
+  auto answer = TRY(receive<wire::OfferAnswer>(connection, FrameType::offer_answer));
+  phases_.end("offer");
+  faults_.at(FaultPoint::source_offered, &connection);
+  if (!refusals.empty() || answer.refusals_size() > 0) return tell_refused(std::move(refusals), offer, answer);
+  if (order_.options().dry_run()) return tell_dry_run(offer, answer);
+
+  // Everything can be moved. The destination prepares; the program runs.
+  start("preparing");
+  files::Carrier carrier = TRY(files::Carrier::create(inventory.files(), answer, order_.place()));
+  LogSender logs(order_.consoles());
+  TRY(logs.send_history(connection));
+  TRY(carrier.send_content(connection));
+  TRY(connection.flush());
+  freeze::KernelTasks tasks = freeze::KernelTasks::load();
+  TRY(receive<wire::SkeletonReady>(connection, FrameType::skeleton_ready));
+  phases_.end("prepare");
+  faults_.at(FaultPoint::source_skeleton_ready, &connection);
+  if (link_.cancelled()) return error(ErrorKind::denied, "cancelled");
+
+  start("frozen");
+  freeze::WaitsBeforeFreeze waits = TRY(tasks.waits());
+  frozen_at_ = std::chrono::steady_clock::now();
+  freeze::SeizedTree tree = TRY(freeze::SeizedTree::seize(order_.place().cgroup() + "/procs",
+                                                          order_.place().init_pid(), frozen_at_ + kFreezePatience));
+  phases_.end("freeze");
+  faults_.at(FaultPoint::source_frozen, &connection);
+  HeldConsoles held(init);
+  wire::FinalState state = TRY(capture(inventory, tree, init, waits));
+  phases_.end("state");
+  count(state, tree);
+  TRY(move_frozen(connection, inventory, state, carrier, logs));
+  phases_.end("memory");
+  if (!TRY(switched_over(connection))) return error(ErrorKind::bug, "no answer is an answer");
+
+  // Switched over: what is left here can only be discarded.
+  report_.set_freeze_ms(Phases::milliseconds(std::chrono::steady_clock::now() - frozen_at_));
+  phases_.end("switchover");
+  held.commit();
+  std::move(tree).commit();
+  TRY(sys::write_text(order_.place().cgroup() + "/procs/cgroup.kill", "1"));
+  faults_.at(FaultPoint::source_committed, &connection);
+  phases_.end("discard");
+  worker::WorkerEvent event;
+  report_.set_downtime_ms(report_.freeze_ms());
+  report_.set_total_ms(phases_.elapsed_ms());
+  report_.set_bytes_sent(connection.bytes_sent());
+  report_.mutable_phases()->Add(phases_.list().begin(), phases_.list().end());
+  for (const worker::FilePlan& row : files::plan_rows(state.host(), answer)) *report_.add_files() = row;
+  *event.mutable_moved()->mutable_report() = report_;
+  return link_.event(event);
+}
+
+}  // namespace
+
+Result<void> run_source(const worker::SourceOrder& order, DaemonLink& link) {
+  FaultInjector faults(TRY(parse_fault(order.options().fault())));
+  Source source(order, link, faults);
+  auto outcome = source.run();
+  if (!outcome) return std::unexpected(std::move(outcome.error()).within("stage " + std::string(source.stage())));
+  return {};
+}
+
+}  // namespace godwit::migration
