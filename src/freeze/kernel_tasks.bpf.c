@@ -37,6 +37,7 @@ struct task_struct {
   unsigned int __state;
   int pid;
   int pdeath_signal;
+  unsigned restore_sigmask : 1;
   struct sched_entity se;
   unsigned int policy, rt_priority;
   struct sched_info sched_info;
@@ -49,6 +50,7 @@ struct task_struct {
   const struct cred* real_cred;
   char comm[16];
   struct signal_struct* signal;
+  sigset_t blocked, saved_sigmask;
   struct sigpending pending;
   unsigned long sas_ss_sp, sas_ss_size;
   unsigned int sas_ss_flags;
@@ -103,6 +105,9 @@ static __always_inline void read_thread(struct task_struct* task, struct godwit_
   record->parent_death_signal = BPF_CORE_READ(task, pdeath_signal);
   record->thread_pending = BPF_CORE_READ(task, pending.signal.sig[0]);
   record->process_pending = BPF_CORE_READ(task, signal, shared_pending.signal.sig[0]);
+  // sigsuspend, ppoll and their like lend the thread another mask while they wait
+  int lent = BPF_CORE_READ_BITFIELD_PROBED(task, restore_sigmask);
+  record->blocked = lent ? BPF_CORE_READ(task, saved_sigmask.sig[0]) : BPF_CORE_READ(task, blocked.sig[0]);
   record->state = BPF_CORE_READ(task, __state);
   record->scheduling_policy = BPF_CORE_READ(task, policy);
   record->scheduling_priority = BPF_CORE_READ(task, rt_priority);

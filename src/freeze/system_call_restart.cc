@@ -137,19 +137,19 @@ Call classify(const user_regs_struct& registers, const TaskRecord* before, const
               const KernelTasks* tasks) {
   if (now == nullptr || tasks == nullptr) return classify_call(registers, nullptr);
   WaitFacts facts;
-  auto moment = static_cast<int64_t>(now->now_monotonic);
+  const auto moment = static_cast<int64_t>(now->now_monotonic);
   facts.function = tasks->restart_function(*now);
   if (facts.function == RestartFunction::nanosleep) {
     facts.clock = now->nanosleep_clock;
-    if (facts.clock != CLOCK_MONOTONIC) moment = clock_now(facts.clock);
-    facts.remaining_ns = static_cast<int64_t>(now->nanosleep_expires) - moment;
+    int64_t moment_there = facts.clock == CLOCK_MONOTONIC ? moment : clock_now(facts.clock);
+    facts.remaining_ns = static_cast<int64_t>(now->nanosleep_expires) - moment_there;
     facts.rest_address = now->nanosleep_type == 1 ? now->nanosleep_rest : 0;  // TT_NATIVE
   } else if (facts.function == RestartFunction::futex) {
     facts.remaining_ns = static_cast<int64_t>(now->futex_expires) - moment;
   } else if (facts.function == RestartFunction::poll) {
     facts.has_timeout = now->poll_has_timeout != 0;
-    facts.remaining_ns =
-        static_cast<int64_t>(now->poll_seconds) * kNanosecondsPerSecond + static_cast<int64_t>(now->poll_nanoseconds) - moment;
+    facts.remaining_ns = static_cast<int64_t>(now->poll_seconds) * kNanosecondsPerSecond +
+                         static_cast<int64_t>(now->poll_nanoseconds) - moment;
   }
   // A wait that began after `before` was read has lasted no longer than the freeze so far.
   facts.waited_known = before != nullptr;

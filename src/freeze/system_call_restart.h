@@ -2,10 +2,12 @@
 //
 // A stop makes a sleeping system call return early; rax of the stopped thread tells how (arch/x86/kernel/signal.c,
 // arch_do_signal_or_restart):
-//   -ERESTARTSYS, -ERESTARTNOINTR, -ERESTARTNOHAND: the kernel makes the call again by itself, here or in a copy of the thread.
-//   -ERESTART_RESTARTBLOCK: the kernel goes on with what is left of the time, kept in task->restart_block. A copy has no
+//   -ERESTARTSYS, -ERESTARTNOINTR, -ERESTARTNOHAND: the kernel makes the call again by itself, here or in a copy of the
+//   thread. -ERESTART_RESTARTBLOCK: the kernel goes on with what is left of the time, kept in task->restart_block. A
+//   copy has no
 //     such block: it is planted anew (freeze/replant.h).
-//   -EINTR: some calls never restart (signal(7)). Without a signal handler that ran, a program must not see that: the call is
+//   -EINTR: some calls never restart (signal(7)). Without a signal handler that ran, a program must not see that: the
+//   call is
 //     made again with what is left of its timeout.
 // Pure functions; clocks and memory are read by their callers.
 #pragma once
@@ -19,10 +21,10 @@
 
 namespace godwit::freeze {
 
-inline constexpr int64_t kRestartSystemCall = -512;    // ERESTARTSYS, include/linux/errno.h
-inline constexpr int64_t kRestartNoInterrupt = -513;   // ERESTARTNOINTR
-inline constexpr int64_t kRestartNoHandler = -514;     // ERESTARTNOHAND
-inline constexpr int64_t kRestartBlock = -516;         // ERESTART_RESTARTBLOCK
+inline constexpr int64_t kRestartSystemCall = -512;   // ERESTARTSYS, include/linux/errno.h
+inline constexpr int64_t kRestartNoInterrupt = -513;  // ERESTARTNOINTR
+inline constexpr int64_t kRestartNoHandler = -514;    // ERESTARTNOHAND
+inline constexpr int64_t kRestartBlock = -516;        // ERESTART_RESTARTBLOCK
 
 // Where a call has its timeout.
 enum class TimeoutKind {
@@ -44,10 +46,10 @@ TimeoutPlace timeout_place(uint64_t number);
 // What is known of the wait beyond the registers.
 struct WaitFacts {
   RestartFunction function = RestartFunction::unknown;
-  int64_t remaining_ns = 0;       // of the restart block's timeout
-  bool has_timeout = true;        // poll may have none
-  int32_t clock = 1;              // nanosleep: the clock it sleeps on
-  uint64_t rest_address = 0;      // nanosleep: where the program wants the rest; 0: nowhere
+  int64_t remaining_ns = 0;   // of the restart block's timeout
+  bool has_timeout = true;    // poll may have none
+  int32_t clock = 1;          // nanosleep: the clock it sleeps on
+  uint64_t rest_address = 0;  // nanosleep: where the program wants the rest; 0: nowhere
   bool waited_known = false;
   int64_t waited_ns = 0;
 };
@@ -56,7 +58,7 @@ struct WaitFacts {
 image::SystemCallInProgress classify_call(const user_regs_struct& registers, const WaitFacts* facts);
 
 // The same from the kernel's records: `before` was read just before the freeze, `now` in it; both may be null.
-image::SystemCallInProgress classify(const user_regs_struct& registers, const TaskRecord* before,
-                                     const TaskRecord* now, const KernelTasks* tasks);
+image::SystemCallInProgress classify(const user_regs_struct& registers, const TaskRecord* before, const TaskRecord* now,
+                                     const KernelTasks* tasks);
 
 }  // namespace godwit::freeze

@@ -9,6 +9,7 @@ struct godwit_task_record {
   unsigned long long alternate_stack, alternate_stack_size;
   unsigned long long timer_slack;
   unsigned long long thread_pending, process_pending; /* signal sets: bit n-1 for signal n */
+  unsigned long long blocked;                         /* as PTRACE_GETSIGMASK shows it */
   unsigned long long switches;                        /* how often it gave the processor away or lost it */
   /* when it last went to sleep: scheduler clock at its last start + how long it ran */
   unsigned long long last_start, ran_since;

@@ -92,7 +92,7 @@ Result<void> capture_thread(pid_t host_pid, pid_t host_tid, const user_regs_stru
   thread.set_general_registers(&general, sizeof general);
   auto extended = TRY(sys::get_extended_state(host_tid));
   thread.set_extended_state(extended.data(), extended.size());
-  thread.set_blocked_signals(TRY(sys::get_signal_mask(host_tid)));
+  thread.set_blocked_signals(record != nullptr ? record->blocked : TRY(sys::get_signal_mask(host_tid)));
   sys::RobustList list = TRY(sys::get_robust_list(host_tid));
   thread.set_robust_list(list.head);
   thread.set_robust_list_size(list.size);

@@ -32,7 +32,8 @@ bool changed_since(const godwit_task_record& then, const godwit_task_record& now
 
 // In the freeze, from outside: registers, extended state, signal mask, pending signals, robust list, rseq, and from
 // `record` (null without KernelTasks) all that ThreadStateQuestions would ask. `registers`: as they are in the stop.
-// Requires: the thread is stopped and traced by us.
+// Requires: the thread is stopped and traced by us. Without a record: before a RemoteCalls scope is opened in it, which
+// changes its signal mask.
 Result<void> capture_thread(pid_t host_pid, pid_t host_tid, const user_regs_struct& registers,
                             const godwit_task_record* record, image::Thread& thread);
 
