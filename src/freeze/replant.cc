@@ -204,4 +204,12 @@ Result<void> resume_in_progress(pid_t host_tid, Side side, RemoteAddress vdso, c
   return sys::set_registers(host_tid, registers);
 }
 
+Result<void> resume_in_progress(pid_t host_tid, const image::Thread& thread, RemoteAddress vdso,
+                                std::chrono::nanoseconds elapsed) {
+  user_regs_struct registers;
+  if (thread.general_registers().size() != sizeof registers) return error(ErrorKind::corrupt, "general registers");
+  std::memcpy(&registers, thread.general_registers().data(), sizeof registers);
+  return resume_in_progress(host_tid, Side::destination, vdso, registers, thread.system_call(), elapsed);
+}
+
 }  // namespace godwit::freeze

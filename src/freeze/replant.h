@@ -37,6 +37,10 @@ enum class Side {
 Result<void> resume_in_progress(pid_t host_tid, Side side, RemoteAddress vdso, const user_regs_struct& registers,
                                 const image::SystemCallInProgress& call, std::chrono::nanoseconds elapsed);
 
+// The same at the destination, with everything taken from the image. Errors: corrupt too.
+Result<void> resume_in_progress(pid_t host_tid, const image::Thread& thread, RemoteAddress vdso,
+                                std::chrono::nanoseconds elapsed);
+
 // The part of it that is arithmetic and needs the program's memory: registers (and memory) for REPEAT and ADJUST.
 struct ProgramMemory {
   std::function<Result<void>(uint64_t address, std::span<std::byte> into)> read;
