@@ -16,11 +16,11 @@ Address at_path(const std::string& path) { return {"unix:" + path, path}; }
 Result<Address> given_address(const std::string& text) {
   if (text.starts_with('/')) return at_path(text);
   if (text.starts_with("unix:")) return at_path(text.substr(5));
-  size_t colon = text.rfind(':');
-  if (colon == std::string::npos || colon == 0 || colon + 1 == text.size())
-    return error(ErrorKind::corrupt,
-                 fmt::format("\"{}\" is no daemon's address: give a socket's path or HOST:PORT", text));
-  return Address{text, text};
+  return error(
+      ErrorKind::corrupt,
+      fmt::format("\"{}\" is no daemon's address; a daemon is asked through its socket on the same machine, so give "
+                  "that socket's path",
+                  text));
 }
 
 Result<Address> in_lab(const std::string& lab, const Surroundings& surroundings) {

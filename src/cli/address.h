@@ -18,7 +18,7 @@ struct Globals {
 };
 
 struct Address {
-  std::string target;  // as gRPC takes it: unix:PATH or HOST:PORT
+  std::string target;  // as gRPC takes it: unix:PATH
   std::string words;   // for messages
   bool operator==(const Address&) const = default;
 };

@@ -40,7 +40,6 @@ TEST(FindDaemon, ConnectGoesBeforeEverything) {
   world.environment = {{"GODWIT_CONNECT", "/env.sock"}, {"GODWIT_LAB", "a"}};
   EXPECT_EQ(world.target({.connect = "/x.sock", .lab = "a"}), "unix:/x.sock");
   EXPECT_EQ(world.target({.connect = "unix:/x.sock", .lab = ""}), "unix:/x.sock");
-  EXPECT_EQ(world.target({.connect = "node7:7700", .lab = ""}), "node7:7700");
   EXPECT_EQ(world.target(), "unix:/env.sock");
 }
 
@@ -74,7 +73,7 @@ TEST(FindDaemon, NamesCannotLeadElsewhere) {
   World world;
   world.sockets = {"/run/godwit-lab/../../x/node1/godwitd.sock"};
   EXPECT_THAT(world.target({.connect = "", .lab = "../../x"}), testing::HasSubstr("is no lab's name"));
-  EXPECT_THAT(world.target({.connect = "nonsense", .lab = ""}), testing::HasSubstr("no daemon's address"));
+  EXPECT_THAT(world.target({.connect = "node7:7700", .lab = ""}), testing::HasSubstr("no daemon's address"));
 }
 
 }  // namespace

@@ -92,6 +92,13 @@ Command& Command::option(const std::string& names, std::string& value, const std
   return *this;
 }
 
+Command& Command::required_option(const std::string& names, std::string& value, const std::string& placeholder,
+                                  const std::string& help) {
+  remember_names(*node_, names);
+  node_->app->add_option(names, value, help)->type_name(placeholder)->required();
+  return *this;
+}
+
 Command& Command::repeated(const std::string& names, std::vector<std::string>& values, const std::string& placeholder,
                            const std::string& help) {
   remember_names(*node_, names);
@@ -137,6 +144,22 @@ Command& Command::number(const std::string& names, unsigned& value, unsigned low
                          const std::string& help) {
   remember_names(*node_, names);
   node_->app->add_option(names, value, help)->type_name("N")->check(CLI::Range(lowest, highest).description(""));
+  return *this;
+}
+
+Command& Command::number_argument(const std::string& name, unsigned& value, unsigned lowest, unsigned highest,
+                                  const std::string& help) {
+  ++node_->arguments;
+  node_->app->add_option(name, value, help)
+      ->required()
+      ->type_name("")
+      ->check(CLI::Range(lowest, highest).description(""));
+  return *this;
+}
+
+Command& Command::hidden_option(const std::string& names, std::string& value) {
+  remember_names(*node_, names);
+  node_->app->add_option(names, value)->group("");
   return *this;
 }
 

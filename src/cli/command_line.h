@@ -21,6 +21,8 @@ class Command {
   Command& flag(const std::string& names, bool& value, const std::string& help);
   Command& option(const std::string& names, std::string& value, const std::string& placeholder,
                   const std::string& help);
+  Command& required_option(const std::string& names, std::string& value, const std::string& placeholder,
+                           const std::string& help);
   Command& repeated(const std::string& names, std::vector<std::string>& values, const std::string& placeholder,
                     const std::string& help);
   Command& choice(const std::string& names, std::string& value, const std::vector<std::string>& choices,
@@ -29,6 +31,10 @@ class Command {
   Command& duration(const std::string& names, double& milliseconds, const std::string& help);
   Command& number(const std::string& names, unsigned& value, unsigned lowest, unsigned highest,
                   const std::string& help);
+  Command& number_argument(const std::string& name, unsigned& value, unsigned lowest, unsigned highest,
+                           const std::string& help);
+  // Not shown in the help: for tests.
+  Command& hidden_option(const std::string& names, std::string& value);
   Command& argument(const std::string& name, std::string& value, const std::string& help);
   Command& optional_argument(const std::string& name, std::string& value, const std::string& help);
   Command& arguments(const std::string& name, std::vector<std::string>& values, const std::string& help);
