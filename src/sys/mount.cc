@@ -28,6 +28,10 @@ Result<void> make_all_mounts_private() {
   return checked_void(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "mount").within("private mounts");
 }
 
+Result<void> make_all_mounts_slaves() {
+  return checked_void(::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr), "mount").within("slave mounts");
+}
+
 Result<void> unmount(const std::string& target, int flags) {
   return checked_void(::umount2(target.c_str(), flags), "umount").within(target);
 }

@@ -15,6 +15,8 @@ Result<void> bind_mount(const std::string& from, const std::string& to, bool rec
 Result<void> remount_read_only(const std::string& target);
 // Nothing mounted here from now on is seen in another mount namespace, nor the other way round.
 Result<void> make_all_mounts_private();
+// What is mounted outside from now on is seen here too, not the other way round.
+Result<void> make_all_mounts_slaves();
 Result<void> unmount(const std::string& target, int flags = 0);
 // Makes `root`, a mount point, the root and working directory of this mount namespace, and lets go of all there was
 // before.

@@ -1,6 +1,8 @@
-// Unix stream sockets by path. Source: unix(7).
+// Unix stream sockets by path: unix(7).
 #pragma once
 
+#include <cstddef>
+#include <span>
 #include <string>
 
 #include "base/result.h"
@@ -8,7 +10,16 @@
 
 namespace godwit::sys {
 
-// Errors: gone (nothing there), peer_lost (nobody listens), corrupt (the path is longer than a socket's may be).
+// Listening at `path`, which is replaced if it is there; mode 0600.
+Result<UniqueFd> listen_unix(const std::string& path);
 Result<UniqueFd> connect_unix(const std::string& path);
+// A connected pair.
+struct SocketPair {
+  UniqueFd first, second;
+};
+Result<SocketPair> unix_pair();
+// Sends or receives all of `bytes`; peer_lost at the other side's end. Blocks at most `timeout_ms` for each part (-1: for ever).
+Result<void> send_whole(int fd, std::span<const std::byte> bytes, int timeout_ms);
+Result<void> receive_whole(int fd, std::span<std::byte> into, int timeout_ms);
 
 }  // namespace godwit::sys

@@ -1,0 +1,132 @@
+#include "directory/embedded.h"
+
+#include <sqlite3.h>
+
+namespace godwit::directory {
+
+namespace {
+
+Error failure(sqlite3* database, const char* what) {
+  return error(ErrorKind::failed, std::string("directory: ") + what + ": " + sqlite3_errmsg(database));
+}
+
+int64_t now_ms() {
+  auto since = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(since).count();
+}
+
+class Statement {
+ public:
+  static Result<Statement> prepare(sqlite3* database, const char* text) {
+    sqlite3_stmt* statement = nullptr;
+    if (sqlite3_prepare_v2(database, text, -1, &statement, nullptr) != SQLITE_OK) return failure(database, text);
+    return Statement(database, statement);
+  }
+  ~Statement() { sqlite3_finalize(statement_); }
+  Statement(Statement&& other) noexcept
+      : database_(other.database_), statement_(std::exchange(other.statement_, nullptr)) {}
+  Statement& operator=(Statement&&) = delete;
+
+  Statement& bind(int index, std::string_view bytes) {
+    sqlite3_bind_blob64(statement_, index, bytes.data(), bytes.size(), SQLITE_TRANSIENT);
+    return *this;
+  }
+  Statement& bind(int index, int64_t number) {
+    sqlite3_bind_int64(statement_, index, number);
+    return *this;
+  }
+  // Whether there is a row.
+  Result<bool> step() {
+    int code = sqlite3_step(statement_);
+    if (code == SQLITE_ROW) return true;
+    if (code == SQLITE_DONE) return false;
+    return failure(database_, "step");
+  }
+  std::string bytes(int column) {
+    auto* data = static_cast<const char*>(sqlite3_column_blob(statement_, column));
+    return {data == nullptr ? "" : data, static_cast<size_t>(sqlite3_column_bytes(statement_, column))};
+  }
+  int64_t number(int column) { return sqlite3_column_int64(statement_, column); }
+
+ private:
+  Statement(sqlite3* database, sqlite3_stmt* statement) : database_(database), statement_(statement) {}
+  sqlite3* database_;
+  sqlite3_stmt* statement_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Embedded>> Embedded::open(const std::string& path) {
+  sqlite3* database = nullptr;
+  int code = sqlite3_open(path.c_str(), &database);
+  std::unique_ptr<Embedded> directory(new Embedded(database));
+  if (code != SQLITE_OK) return failure(database, "open");
+  constexpr const char* kSetUp =
+      "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+      "CREATE TABLE IF NOT EXISTS entries(key BLOB PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL,"
+      " expires_ms INTEGER NOT NULL);"
+      "CREATE TABLE IF NOT EXISTS counter(version INTEGER NOT NULL);"
+      "INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter);";
+  if (sqlite3_exec(database, kSetUp, nullptr, nullptr, nullptr) != SQLITE_OK) return failure(database, "set up");
+  return directory;
+}
+
+Embedded::~Embedded() { sqlite3_close(database_); }
+
+Result<std::optional<Entry>> Embedded::get(std::string_view key) {
+  std::lock_guard lock(mutex_);
+  auto query = TRY(Statement::prepare(
+      database_, "SELECT value, version FROM entries WHERE key=? AND (expires_ms=0 OR expires_ms>?)"));
+  query.bind(1, key).bind(2, now_ms());
+  if (!TRY(query.step())) return std::optional<Entry>();
+  return std::optional<Entry>(Entry{std::string(key), query.bytes(0), static_cast<uint64_t>(query.number(1))});
+}
+
+Result<std::vector<Entry>> Embedded::list(std::string_view prefix) {
+  std::lock_guard lock(mutex_);
+  auto query = TRY(Statement::prepare(database_,
+                                      "SELECT key, value, version FROM entries WHERE substr(key,1,?)=? AND"
+                                      " (expires_ms=0 OR expires_ms>?) ORDER BY key"));
+  query.bind(1, static_cast<int64_t>(prefix.size())).bind(2, prefix).bind(3, now_ms());
+  std::vector<Entry> entries;
+  while (TRY(query.step())) {
+    entries.push_back({query.bytes(0), query.bytes(1), static_cast<uint64_t>(query.number(2))});
+  }
+  return entries;
+}
+
+Result<uint64_t> Embedded::put(std::string_view key, std::string_view value, Expect expect,
+                               std::chrono::milliseconds lease) {
+  std::lock_guard lock(mutex_);
+  // Versions come from one counter, so that a key that was removed and made again is not mistaken for its former self.
+  auto next = TRY(Statement::prepare(database_, "UPDATE counter SET version=version+1 RETURNING version"));
+  if (!TRY(next.step())) return error(ErrorKind::corrupt, "the directory has lost its counter");
+  int64_t version = next.number(0);
+  int64_t expires = lease.count() == 0 ? 0 : now_ms() + lease.count();
+  const char* text = expect.any ? "INSERT INTO entries VALUES(?1,?2,?3,?4) ON CONFLICT(key) DO UPDATE SET value=?2,"
+                                  " version=?3, expires_ms=?4 RETURNING version"
+                     : expect.version == 0
+                         ? "INSERT INTO entries VALUES(?1,?2,?3,?4) ON CONFLICT(key) DO UPDATE SET value=?2, version=?3,"
+                           " expires_ms=?4 WHERE expires_ms<>0 AND expires_ms<=?6 RETURNING version"
+                         : "UPDATE entries SET value=?2, version=?3, expires_ms=?4 WHERE key=?1 AND version=?5"
+                           " RETURNING version";
+  auto write = TRY(Statement::prepare(database_, text));
+  write.bind(1, key).bind(2, value).bind(3, version).bind(4, expires);
+  if (!expect.any && expect.version != 0) write.bind(5, static_cast<int64_t>(expect.version));
+  if (!expect.any && expect.version == 0) write.bind(6, now_ms());
+  if (!TRY(write.step())) {
+    return error(ErrorKind::conflict, "the directory's entry " + std::string(key) + " was changed by somebody else");
+  }
+  return static_cast<uint64_t>(version);
+}
+
+Result<void> Embedded::remove(std::string_view key, Expect expect) {
+  std::lock_guard lock(mutex_);
+  auto write = TRY(Statement::prepare(
+      database_, "DELETE FROM entries WHERE key=? AND (? OR version=?) RETURNING version"));
+  write.bind(1, key).bind(2, int64_t{expect.any}).bind(3, static_cast<int64_t>(expect.version));
+  if (!TRY(write.step()) && !expect.any) return error(ErrorKind::conflict, "the entry was changed by somebody else");
+  return {};
+}
+
+}  // namespace godwit::directory

@@ -1,0 +1,71 @@
+#include "directory/embedded.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+namespace godwit::directory {
+namespace {
+
+class EmbeddedDirectory : public ::testing::Test {
+ protected:
+  void SetUp() override { directory_ = *Embedded::open(":memory:"); }
+  std::unique_ptr<Embedded> directory_;
+};
+
+TEST_F(EmbeddedDirectory, GetsWhatWasPut) {
+  EXPECT_FALSE((*directory_->get("job/a")).has_value());
+  auto version = directory_->put("job/a", "one", Expect::exactly(0), {});
+  ASSERT_TRUE(version) << version.error().message();
+  auto entry = *directory_->get("job/a");
+  ASSERT_TRUE(entry);
+  EXPECT_EQ(entry->value, "one");
+  EXPECT_EQ(entry->version, *version);
+}
+
+TEST_F(EmbeddedDirectory, RefusesWhatIsNotAsExpected) {
+  auto first = *directory_->put("job/a", "one", Expect::exactly(0), {});
+  auto again = directory_->put("job/a", "two", Expect::exactly(0), {});
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().kind, ErrorKind::conflict);
+  ASSERT_TRUE(directory_->put("job/a", "two", Expect::exactly(first), {}));
+  EXPECT_FALSE(directory_->put("job/a", "three", Expect::exactly(first), {}));
+  EXPECT_EQ((*directory_->get("job/a"))->value, "two");
+  EXPECT_FALSE(directory_->remove("job/a", Expect::exactly(first)));
+  EXPECT_TRUE(directory_->remove("job/a", Expect::anything()));
+  EXPECT_FALSE((*directory_->get("job/a")).has_value());
+}
+
+TEST_F(EmbeddedDirectory, ListsByPrefix) {
+  for (const char* key : {"job/b", "job/a", "node/a", "jobs"}) {
+    ASSERT_TRUE(directory_->put(key, key, Expect::anything(), {}));
+  }
+  auto entries = *directory_->list("job/");
+  ASSERT_EQ(entries.size(), 2u);
+  EXPECT_EQ(entries[0].key, "job/a");
+  EXPECT_EQ(entries[1].key, "job/b");
+}
+
+TEST_F(EmbeddedDirectory, AnEntryGoesWhenItsLeaseRunsOut) {
+  ASSERT_TRUE(directory_->put("node/a", "up", Expect::anything(), std::chrono::milliseconds(1)));
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_FALSE((*directory_->get("node/a")).has_value());
+  EXPECT_TRUE((*directory_->list("node/")).empty());
+  EXPECT_TRUE(directory_->put("node/a", "again", Expect::exactly(0), {}));
+}
+
+TEST_F(EmbeddedDirectory, OfManySwitchoversExactlyOneWins) {
+  auto start = *directory_->put("job/a", "node1 1", Expect::exactly(0), {});
+  std::atomic<int> won = 0;
+  std::vector<std::thread> nodes;
+  for (int i = 0; i < 8; ++i) {
+    nodes.emplace_back([&] {
+      if (directory_->put("job/a", "elsewhere 2", Expect::exactly(start), {})) ++won;
+    });
+  }
+  for (auto& node : nodes) node.join();
+  EXPECT_EQ(won, 1);
+}
+
+}  // namespace
+}  // namespace godwit::directory

@@ -1,0 +1,23 @@
+// What a migration needs of the daemon that started it: to be told how it goes, and to make the switchover in the directory.
+#pragma once
+
+#include <string_view>
+
+#include "base/result.h"
+#include "godwit/worker.pb.h"
+
+namespace godwit::migration {
+
+class DaemonLink {
+ public:
+  virtual ~DaemonLink() = default;
+  // May be dropped when the daemon does not listen; never blocks for long.
+  virtual void progress(std::string_view stage, uint64_t done_bytes, uint64_t total_bytes) = 0;
+  virtual Result<void> event(const worker::WorkerEvent& event) = 0;
+  // Sends CommitWanted or FenceWanted and waits for the result.
+  virtual Result<worker::WorkerRequest::CommitResult> ask(const worker::WorkerEvent& event) = 0;
+  // Whether the daemon has asked to give up.
+  virtual bool cancelled() = 0;
+};
+
+}  // namespace godwit::migration

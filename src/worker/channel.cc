@@ -1,0 +1,75 @@
+#include "worker/channel.h"
+
+#include "sys/stream_socket.h"
+#include "sys/unix_socket.h"
+
+namespace godwit::worker_process {
+
+namespace {
+
+constexpr int kPatienceMs = 30'000;
+constexpr uint32_t kLongest = 64u << 20;
+
+Result<std::string> receive_message(int fd, int timeout_ms) {
+  uint32_t length = 0;
+  TRY(sys::receive_whole(fd, std::as_writable_bytes(std::span(&length, 1)), timeout_ms));
+  if (length > kLongest) return error(ErrorKind::corrupt, "the daemon sent an impossible message");
+  std::string bytes(length, '\0');
+  TRY(sys::receive_whole(fd, std::as_writable_bytes(std::span(bytes)), timeout_ms));
+  return bytes;
+}
+
+}  // namespace
+
+Result<worker::WorkerOrder> Channel::order() {
+  worker::WorkerOrder order;
+  std::string bytes = TRY(receive_message(fd_.get(), kPatienceMs).within("the daemon's order"));
+  if (!order.ParseFromString(bytes)) return error(ErrorKind::corrupt, "the daemon's order does not parse");
+  return order;
+}
+
+Result<worker::WorkerRequest> Channel::request(int timeout_ms) {
+  worker::WorkerRequest request;
+  std::string bytes = TRY(receive_message(fd_.get(), timeout_ms).within("the daemon"));
+  if (!request.ParseFromString(bytes)) return error(ErrorKind::corrupt, "the daemon's request does not parse");
+  return request;
+}
+
+void Channel::progress(std::string_view stage, uint64_t done_bytes, uint64_t total_bytes) {
+  worker::WorkerEvent report;
+  report.mutable_progress()->set_stage(std::string(stage));
+  report.mutable_progress()->set_done_bytes(done_bytes);
+  report.mutable_progress()->set_total_bytes(total_bytes);
+  auto elapsed = std::chrono::steady_clock::now() - start_;
+  report.mutable_progress()->set_elapsed_ms(std::chrono::duration<double, std::milli>(elapsed).count());
+  (void)event(report);  // progress is for the eye
+}
+
+Result<void> Channel::event(const worker::WorkerEvent& event) {
+  std::string body = event.SerializeAsString();
+  auto length = static_cast<uint32_t>(body.size());
+  std::string bytes(reinterpret_cast<const char*>(&length), sizeof length);
+  bytes += body;
+  return sys::send_whole(fd_.get(), std::as_bytes(std::span(bytes)), kPatienceMs).within("telling the daemon");
+}
+
+Result<worker::WorkerRequest::CommitResult> Channel::ask(const worker::WorkerEvent& question) {
+  TRY(event(question));
+  for (;;) {
+    worker::WorkerRequest answer = TRY(request(kPatienceMs));
+    if (answer.has_commit_result()) return answer.commit_result();
+    if (answer.has_cancel()) cancelled_ = true;
+  }
+}
+
+bool Channel::cancelled() {
+  while (!cancelled_) {
+    auto ready = sys::readable_now(fd_.get());
+    if (!ready || !*ready) break;
+    auto next = request(kPatienceMs);
+    cancelled_ = !next || next->has_cancel();  // without its daemon a migration has no business
+  }
+  return cancelled_;
+}
+
+}  // namespace godwit::worker_process

@@ -1,0 +1,30 @@
+// Channel: a worker's side of the connection to the daemon that exec'd it (proto/godwit/worker.proto, descriptor 3).
+#pragma once
+
+#include <chrono>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "migration/daemon_link.h"
+
+namespace godwit::worker_process {
+
+class Channel : public migration::DaemonLink {
+ public:
+  explicit Channel(UniqueFd fd) : fd_(std::move(fd)), start_(std::chrono::steady_clock::now()) {}
+
+  Result<worker::WorkerOrder> order();
+  void progress(std::string_view stage, uint64_t done_bytes, uint64_t total_bytes) override;
+  Result<void> event(const worker::WorkerEvent& event) override;
+  Result<worker::WorkerRequest::CommitResult> ask(const worker::WorkerEvent& event) override;
+  bool cancelled() override;
+
+ private:
+  Result<worker::WorkerRequest> request(int timeout_ms);
+
+  UniqueFd fd_;
+  bool cancelled_ = false;
+  std::chrono::steady_clock::time_point start_;
+};
+
+}  // namespace godwit::worker_process
