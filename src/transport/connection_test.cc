@@ -250,7 +250,7 @@ TEST_F(ConnectionTest, SeesACutInTheMiddleOfAFrame) {
 TEST_F(ConnectionTest, SeesACutBeforeTheEndOfAPayload) {
   auto [client, server] = attempt({});
   ASSERT_TRUE(client && server);
-  // 300000 bytes fill the first batch of records; the rest of them is never sent.
+  // 300000 bytes fill two batches of records; the rest is never sent.
   ASSERT_TRUE(client->send(FrameType::pages, pattern(300000)));
   client->shut_down();
   auto frame = server->receive();
