@@ -68,7 +68,7 @@ Result<SessionEnd> show_output(ConsoleLink& link, bool lead) {
     switch (event.kind) {
       case ConsoleEvent::Kind::output: {
         int stream = event.stream == 2 ? 2 : 1;
-        if (closed[static_cast<size_t>(stream)] || sys::write_all(stream, event.bytes)) break;
+        if (closed[static_cast<size_t>(stream)] || sys::write_output(stream, event.bytes)) break;
         closed[static_cast<size_t>(stream)] = true;
         if (!lead) return SessionEnd{.kind = SessionEnd::Kind::interrupted, .status = SIGPIPE};
         link.signal(SIGPIPE);
@@ -119,7 +119,8 @@ class Session {
                           {.fd = room_.fd(), .events = POLLIN, .revents = 0},
                           {.fd = signals_.fd(), .events = POLLIN, .revents = 0},
                           {.fd = take_input ? 0 : -1, .events = POLLIN, .revents = 0}};
-      if (!sys::wait_ready(entries, -1)) return SessionEnd{.kind = SessionEnd::Kind::interrupted, .status = SIGHUP};
+      if (!sys::wait_until_ready(entries, -1))
+        return SessionEnd{.kind = SessionEnd::Kind::interrupted, .status = SIGHUP};
       if (entries[1].revents != 0) room_.clear();
       if (entries[2].revents != 0)
         if (auto end = take_signal()) return end;
@@ -144,7 +145,7 @@ class Session {
 
   // True: the user wants to leave.
   bool read_input() {
-    Result<std::string> typed = sys::read_some(0, kReadSize);
+    Result<std::string> typed = sys::read_input(0, kReadSize);
     if (!typed || typed->empty()) {
       input_ended_ = true;
       outbox_.put(std::string());

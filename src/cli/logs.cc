@@ -41,8 +41,8 @@ int logs(const Globals& globals, const LogsCommand& options) {
   Answer<void> done = client->logs(request, [&](const api::Output& output) {
     if (output.data().empty()) return true;
     // straight to the descriptor: whoever follows wants each line when it comes
-    writable = options.json ? sys::write_all(1, output_json(output)).has_value()
-                            : sys::write_all(output.stream() == 2 ? 2 : 1, output.data()).has_value();
+    writable = options.json ? sys::write_output(1, output_json(output)).has_value()
+                            : sys::write_output(output.stream() == 2 ? 2 : 1, output.data()).has_value();
     return writable;
   });
   if (!done) return complain(done.error());

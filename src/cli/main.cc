@@ -9,6 +9,7 @@ int main(int argc, char** argv) {
   Globals globals;
   CommandLine line("godwit", "Moves running programs between machines.");
   Command root = line.root();
+  add_globals(root, globals);
 
   // jobs
   add_run(root, globals);

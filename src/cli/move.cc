@@ -52,7 +52,7 @@ class CancelOnSignal {
     thread_ = std::thread([&client, &signals, job, shared = shared_] {
       pollfd entries[] = {{.fd = shared->done.fd(), .events = POLLIN, .revents = 0},
                           {.fd = signals.fd(), .events = POLLIN, .revents = 0}};
-      while (sys::wait_ready(entries, -1) && entries[0].revents == 0) {
+      while (sys::wait_until_ready(entries, -1) && entries[0].revents == 0) {
         if (!signals.next()) continue;
         if (auto cancelled = client.cancel_move(job); !cancelled) complain(cancelled.error());
       }

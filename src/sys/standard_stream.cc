@@ -10,13 +10,13 @@ namespace {
 
 Result<void> wait_for(int fd, short events) {
   pollfd entry{.fd = fd, .events = events, .revents = 0};
-  TRY(wait_ready({&entry, 1}, -1));
+  TRY(wait_until_ready({&entry, 1}, -1));
   return {};
 }
 
 }  // namespace
 
-Result<std::string> read_some(int fd, size_t most) {
+Result<std::string> read_input(int fd, size_t most) {
   std::string bytes(most, '\0');
   for (;;) {
     ssize_t got = read(fd, bytes.data(), bytes.size());
@@ -33,7 +33,7 @@ Result<std::string> read_some(int fd, size_t most) {
   }
 }
 
-Result<void> write_all(int fd, std::string_view bytes) {
+Result<void> write_output(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
     ssize_t done = write(fd, bytes.data(), bytes.size());
     if (done >= 0) {
@@ -47,7 +47,7 @@ Result<void> write_all(int fd, std::string_view bytes) {
   return {};
 }
 
-Result<bool> wait_ready(std::span<pollfd> entries, int timeout_ms) {
+Result<bool> wait_until_ready(std::span<pollfd> entries, int timeout_ms) {
   for (;;) {
     int ready = poll(entries.data(), entries.size(), timeout_ms);
     if (ready >= 0) return ready > 0;
