@@ -34,12 +34,11 @@ struct SecondsPair {  // struct timespec and struct timeval alike
   int64_t fraction;
 };
 
-uint64_t& argument(user_regs_struct& registers, unsigned position) {
-  // user_regs_struct has its own integer type, of the same size
+// The register that carries an argument of a system call; user_regs_struct has its own 64-bit type.
+unsigned long long& argument(user_regs_struct& registers, unsigned position) {
   unsigned long long* places[] = {&registers.rdi, &registers.rsi, &registers.rdx,
                                   &registers.r10, &registers.r8,  &registers.r9};
-  static_assert(sizeof(unsigned long long) == sizeof(uint64_t));
-  return reinterpret_cast<uint64_t&>(*places[position]);
+  return *places[position];
 }
 
 int64_t milliseconds_up(int64_t nanoseconds) {
@@ -65,7 +64,7 @@ SecondsPair minus(SecondsPair time, int64_t nanoseconds, int64_t unit) {
 // The timeout that a register points to, shortened: in its place, or below the stack with the register led there.
 Result<void> shorten_in_memory(user_regs_struct& registers, TimeoutPlace place, int64_t by_ns, bool in_place,
                                const ProgramMemory& memory) {
-  uint64_t& pointer = argument(registers, place.argument);
+  unsigned long long& pointer = argument(registers, place.argument);
   if (pointer == 0) return {};
   SecondsPair time;
   if (!memory.read(pointer, bytes_of(time))) return {};  // the call itself will say EFAULT

@@ -51,7 +51,9 @@ struct Outcome {
   int64_t result;
   int error;
   int64_t took_ns;
+  int64_t rest_ns;  // nanosleep: what the kernel says is left
 };
+Outcome* outcomes = nullptr;
 
 struct Wait {
   const char* name;
@@ -68,7 +70,10 @@ int quiet_pipe() {
 
 long in_nanosleep() {
   timespec time = wait_time();
-  return ::syscall(SYS_nanosleep, &time, &time);
+  timespec rest{};
+  long result = ::syscall(SYS_nanosleep, &time, &rest);
+  outcomes[0].rest_ns = rest.tv_sec * 1'000'000'000LL + rest.tv_nsec;
+  return result;
 }
 long in_clock_nanosleep() {
   timespec time = wait_time();
@@ -156,11 +161,11 @@ class Waiters : public ::testing::Test {
     if (!loaded) GTEST_SKIP() << "no BPF: " << loaded.error().message();
     tasks_.emplace(std::move(*loaded));
     ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
-    outcomes_ = static_cast<Outcome*>(
+    outcomes = static_cast<Outcome*>(
         ::mmap(nullptr, sizeof(Outcome) * kCount, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
     for (size_t i = 0; i < kCount; ++i) pids_.push_back(start(i));
     for (size_t i = 0; i < kCount; ++i) {
-      while (outcomes_[i].started == 0) ::usleep(100);
+      while (outcomes[i].started == 0) ::usleep(100);
     }
     ::usleep(kWaitMs * 1000 / 4);
   }
@@ -175,7 +180,10 @@ class Waiters : public ::testing::Test {
   pid_t start(size_t i) {
     pid_t pid = ::fork();
     if (pid != 0) return pid;
-    Outcome& outcome = outcomes_[i];
+    struct sigaction action{};
+    action.sa_handler = [](int) {};
+    ::sigaction(SIGUSR2, &action, nullptr);
+    Outcome& outcome = outcomes[i];
     outcome.started = 1;
     int64_t begin = now_ns();
     errno = 0;
@@ -253,7 +261,7 @@ class Waiters : public ::testing::Test {
   void await_all_done() {
     for (int i = 0; i < kWaitMs + 2000; ++i) {
       bool all = true;
-      for (size_t k = 0; k < kCount; ++k) all = all && outcomes_[k].done != 0;
+      for (size_t k = 0; k < kCount; ++k) all = all && outcomes[k].done != 0;
       if (all) return;
       ::usleep(1000);
     }
@@ -262,7 +270,7 @@ class Waiters : public ::testing::Test {
   void expect_right_outcomes() {
     await_all_done();
     for (size_t i = 0; i < kCount; ++i) {
-      const Outcome& outcome = outcomes_[i];
+      const Outcome& outcome = outcomes[i];
       SCOPED_TRACE(kWaits[i].name);
       EXPECT_EQ(outcome.done, 1);
       EXPECT_EQ(outcome.result, kWaits[i].result);
@@ -276,7 +284,6 @@ class Waiters : public ::testing::Test {
   }
 
   std::optional<KernelTasks> tasks_;
-  Outcome* outcomes_ = nullptr;
   std::vector<pid_t> pids_;
   std::vector<user_regs_struct> registers_;
   std::vector<image::SystemCallInProgress> calls_;
@@ -312,6 +319,22 @@ TEST_F(Waiters, RollbackThenMoveTwice) {
   expect_right_outcomes();
 }
 
+TEST_F(Waiters, ASignalAfterTheMoveInterruptsAsEver) {
+  stop_all();
+  copy_all();
+  resume_all(Side::destination);
+  ::usleep(kWaitMs * 1000 / 4);
+  for (pid_t pid : pids_) ::kill(pid, SIGUSR2);
+  await_all_done();
+  for (size_t i = 0; i < kCount; ++i) {
+    SCOPED_TRACE(kWaits[i].name);
+    EXPECT_EQ(outcomes[i].result, -1);
+    EXPECT_EQ(outcomes[i].error, EINTR);
+    EXPECT_LT(outcomes[i].took_ns, kWaitMs * 1'000'000LL - kLatestNs);
+  }
+  EXPECT_NEAR(outcomes[0].rest_ns + outcomes[0].took_ns, kWaitMs * 1e6, kLatestNs);
+}
+
 TEST_F(Waiters, TimeRunsOutWhileFrozen) {
   stop_all();
   copy_all();
@@ -321,8 +344,8 @@ TEST_F(Waiters, TimeRunsOutWhileFrozen) {
   await_all_done();
   EXPECT_LE(now_ns() - resumed_at, 4 * kLatestNs);
   for (size_t i = 0; i < kCount; ++i) {
-    EXPECT_EQ(outcomes_[i].result, kWaits[i].result) << kWaits[i].name;
-    EXPECT_EQ(outcomes_[i].result < 0 ? outcomes_[i].error : 0, kWaits[i].error) << kWaits[i].name;
+    EXPECT_EQ(outcomes[i].result, kWaits[i].result) << kWaits[i].name;
+    EXPECT_EQ(outcomes[i].result < 0 ? outcomes[i].error : 0, kWaits[i].error) << kWaits[i].name;
   }
 }
 

@@ -2,6 +2,7 @@
 #include "objects/process_state.h"
 
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <linux/securebits.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -231,6 +232,43 @@ TEST_P(RoundTrip, EverythingArrives) {
 
 INSTANTIATE_TEST_SUITE_P(TimerIds, RoundTrip, ::testing::Bool(),
                          [](const auto& info) { return info.param ? "ByPrctl" : "ByCountingUp"; });
+
+// What `ps` and the kernel call a daemon that dropped its rights but for one.
+void drop_rights() {
+  const gid_t groups[] = {7, 9};
+  ::prctl(PR_CAPBSET_DROP, CAP_SYS_BOOT, 0, 0, 0);
+  ::prctl(PR_SET_SECUREBITS, SECBIT_KEEP_CAPS | SECBIT_NOROOT, 0, 0, 0);
+  ::syscall(SYS_setgroups, 2, groups);
+  ::syscall(SYS_setresgid, 101, 102, 103);
+  ::syscall(SYS_setresuid, 201, 202, 203);
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  uint32_t one = 1u << CAP_NET_BIND_SERVICE;
+  __user_cap_data_struct sets[2] = {{one, one, one}, {0, 0, 0}};
+  ::syscall(SYS_capset, &header, sets);
+  ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0);
+  ::prctl(PR_SET_DUMPABLE, 1);
+  ::prctl(PR_SET_PDEATHSIG, SIGUSR2);
+}
+
+TEST(Credentials, OfADaemonArrive) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  StoppedChild from(drop_rights);
+  StoppedChild to([] {});
+  image::Process before = captured(from);
+  const image::Credentials& credentials = before.threads(0).credentials();
+  EXPECT_EQ(credentials.suid(), 203u);
+  EXPECT_EQ(credentials.cap_ambient(), uint64_t{1} << CAP_NET_BIND_SERVICE);
+  EXPECT_EQ(credentials.securebits(), uint32_t{SECBIT_KEEP_CAPS | SECBIT_NOROOT});
+  EXPECT_EQ(credentials.groups_size(), 2);
+  restored(to, before, kernel_restores_timer_ids());
+  image::Process after = captured(to);
+  MessageDifferencer differencer;
+  std::string report;
+  differencer.ReportDifferencesToString(&report);
+  EXPECT_TRUE(differencer.Compare(credentials, after.threads(0).credentials())) << report;
+  EXPECT_EQ(after.dumpable(), 1u);
+  EXPECT_EQ(after.threads(0).parent_death_signal(), SIGUSR2);
+}
 
 TEST(CheckProcess, HostileValuesAreRefused) {
   image::Process process;
