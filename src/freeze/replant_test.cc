@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <map>
@@ -36,7 +37,9 @@ namespace godwit::freeze {
 namespace {
 
 constexpr int kWaitMs = WAIT_MS;
-constexpr int64_t kLatestNs = 8'000'000;  // beyond the wait: scheduling on a busy machine
+constexpr int64_t kWaitNs = kWaitMs * 1'000'000LL;
+// Beyond the wait, on a busy machine. A wait that began again with its full time would be later by a quarter at least.
+constexpr int64_t kLatestNs = kWaitNs / 8;
 
 int64_t now_ns() {
   timespec now{};
@@ -50,7 +53,7 @@ struct Outcome {
   volatile int started, done;
   int64_t result;
   int error;
-  int64_t took_ns;
+  int64_t began_ns, took_ns;
   int64_t rest_ns;  // nanosleep: what the kernel says is left
 };
 Outcome* outcomes = nullptr;
@@ -81,7 +84,7 @@ long in_clock_nanosleep() {
 }
 long in_clock_nanosleep_until() {
   timespec until{};
-  int64_t end = now_ns() + kWaitMs * 1'000'000LL;
+  int64_t end = now_ns() + kWaitNs;
   until = {end / 1'000'000'000, end % 1'000'000'000};
   return ::syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
 }
@@ -109,7 +112,7 @@ long in_futex() {
 }
 long in_futex_until() {
   uint32_t word = 7;
-  int64_t end = now_ns() + kWaitMs * 1'000'000LL;
+  int64_t end = now_ns() + kWaitNs;
   timespec until{end / 1'000'000'000, end % 1'000'000'000};
   return ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, 7, &until, nullptr, 5);
 }
@@ -185,11 +188,11 @@ class Waiters : public ::testing::Test {
     ::sigaction(SIGUSR2, &action, nullptr);
     Outcome& outcome = outcomes[i];
     outcome.started = 1;
-    int64_t begin = now_ns();
+    outcome.began_ns = now_ns();
     errno = 0;
     outcome.result = kWaits[i].call();
     outcome.error = errno;
-    outcome.took_ns = now_ns() - begin;
+    outcome.took_ns = now_ns() - outcome.began_ns;
     outcome.done = 1;
     ::_exit(0);
   }
@@ -256,6 +259,7 @@ class Waiters : public ::testing::Test {
       ASSERT_TRUE(resumed) << kWaits[i].name << ": " << resumed.error().message();
       ASSERT_TRUE(sys::ptrace_detach(pids_[i]));
     }
+    resumed_at_ = now_ns();
   }
 
   void await_all_done() {
@@ -275,8 +279,8 @@ class Waiters : public ::testing::Test {
       EXPECT_EQ(outcome.done, 1);
       EXPECT_EQ(outcome.result, kWaits[i].result);
       EXPECT_EQ(outcome.result < 0 ? outcome.error : 0, kWaits[i].error) << std::strerror(outcome.error);
-      EXPECT_GE(outcome.took_ns, kWaitMs * 1'000'000LL - 1'000'000);
-      EXPECT_LE(outcome.took_ns, kWaitMs * 1'000'000LL + kLatestNs);
+      EXPECT_GE(outcome.took_ns, kWaitNs - 1'000'000);
+      EXPECT_LE(outcome.took_ns, std::max(kWaitNs, resumed_at_ - outcome.began_ns) + kLatestNs);
       if (::getenv("GODWIT_SHOW_WAITS") != nullptr) {
         std::printf("%-24s %s after %8.3f ms\n", kWaits[i].name, std::strerror(outcome.error), outcome.took_ns / 1e6);
       }
@@ -287,7 +291,7 @@ class Waiters : public ::testing::Test {
   std::vector<pid_t> pids_;
   std::vector<user_regs_struct> registers_;
   std::vector<image::SystemCallInProgress> calls_;
-  int64_t captured_at_ = 0;
+  int64_t captured_at_ = 0, resumed_at_ = 0;
 };
 
 TEST_F(Waiters, RollbackAtTheSource) {
@@ -325,14 +329,16 @@ TEST_F(Waiters, ASignalAfterTheMoveInterruptsAsEver) {
   resume_all(Side::destination);
   ::usleep(kWaitMs * 1000 / 4);
   for (pid_t pid : pids_) ::kill(pid, SIGUSR2);
+  if (now_ns() - outcomes[0].began_ns > kWaitNs - kLatestNs)
+    GTEST_SKIP() << "this machine is too busy: the waits are over";
   await_all_done();
   for (size_t i = 0; i < kCount; ++i) {
     SCOPED_TRACE(kWaits[i].name);
     EXPECT_EQ(outcomes[i].result, -1);
     EXPECT_EQ(outcomes[i].error, EINTR);
-    EXPECT_LT(outcomes[i].took_ns, kWaitMs * 1'000'000LL - kLatestNs);
+    EXPECT_LT(outcomes[i].took_ns, kWaitNs);
   }
-  EXPECT_NEAR(outcomes[0].rest_ns + outcomes[0].took_ns, kWaitMs * 1e6, kLatestNs);
+  EXPECT_NEAR(outcomes[0].rest_ns + outcomes[0].took_ns, kWaitNs, kLatestNs);
 }
 
 TEST_F(Waiters, TimeRunsOutWhileFrozen) {
@@ -340,9 +346,8 @@ TEST_F(Waiters, TimeRunsOutWhileFrozen) {
   copy_all();
   ::usleep(kWaitMs * 1000);
   resume_all(Side::destination);
-  int64_t resumed_at = now_ns();
   await_all_done();
-  EXPECT_LE(now_ns() - resumed_at, 4 * kLatestNs);
+  EXPECT_LE(now_ns() - resumed_at_, kWaitNs / 2);
   for (size_t i = 0; i < kCount; ++i) {
     EXPECT_EQ(outcomes[i].result, kWaits[i].result) << kWaits[i].name;
     EXPECT_EQ(outcomes[i].result < 0 ? outcomes[i].error : 0, kWaits[i].error) << kWaits[i].name;

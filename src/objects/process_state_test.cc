@@ -200,7 +200,7 @@ TEST_P(RoundTrip, EverythingArrives) {
   StoppedChild from(make_everything);
   StoppedChild to([] {});
   image::Process before = captured(from);
-  EXPECT_EQ(before.signal_actions().actions_size(), 3);
+  EXPECT_GE(before.signal_actions().actions_size(), 3);  // sanitizers have some of their own
   EXPECT_EQ(before.pending_size(), 4);
   EXPECT_EQ(before.threads(0).pending_size(), 3);
   EXPECT_EQ(before.posix_timers_size(), 3);
