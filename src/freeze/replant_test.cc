@@ -203,6 +203,9 @@ class Waiters : public ::testing::Test {
     ASSERT_EQ(stop->kind, sys::Stop::Kind::interrupt);
   }
 
+  // On a machine so busy that there is nothing left to interrupt.
+  bool nearly_over() const { return now_ns() - outcomes[0].began_ns > kWaitNs - kLatestNs; }
+
   // Stops all; afterwards registers_ and calls_ say where they were.
   void stop_all() {
     TaskRecords before = *tasks_->read(pids_);
@@ -313,10 +316,12 @@ TEST_F(Waiters, RollbackThenMoveTwice) {
   stop_all();
   resume_all(Side::source);
   ::usleep(kWaitMs * 1000 / 8);
+  if (nearly_over()) GTEST_SKIP() << "this machine is too busy: the waits are over";
   stop_all();
   copy_all();
   resume_all(Side::destination);
   ::usleep(kWaitMs * 1000 / 8);
+  if (nearly_over()) GTEST_SKIP() << "this machine is too busy: the waits are over";
   stop_all();
   copy_all();
   resume_all(Side::destination);
