@@ -7,7 +7,7 @@ namespace godwit::transport {
 namespace {
 
 constexpr size_t kGatherBytes = size_t{128} << 10;
-constexpr size_t kReadBufferBytes = size_t{128} << 10;
+constexpr size_t kReadBufferBytes = size_t{64} << 10;
 // AES-GCM may protect 2^24.5 records with one key (RFC 8446, section 5.5): renewed long before, after 2^22 full ones.
 constexpr uint64_t kBytesPerKey = uint64_t{64} << 30;
 
