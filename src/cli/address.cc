@@ -11,11 +11,15 @@ namespace godwit::cli {
 
 namespace {
 
-Address at_path(const std::string& path) { return {"unix:" + path, path}; }
+Result<Address> at_path(const std::string& path, const Surroundings& surroundings) {
+  if (!surroundings.socket_exists(path))
+    return error(ErrorKind::gone, fmt::format("there is no daemon's socket at {}", path));
+  return Address{"unix:" + path, "the daemon at " + path};
+}
 
-Result<Address> given_address(const std::string& text) {
-  if (text.starts_with('/')) return at_path(text);
-  if (text.starts_with("unix:")) return at_path(text.substr(5));
+Result<Address> given_address(const std::string& text, const Surroundings& surroundings) {
+  if (text.starts_with('/')) return at_path(text, surroundings);
+  if (text.starts_with("unix:")) return at_path(text.substr(5), surroundings);
   return error(
       ErrorKind::corrupt,
       fmt::format("\"{}\" is no daemon's address; a daemon is asked through its socket on the same machine, so give "
@@ -43,10 +47,10 @@ bool is_plain_name(const std::string& name) {
 }
 
 Result<Address> find_daemon(const Globals& globals, const Surroundings& surroundings) {
-  if (!globals.connect.empty()) return given_address(globals.connect);
+  if (!globals.connect.empty()) return given_address(globals.connect, surroundings);
   if (!globals.lab.empty()) return in_lab(globals.lab, surroundings);
   if (auto address = surroundings.environment("GODWIT_CONNECT"); address && !address->empty())
-    return given_address(*address);
+    return given_address(*address, surroundings);
   if (auto lab = surroundings.environment("GODWIT_LAB"); lab && !lab->empty()) return in_lab(*lab, surroundings);
   if (surroundings.socket_exists(kLocalSocket))
     return Address{std::string("unix:") + kLocalSocket, "this machine's daemon"};

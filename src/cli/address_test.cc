@@ -31,8 +31,9 @@ struct World {
 const std::string kLab = "unix:/run/godwit-lab/a/node1/godwitd.sock";
 
 World everything() {
-  return {
-      .environment = {}, .sockets = {kLocalSocket, "/run/godwit-lab/a/node1/godwitd.sock"}, .labs = {"a", "stopped"}};
+  return {.environment = {},
+          .sockets = {"/x.sock", "/env.sock", kLocalSocket, "/run/godwit-lab/a/node1/godwitd.sock"},
+          .labs = {"a", "stopped"}};
 }
 
 TEST(FindDaemon, ConnectGoesBeforeEverything) {
@@ -67,6 +68,10 @@ TEST(FindDaemon, SeveralLabsMustBeToldApart) {
 TEST(FindDaemon, NothingThereSaysWhatToDo) {
   EXPECT_THAT(World{}.target(), testing::HasSubstr("`godwit lab up 2`"));
   EXPECT_THAT(World{}.target({.connect = "", .lab = "x"}), testing::HasSubstr("lab x is not running"));
+}
+
+TEST(FindDaemon, AnAddressMustBeASocket) {
+  EXPECT_EQ(World{}.target({.connect = "/x.sock", .lab = ""}), "error: there is no daemon's socket at /x.sock");
 }
 
 TEST(FindDaemon, NamesCannotLeadElsewhere) {

@@ -129,10 +129,10 @@ Answer<Client> Client::connect(const Globals& globals) {
   auto channel =
       std::make_shared<Channel>(Channel{.grpc = open_channel(address->target), .stub = {}, .address = *address});
   if (!channel->grpc->WaitForConnected(from_now(kConnectPatience)))
-    return std::unexpected(Failure{
-        fmt::format("{} does not answer at {}; see whether godwitd runs there and whether you may open its socket",
-                    address->words, address->target),
-        kFailed});
+    return std::unexpected(
+        Failure{fmt::format("{} does not answer; see whether godwitd runs there and whether you may open its socket",
+                            address->words),
+                kFailed});
   channel->stub = api::Godwit::NewStub(channel->grpc);
   return Client(std::move(channel));
 }

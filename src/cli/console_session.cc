@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -59,21 +60,51 @@ class Outbox {
   bool closed_ = false;
 };
 
-// Writes the console's output until it ends. A reader that went away (`godwit run ... | head`) is what SIGPIPE is to a
-// local child: the program gets that signal, and its further output is dropped.
+// Standard output and error. A reader that went away (`godwit run ... | head`) is what SIGPIPE is to a local child: a
+// program that leads gets that signal. If it ignores it and writes on, it gets SIGHUP, since no write of its own can
+// fail.
+class Output {
+ public:
+  Output(ConsoleLink& link, bool lead) : link_(link), lead_(lead) {}
+
+  // False: nobody reads any more and the program is not ours to end.
+  bool write(const ConsoleEvent& event) {
+    size_t stream = event.stream == 2 ? 2 : 1;
+    if (closed_[stream]) {
+      press();
+      return true;
+    }
+    if (sys::write_output(static_cast<int>(stream), event.bytes)) return true;
+    closed_[stream] = true;
+    if (!lead_) return false;
+    link_.signal(SIGPIPE);
+    told_ = std::chrono::steady_clock::now();
+    return true;
+  }
+
+ private:
+  void press() {
+    if (pressed_ || std::chrono::steady_clock::now() - told_ < std::chrono::seconds(1)) return;
+    pressed_ = true;
+    link_.signal(SIGHUP);
+  }
+
+  ConsoleLink& link_;
+  bool lead_;
+  std::array<bool, 3> closed_{};
+  std::chrono::steady_clock::time_point told_;
+  bool pressed_ = false;
+};
+
+// Shows the console's output until it ends.
 Result<SessionEnd> show_output(ConsoleLink& link, bool lead) {
-  std::array<bool, 3> closed{};
+  Output output(link, lead);
   for (;;) {
     ConsoleEvent event = TRY(link.next());
     switch (event.kind) {
-      case ConsoleEvent::Kind::output: {
-        int stream = event.stream == 2 ? 2 : 1;
-        if (closed[static_cast<size_t>(stream)] || sys::write_output(stream, event.bytes)) break;
-        closed[static_cast<size_t>(stream)] = true;
-        if (!lead) return SessionEnd{.kind = SessionEnd::Kind::interrupted, .status = SIGPIPE};
-        link.signal(SIGPIPE);
+      case ConsoleEvent::Kind::output:
+        if (!output.write(event)) return SessionEnd{.kind = SessionEnd::Kind::interrupted, .status = SIGPIPE};
         break;
-      }
       case ConsoleEvent::Kind::ended: return SessionEnd{.kind = SessionEnd::Kind::ended, .status = event.status};
       case ConsoleEvent::Kind::detached: return SessionEnd{.kind = SessionEnd::Kind::detached, .status = 0};
     }
