@@ -15,7 +15,7 @@ _godwit_connection() {
 _godwit_values() {
     local -a connection
     mapfile -t connection < <(_godwit_connection)
-    timeout 2 godwit "$1" --json "${connection[@]}" 2>/dev/null | grep -oE "\"($2)\":\"[^\"]+\"" | cut -d'"' -f4
+    timeout 2 godwit "$1" --json "${connection[@]}" 2>/dev/null | grep -oE "\"($2)\":\"[^\"]+\"" | cut -d'"' -f4 | sort -u
 }
 
 _godwit_jobs() { _godwit_values ps 'job|name'; }
@@ -32,7 +32,7 @@ _godwit() {
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
             --connect | --lab | --name | --on | --env | --cwd | --user | --to | --memory | --timeout | --max-freeze | \
-            --progress | --console | --grace | --signal | -s | --link | --address) ((i++)) ;;
+            --progress | --console | --grace | --signal | --link | --address | --valid | -s | -n | -e | -w | -u) ((i++)) ;;
             --)
                 if [[ $command == run || $command == exec || $sub == exec ]]; then
                     _command_offset $((i + 1))
@@ -69,7 +69,7 @@ _godwit() {
         --connect) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --link) COMPREPLY=($(compgen -W '100mbit 1gbit 10gbit' -- "$cur")); return ;;
         -s | --signal) COMPREPLY=($(compgen -W 'HUP INT QUIT KILL USR1 USR2 TERM CONT STOP' -- "$cur")); return ;;
-        --name | --timeout | --max-freeze | --console | --grace | --address) return ;;
+        --name | --timeout | --max-freeze | --console | --grace | --address | --valid) return ;;
     esac
 
     if [[ -z $command ]]; then
@@ -85,22 +85,22 @@ _godwit() {
             attach) options+=' --no-stdin' ;;
             logs) options+=' --follow --console --json' ;;
             exec) options+=' --interactive --tty -it --user --env --cwd' ;;
-            kill) options+=' --signal --all --json' ;;
+            kill) options+=' --signal --all' ;;
             wait) options+=' --timeout --json' ;;
-            stop) options+=' --grace --json' ;;
+            stop) options+=' --grace' ;;
             inspect | nodes | events) options+=' --json' ;;
             check | version) options='--help --json' ;;
             lab)
                 options='--help --lab'
                 case $sub in
-                    up) options+=' --link --json' ;;
+                    up) options+=' --link --debug --json' ;;
                     status | down) options+=' --json' ;;
                 esac
                 ;;
             cluster)
                 case $sub in
                     init) options+=' --name --address --json' ;;
-                    token) options+=' --json' ;;
+                    token) options+=' --valid --json' ;;
                 esac
                 ;;
             join) options+=' --name --address --json' ;;

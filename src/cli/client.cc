@@ -137,6 +137,8 @@ Answer<Client> Client::connect(const Globals& globals) {
   return Client(std::move(channel));
 }
 
+bool Client::in_lab() const { return channel_->address.target.starts_with(std::string("unix:") + kLabDirectory + "/"); }
+
 Answer<api::RunReply> Client::run(const api::RunRequest& request) {
   return call(*channel_, &api::Godwit::Stub::Run, request);
 }

@@ -37,6 +37,9 @@ class Client {
   Client(Client&&) noexcept;
   Client& operator=(Client&&) = delete;
 
+  // The nodes asked are those of a lab: they have /tmp and /run of their own.
+  bool in_lab() const;
+
   Answer<api::RunReply> run(const api::RunRequest& request);
   Answer<api::ListJobsReply> list_jobs(bool all);
   Answer<api::Job> inspect(const std::string& job);

@@ -18,7 +18,7 @@ Result<api::ExecRequest> request_of(const ExecOptions& options) {
   request.mutable_command()->Assign(options.command.begin(), options.command.end());
   auto environment = TRY(merged_environment(own_environment(), options.environment));
   request.mutable_environment()->Assign(environment.begin(), environment.end());
-  request.set_working_directory(options.directory.empty() ? own_directory() : options.directory);
+  request.set_working_directory(options.directory);  // empty: that of the job
   request.set_user(options.user);
   request.set_terminal(options.terminal);
   if (options.terminal) {

@@ -47,10 +47,13 @@ std::vector<std::string> own_environment() {
   return variables;
 }
 
-std::string own_directory() {
+std::string default_directory(bool in_lab) {
   std::error_code failed;
-  auto path = std::filesystem::current_path(failed);
-  return failed ? std::string() : path.string();
+  std::string path = std::filesystem::current_path(failed).string();
+  if (failed) return {};
+  for (std::string own : {"/tmp", "/run"})
+    if (in_lab && (path == own || path.starts_with(own + "/"))) return {};
+  return path;
 }
 
 sys::WindowSize new_terminal_size() {

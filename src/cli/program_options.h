@@ -26,8 +26,9 @@ void add_program_options(Command& command, ProgramOptions& options);
 Result<std::vector<std::string>> merged_environment(const std::vector<std::string>& base,
                                                     const std::vector<std::string>& changes);
 std::vector<std::string> own_environment();
-// Empty if it has been removed.
-std::string own_directory();
+// Where a program starts when nobody said where: here, unless this directory has been removed or, in a lab, belongs to
+// the machine only. Empty then: the daemon chooses.
+std::string default_directory(bool in_lab);
 
 // The size that a new terminal should have: that of ours, or 24 x 80.
 sys::WindowSize new_terminal_size();

@@ -21,7 +21,7 @@ Result<api::RunRequest> request_of(const RunOptions& options) {
   request.mutable_command()->Assign(options.command.begin(), options.command.end());
   auto environment = TRY(merged_environment(own_environment(), options.environment));
   request.mutable_environment()->Assign(environment.begin(), environment.end());
-  request.set_working_directory(options.directory.empty() ? own_directory() : options.directory);
+  request.set_working_directory(options.directory);
   request.set_name(options.name);
   request.set_node(options.node);
   request.set_user(options.user);
@@ -36,10 +36,15 @@ Result<api::RunRequest> request_of(const RunOptions& options) {
   return request;
 }
 
-int start_detached(const Globals& globals, const api::RunRequest& request, bool json) {
+Answer<api::RunReply> start(Client& client, api::RunRequest& request) {
+  if (request.working_directory().empty()) request.set_working_directory(default_directory(client.in_lab()));
+  return client.run(request);
+}
+
+int start_detached(const Globals& globals, api::RunRequest& request, bool json) {
   Answer<Client> client = Client::connect(globals);
   if (!client) return complain(client.error());
-  Answer<api::RunReply> started = client->run(request);
+  Answer<api::RunReply> started = start(*client, request);
   if (!started) return complain(started.error());
   if (json)
     print(JsonWriter()
@@ -72,7 +77,7 @@ int run(const Globals& globals, const RunOptions& options) {
   if (!signals) return complain(signals.error());
   Answer<Client> client = Client::connect(globals);
   if (!client) return complain(client.error());
-  Answer<api::RunReply> started = client->run(*request);
+  Answer<api::RunReply> started = start(*client, *request);
   if (!started) return complain(started.error());
   auto link = client->attach({.job = started->job(), .console = 0, .from_end = false, .with_input = options.input});
   Result<SessionEnd> end = run_console_session(
