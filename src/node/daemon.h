@@ -1,0 +1,127 @@
+// The node daemon's state and what can be asked of it: jobs, migrations out and in. gRPC's threads call these functions; each
+// hands its work to the loop's thread, which owns the state, and may block meanwhile (never the loop).
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "directory/directory.h"
+#include "godwit/api.pb.h"
+#include "node/background.h"
+#include "node/config.h"
+#include "node/event_loop.h"
+#include "node/job.h"
+#include "node/move_stream.h"
+#include "node/peers.h"
+#include "node/worker_process.h"
+
+namespace godwit::node {
+
+// Who asks: the uid of a local caller, or what another daemon says of its caller.
+struct Caller {
+  uint32_t uid = ~0u;
+  bool may(const api::Job& job) const { return uid == 0 || uid == job.uid(); }
+};
+
+struct Located {
+  std::string id;
+  std::string node;
+};
+
+class Daemon {
+ public:
+  Daemon(Config config, EventLoop& loop, Peers& peers, std::unique_ptr<directory::Directory> directory);
+
+  // Finds the jobs that an earlier daemon left, tells the directory that this node is up. Loop thread, before run().
+  Result<void> start();
+
+  // Where a job is, by name or identifier. ErrorKind::gone: there is none, or it is not the caller's.
+  Result<Located> locate(const std::string& job, const Caller& caller);
+
+  Result<api::RunReply> run(const api::RunRequest& request, const Caller& caller);
+  Result<api::ListJobsReply> list_here(const Caller& caller, bool all);
+  Result<api::Job> inspect(const std::string& id);
+  Result<api::ExecReply> exec(const std::string& id, const api::ExecRequest& request, const Caller& caller);
+  Result<void> signal(const std::string& id, uint32_t console, int number, bool all);
+  Result<void> remove(const std::string& id);
+
+  // For followers of output: the watch and the log of a console here.
+  struct Follow {
+    std::shared_ptr<JobWatch> watch;
+    std::string log;
+    bool terminal = false;
+  };
+  Result<Follow> follow(const std::string& id, uint32_t console);
+  Result<void> input(const std::string& id, uint32_t console, std::string bytes, bool end);
+  Result<void> window_size(const std::string& id, uint32_t console, uint32_t rows, uint32_t columns);
+  void credit(const std::string& id, uint32_t console, uint64_t offset);
+
+  Result<std::shared_ptr<MoveStream>> move(const std::string& id, const api::MoveRequest& request);
+  Result<void> cancel(const std::string& id);
+  Result<api::PrepareReply> prepare(const api::PrepareRequest& request);
+  void abandon(const std::string& migration);
+
+  Result<api::NodesReply> nodes();
+  directory::Directory& directory() { return *directory_; }
+  const Config& config() const { return config_; }
+  Peers& peers() { return peers_; }
+
+  // What happened here, oldest first, from a number on; waits for news.
+  std::vector<api::Event> events_since(uint64_t& number, std::chrono::milliseconds patience);
+
+ private:
+  friend class Departure;
+  friend class Arrival;
+  struct Launching;
+  Job* find(const std::string& id);
+  Result<Job*> running(const std::string& id);
+  worker::JobPlace place_for(const std::string& id);
+  void change(Job& job, JobState to);
+  void attach_init(const std::string& id);
+  void read_init(const std::string& id);
+  void console_ended(Job& job, uint32_t console, int status);
+  void job_ended(Job& job, int status);
+  void forget_departed(const std::string& id, const std::string& to);
+  void recover_jobs();
+  void recover(Job job);
+  void heartbeat();
+  void reap();
+  void learn_nodes();
+  static int32_t init_pid_of(const Job& job);
+  void refresh(Job& job);
+  void tell(const Job& job, std::string what, std::string detail = {});
+  void launched(const std::shared_ptr<Launching>& launching, const worker::WorkerEvent& event);
+  Result<std::unique_ptr<Job>> new_job(const api::RunRequest& request, const Caller& caller);
+  Result<void> register_job(Job& job);
+
+  Config config_;
+  EventLoop& loop_;
+  Peers& peers_;
+  std::unique_ptr<directory::Directory> directory_;
+  Background background_{4};
+  std::map<std::string, std::unique_ptr<Job>> jobs_;
+  std::map<std::string, std::unique_ptr<class Departure>> departures_;  // by job
+  std::map<std::string, std::unique_ptr<class Arrival>> arrivals_;      // by migration
+  uint64_t next_job_ = 1;
+  std::string cgroup_root_;
+
+  std::mutex events_mutex_;
+  std::condition_variable events_changed_;
+  std::deque<api::Event> events_;  // under events_mutex_
+  uint64_t first_event_ = 0;       // under events_mutex_
+
+ public:
+  ~Daemon();
+};
+
+// Who a user is: the password and group databases. `user`: a name or a number; empty: `uid`.
+struct UserInfo {
+  uint32_t uid = 0, gid = 0;
+  std::string name, home;
+  std::vector<uint32_t> groups;
+};
+Result<UserInfo> find_user(const std::string& user, uint32_t uid);
+
+}  // namespace godwit::node

@@ -1,0 +1,369 @@
+// What users ask of jobs that are here: run, list, inspect, exec, signals, input, removal.
+#include <spdlog/spdlog.h>
+
+#include <filesystem>
+#include <future>
+
+#include "node/daemon.h"
+#include "proc/status.h"
+#include "sys/text_file.h"
+
+namespace godwit::node {
+
+namespace {
+
+int64_t unix_ms() {
+  auto since = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(since).count();
+}
+
+std::vector<std::string> environment_for(const google::protobuf::RepeatedPtrField<std::string>& given,
+                                         const UserInfo& user, const worker::JobPlace& place) {
+  std::vector<std::string> environment;
+  for (const std::string& variable : given) {
+    if (!variable.starts_with("TMPDIR=") && !variable.starts_with("GODWIT_JOB=")) environment.push_back(variable);
+  }
+  auto add_missing = [&](const std::string& name, const std::string& value) {
+    for (const std::string& variable : environment) {
+      if (variable.starts_with(name + "=")) return;
+    }
+    environment.push_back(name + "=" + value);
+  };
+  add_missing("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+  add_missing("HOME", user.home);
+  add_missing("USER", user.name);
+  environment.push_back("TMPDIR=" + place.scratch_directory());
+  environment.push_back("GODWIT_JOB=" + place.job());
+  return environment;
+}
+
+}  // namespace
+
+struct Daemon::Launching {
+  std::string id;
+  std::unique_ptr<WorkerProcess> worker;
+  std::promise<Result<api::RunReply>> done;
+  bool told = false;
+  void tell(Result<api::RunReply> result) {
+    if (!std::exchange(told, true)) done.set_value(std::move(result));
+  }
+};
+
+worker::JobPlace Daemon::place_for(const std::string& id) {
+  worker::JobPlace place;
+  place.set_job(id);
+  place.set_run_directory(config_.run_directory + "/jobs/" + id);
+  place.set_state_directory(config_.state_directory + "/jobs/" + id);
+  place.set_cgroup(cgroup_root_ + "/" + id);
+  place.set_scratch_directory("/tmp/godwit-" + id);
+  return place;
+}
+
+Result<Located> Daemon::locate(const std::string& wanted, const Caller& caller) {
+  auto here = loop_.call([&]() -> std::optional<Located> {
+    for (auto& [id, job] : jobs_) {
+      bool named = id == wanted || job->record.name() == wanted;
+      if (named && job->state != JobState::gone && caller.may(job->record)) return Located{id, config_.node};
+    }
+    return std::nullopt;
+  });
+  if (here) return *here;
+  std::optional<Located> found;
+  for (const auto& entry : TRY(directory_->list("job/"))) {
+    api::Job job;
+    if (!job.ParseFromString(entry.value) || !caller.may(job)) continue;
+    if (job.id() != wanted && job.name() != wanted) continue;
+    found = Located{job.id(), job.node()};
+    if (job.state() != api::ENDED) break;  // a running one before one that has ended
+  }
+  if (!found) return error(ErrorKind::gone, "there is no job " + wanted);
+  if (found->node == config_.node) return error(ErrorKind::gone, "job " + wanted + " is no longer kept on this node");
+  return *found;
+}
+
+Result<std::unique_ptr<Job>> Daemon::new_job(const api::RunRequest& request, const Caller& caller) {
+  if (request.command_size() == 0) return error(ErrorKind::corrupt, "no command was given");
+  if (!request.user().empty() && caller.uid != 0) {
+    return error(ErrorKind::denied, "only root may run a job as another user");
+  }
+  UserInfo user = TRY(find_user(request.user(), caller.uid));
+  auto job = std::make_unique<Job>();
+  std::string id = config_.node + "-" + std::to_string(loop_.call([this] { return next_job_++; }));
+  job->place = place_for(id);
+  job->place.set_uid(user.uid);
+  job->place.set_gid(user.gid);
+  job->place.mutable_groups()->Assign(user.groups.begin(), user.groups.end());
+  job->place.set_name(request.name().empty() ? id : request.name());
+  job->place.set_hostname(job->place.name());
+  api::Job& record = job->record;
+  record.set_id(id);
+  record.set_name(job->place.name());
+  record.set_node(config_.node);
+  record.set_home(config_.node);
+  record.set_epoch(1);
+  record.set_uid(user.uid);
+  record.set_user(user.name);
+  *record.mutable_command() = request.command();
+  record.set_started_unix_ms(unix_ms());
+  record.set_terminal(request.terminal());
+  record.set_working_directory(request.working_directory());
+  worker::Console& console = *record.add_consoles();
+  console.set_terminal(request.terminal());
+  console.set_rows(request.rows());
+  console.set_columns(request.columns());
+  console.set_discard_stdin(!request.terminal() && !request.open_stdin());
+  console.set_stdin_closed(console.discard_stdin());
+  console.set_log_path(log_path(job->place, 0));
+  return job;
+}
+
+// The name belongs to one job of a user at a time; that of one that has ended may be taken.
+Result<void> Daemon::register_job(Job& job) {
+  std::string key = "name/" + std::to_string(job.record.uid()) + "/" + job.record.name();
+  auto taken = TRY(directory_->get(key));
+  directory::Expect expect = directory::Expect::exactly(0);
+  if (taken) {
+    auto other = TRY(directory_->get("job/" + taken->value));
+    api::Job present;
+    bool in_use = other && present.ParseFromString(other->value) && present.state() != api::ENDED;
+    if (in_use) {
+      return error(ErrorKind::conflict, "a job named " + job.record.name() + " runs on " + present.node() +
+                                            "; choose another --name or stop it");
+    }
+    expect = directory::Expect::exactly(taken->version);
+    if (other) TRY(directory_->remove("job/" + taken->value, directory::Expect::anything()));
+  }
+  TRY(directory_->put(key, job.record.id(), expect));
+  job.directory_version = TRY(directory_->put("job/" + job.record.id(), job.record.SerializeAsString(),
+                                              directory::Expect::exactly(0)));
+  return {};
+}
+
+Result<api::RunReply> Daemon::run(const api::RunRequest& request, const Caller& caller) {
+  std::unique_ptr<Job> job = TRY(new_job(request, caller));
+  UserInfo user = TRY(find_user(request.user(), caller.uid));
+  worker::WorkerOrder order;
+  worker::Launch& launch = *order.mutable_launch();
+  *launch.mutable_place() = job->place;
+  *launch.mutable_command() = request.command();
+  for (std::string& variable : environment_for(request.environment(), user, job->place)) {
+    *launch.add_environment() = std::move(variable);
+  }
+  launch.set_working_directory(request.working_directory().empty() ? user.home : request.working_directory());
+  *launch.mutable_console() = job->record.consoles(0);
+  TRY(register_job(*job));
+
+  auto launching = std::make_shared<Launching>();
+  launching->id = job->record.id();
+  auto done = launching->done.get_future();
+  loop_.post([this, launching, order, &job] {
+    jobs_[launching->id] = std::move(job);
+    WorkerProcess::Callbacks callbacks{
+        [this, launching](const worker::WorkerEvent& event) { launched(launching, event); },
+        [this, launching] {
+          launching->tell(error(ErrorKind::failed, "the launch worker ended unexpectedly"));
+          loop_.post([launching] { launching->worker.reset(); });
+        }};
+    auto worker = WorkerProcess::start(loop_, order, std::move(callbacks));
+    if (worker) {
+      launching->worker = std::move(*worker);
+    } else {
+      launching->tell(std::unexpected(worker.error()));
+    }
+  });
+  auto result = done.get();
+  if (!result) {
+    std::string id = launching->id;
+    loop_.call([&] { jobs_.erase(id); });
+    (void)directory_->remove("job/" + id, directory::Expect::anything());
+    std::error_code failed;
+    std::filesystem::remove_all(config_.state_directory + "/jobs/" + id, failed);
+    std::filesystem::remove_all("/tmp/godwit-" + id, failed);
+  }
+  return result;
+}
+
+void Daemon::launched(const std::shared_ptr<Launching>& launching, const worker::WorkerEvent& event) {
+  Job* job = find(launching->id);
+  if (job == nullptr) return;
+  if (event.has_failed()) {
+    ErrorKind kind = event.failed().kind() == "gone" ? ErrorKind::gone : ErrorKind::failed;
+    launching->tell(error(kind, "cannot start " + job->record.command(0) + " on " + config_.node + ": " +
+                                    event.failed().message()));
+  }
+  if (!event.has_launched()) return;
+  job->place.set_init_pid(event.launched().init_pid());
+  job->record.mutable_consoles(0)->set_pid(event.launched().program_pid());
+  change(*job, JobState::running);
+  attach_init(launching->id);
+  if (!job->init) {  // it has ended already
+    auto status = sys::read_text(job->place.state_directory() + "/console-0.status");
+    job_ended(*job, status ? std::atoi(status->c_str()) : 9);
+  }
+  auto saved = save_job(*job);
+  if (!saved) spdlog::error("job {}: {}", launching->id, saved.error().message());
+  tell(*job, "started");
+  api::RunReply reply;
+  reply.set_job(launching->id);
+  reply.set_name(job->record.name());
+  reply.set_node(config_.node);
+  reply.set_pid(event.launched().program_pid());
+  launching->tell(std::move(reply));
+}
+
+// Processes, threads and memory as they are now.
+void Daemon::refresh(Job& job) {
+  auto procs = sys::read_text(job.place.cgroup() + "/procs/cgroup.procs");
+  if (!procs) return;
+  uint32_t processes = 0, threads = 0;
+  uint64_t kilobytes = 0;
+  size_t at = 0;
+  while (at < procs->size()) {
+    size_t end = std::min(procs->find('\n', at), procs->size());
+    auto text = sys::read_text("/proc/" + procs->substr(at, end - at) + "/status");
+    at = end + 1;
+    if (!text) continue;
+    auto status = proc::parse_status(*text);
+    if (!status) continue;
+    ++processes;
+    threads += status->threads;
+    size_t resident = text->find("\nVmRSS:");
+    if (resident != std::string::npos) kilobytes += std::strtoull(text->c_str() + resident + 7, nullptr, 10);
+  }
+  job.record.set_processes(processes);
+  job.record.set_threads(threads);
+  job.record.set_memory_bytes(kilobytes * 1024);
+}
+
+Result<api::ListJobsReply> Daemon::list_here(const Caller& caller, bool all) {
+  return loop_.call([&]() -> Result<api::ListJobsReply> {
+    api::ListJobsReply reply;
+    for (auto& [id, job] : jobs_) {
+      if (!caller.may(job->record) || (!all && job->state == JobState::ended)) continue;
+      refresh(*job);
+      *reply.add_jobs() = job->record;
+    }
+    return reply;
+  });
+}
+
+Result<api::Job> Daemon::inspect(const std::string& id) {
+  return loop_.call([&]() -> Result<api::Job> {
+    Job* job = find(id);
+    if (job == nullptr) return error(ErrorKind::gone, "there is no job " + id);
+    refresh(*job);
+    return job->record;
+  });
+}
+
+Result<api::ExecReply> Daemon::exec(const std::string& id, const api::ExecRequest& request, const Caller& caller) {
+  if (request.command_size() == 0) return error(ErrorKind::corrupt, "no command was given");
+  if (!request.user().empty() && caller.uid != 0) return error(ErrorKind::denied, "only root may choose the user");
+  return loop_.call([&]() -> Result<api::ExecReply> {
+    Job* job = TRY(running(id));
+    if (job->state == JobState::moving) return error(ErrorKind::retry, "the job is being moved; try again");
+    uint32_t number = 0;
+    for (const auto& console : job->record.consoles()) number = std::max(number, console.number() + 1);
+    UserInfo user = TRY(find_user(request.user(), job->record.uid()));
+    coprocess::ProgramToStart program;
+    program.console = number;
+    program.terminal = request.terminal();
+    program.discard_stdin = !request.terminal() && !request.open_stdin();
+    program.rows = static_cast<uint16_t>(request.rows());
+    program.columns = static_cast<uint16_t>(request.columns());
+    program.uid = user.uid;
+    program.gid = user.gid;
+    program.groups = user.groups;
+    program.directory = request.working_directory().empty() ? job->record.working_directory() : request.working_directory();
+    program.log_path = log_path(job->place, number);
+    program.command = {request.command().begin(), request.command().end()};
+    program.environment = environment_for(request.environment(), user, job->place);
+    auto init = TRY(coprocess::InitClient::connect(job->place.run_directory() + "/init.sock"));
+    int32_t pid = TRY(init.start(program));
+    worker::Console& console = *job->record.add_consoles();
+    console.set_number(number);
+    console.set_terminal(request.terminal());
+    console.set_discard_stdin(program.discard_stdin);
+    console.set_stdin_closed(program.discard_stdin);
+    console.set_pid(pid);
+    console.set_rows(request.rows());
+    console.set_columns(request.columns());
+    console.set_log_path(program.log_path);
+    // It may have ended before we knew of it.
+    auto states = TRY(init.states());
+    if (states.contains(number) && states[number].ended) console_ended(*job, number, states[number].status);
+    api::ExecReply reply;
+    reply.set_console(number);
+    reply.set_pid(pid);
+    return reply;
+  });
+}
+
+Result<void> Daemon::signal(const std::string& id, uint32_t console, int number, bool all) {
+  return loop_.call([&]() -> Result<void> {
+    Job* job = TRY(running(id));
+    return job->init->signal(all ? init::kEveryConsole : console, number, false);
+  });
+}
+
+Result<Daemon::Follow> Daemon::follow(const std::string& id, uint32_t console) {
+  return loop_.call([&]() -> Result<Follow> {
+    Job* job = find(id);
+    if (job == nullptr) return error(ErrorKind::gone, "job " + id + " is not here");
+    worker::Console* present = find_console(*job, console);
+    if (present == nullptr) return error(ErrorKind::gone, "job " + id + " has no console " + std::to_string(console));
+    return Follow{job->watch, log_path(job->place, console), present->terminal()};
+  });
+}
+
+Result<void> Daemon::input(const std::string& id, uint32_t console, std::string bytes, bool end) {
+  return loop_.call([&]() -> Result<void> {
+    Job* job = TRY(running(id));
+    if (job->state == JobState::moving) return error(ErrorKind::retry, "the job is being moved");
+    if (!bytes.empty()) TRY(job->init->input(console, bytes));
+    if (end) {
+      TRY(job->init->end_of_input(console));
+      if (worker::Console* present = find_console(*job, console)) present->set_stdin_closed(true);
+    }
+    return {};
+  });
+}
+
+Result<void> Daemon::window_size(const std::string& id, uint32_t console, uint32_t rows, uint32_t columns) {
+  return loop_.call([&]() -> Result<void> {
+    Job* job = TRY(running(id));
+    if (worker::Console* present = find_console(*job, console)) {
+      present->set_rows(rows);
+      present->set_columns(columns);
+    }
+    return job->init->window_size(console, static_cast<uint16_t>(rows), static_cast<uint16_t>(columns));
+  });
+}
+
+void Daemon::credit(const std::string& id, uint32_t console, uint64_t offset) {
+  loop_.post([this, id, console, offset] {
+    auto job = running(id);
+    if (job) (void)(*job)->init->credit(console, offset);  // a reader's pace is a hint
+  });
+}
+
+Result<void> Daemon::remove(const std::string& id) {
+  auto removed = loop_.call([&]() -> Result<std::string> {
+    Job* job = find(id);
+    if (job == nullptr) return error(ErrorKind::gone, "there is no job " + id);
+    if (job->state != JobState::ended) {
+      return error(ErrorKind::unsupported, "job " + job->record.name() + " still runs; stop it first");
+    }
+    std::error_code failed;
+    std::filesystem::remove_all(job->place.state_directory(), failed);
+    std::string key = "name/" + std::to_string(job->record.uid()) + "/" + job->record.name();
+    job->watch->went();
+    jobs_.erase(id);
+    return key;
+  });
+  if (!removed) return std::unexpected(removed.error());
+  TRY(directory_->remove("job/" + id, directory::Expect::anything()));
+  return directory_->remove(*removed, directory::Expect::anything());
+}
+
+}  // namespace godwit::node

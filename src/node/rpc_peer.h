@@ -1,0 +1,36 @@
+// The Peer service: what daemons of one cluster ask of each other. Included by rpc files only.
+#pragma once
+
+#include "godwit/api.grpc.pb.h"
+#include "node/caller_identity.h"
+#include "node/daemon.h"
+
+namespace godwit::node {
+
+class PeerService final : public api::Peer::Service {
+ public:
+  explicit PeerService(Daemon& daemon) : daemon_(daemon) {}
+  using Context = grpc::ServerContext;
+  using Status = grpc::Status;
+
+  Status Prepare(Context*, const api::PrepareRequest*, api::PrepareReply*) override;
+  Status Abandon(Context*, const api::AbandonRequest*, api::Done*) override;
+  Status DirectoryGet(Context*, const api::DirectoryGetRequest*, api::DirectoryEntry*) override;
+  Status DirectoryList(Context*, const api::DirectoryListRequest*, api::DirectoryListReply*) override;
+  Status DirectoryPut(Context*, const api::DirectoryPutRequest*, api::DirectoryEntry*) override;
+
+ private:
+  Daemon& daemon_;
+};
+
+// On a port of its own, where a node that has no certificate yet can ask for one with a token.
+class MembershipService final : public api::Membership::Service {
+ public:
+  explicit MembershipService(Daemon& daemon) : daemon_(daemon) {}
+  grpc::Status Join(grpc::ServerContext*, const api::JoinRequest*, api::JoinReply*) override;
+
+ private:
+  Daemon& daemon_;
+};
+
+}  // namespace godwit::node
