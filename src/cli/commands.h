@@ -22,7 +22,7 @@ void add_nodes(Command root, Globals& globals);
 void add_check(Command root);
 void add_lab(Command root, Globals& globals);
 void add_cluster(Command root, Globals& globals);
-void add_join(Command root, Globals& globals);
+void add_join(Command root);
 void add_version(Command root);
 
 // The options that lead to a daemon, which every command that needs one takes.

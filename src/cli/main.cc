@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   add_nodes(root, globals);
   add_check(root);
   add_cluster(root, globals);
+  add_join(root);
   add_lab(root, globals);
   add_version(root);
 
