@@ -104,7 +104,7 @@ void Daemon::recover_jobs() {
   for (const auto& entry : fs::directory_iterator(config_.state_directory + "/jobs", failed)) {
     std::string number = entry.path().filename().string();
     size_t dash = number.rfind('-');
-    if (dash != std::string::npos) next_job_ = std::max(next_job_, std::strtoull(number.c_str() + dash + 1, nullptr, 10) + 1);
+    if (dash != std::string::npos) next_job_ = std::max<uint64_t>(next_job_, std::strtoull(number.c_str() + dash + 1, nullptr, 10) + 1);
     auto job = load_job(entry.path());
     if (job) {
       recover(std::move(*job));
