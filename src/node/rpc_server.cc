@@ -11,13 +11,14 @@
 #include "node/peer_channels.h"
 #include "node/rpc_godwit.h"
 #include "node/rpc_peer.h"
-#include "sys/stream_socket.h"
 #include "sys/unix_socket.h"
 #include "transport/certificates.h"
 
 namespace godwit::node {
 
 namespace {
+
+constexpr int kAcceptMs = 500;
 
 class Servers final : public RpcServers {
  public:
@@ -62,8 +63,13 @@ Result<void> Servers::start_local() {
 // gRPC does not tell who is at the other end of a unix socket: we accept, and the kernel tells (caller_identity.h).
 void Servers::accept_local() {
   while (!stopping_) {
-    auto fd = sys::accept_stream(listening_.get(), std::chrono::steady_clock::now() + std::chrono::milliseconds(500));
-    if (fd) grpc::AddInsecureChannelFromFd(local_server_.get(), fd->release());
+    auto fd = sys::accept_unix(listening_.get(), kAcceptMs);
+    if (fd) {
+      grpc::AddInsecureChannelFromFd(local_server_.get(), fd->release());
+    } else if (fd.error().errno_value != 0) {
+      spdlog::error("{}", fd.error().message());
+      std::this_thread::sleep_for(std::chrono::milliseconds(kAcceptMs));  // no descriptors left, for one
+    }
   }
 }
 

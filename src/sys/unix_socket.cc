@@ -43,6 +43,13 @@ Result<UniqueFd> listen_unix(const std::string& path) {
   return fd;
 }
 
+Result<UniqueFd> accept_unix(int listening, int timeout_ms) {
+  TRY(wait_for(listening, POLLIN, timeout_ms));
+  UniqueFd fd(::accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!fd.valid()) return last_error("accept");
+  return fd;
+}
+
 Result<UniqueFd> connect_unix(const std::string& path) {
   sockaddr_un address = TRY(address_of(path));
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));

@@ -12,6 +12,8 @@ namespace godwit::sys {
 
 // Listening at `path`, which is replaced if it is there; mode 0600.
 Result<UniqueFd> listen_unix(const std::string& path);
+// The next connection, non-blocking; ErrorKind::exhausted when none came in time.
+Result<UniqueFd> accept_unix(int listening, int timeout_ms);
 Result<UniqueFd> connect_unix(const std::string& path);
 // A connected pair.
 struct SocketPair {
