@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "cli/grpc_channel.h"
+#include "cli/output_position.h"
 
 namespace godwit::cli {
 
@@ -46,7 +47,7 @@ class GrpcConsoleLink final : public ConsoleLink {
   std::shared_ptr<Client::Channel> channel_;
   Client::AttachOptions options_;
   // Reader thread only:
-  std::optional<uint64_t> offset_;  // behind the last output given out
+  OutputPosition position_;
   std::optional<int> ended_;
   // Shared:
   std::mutex mutex_;
@@ -65,8 +66,8 @@ std::shared_ptr<GrpcConsoleLink::Connection> GrpcConsoleLink::open() {
   api::AttachInput::Open& open = *message.mutable_open();
   open.set_job(options_.job);
   open.set_console(options_.console);
-  open.set_from_offset(offset_.value_or(0));
-  open.set_from_end(options_.from_end && !offset_);
+  open.set_from_offset(position_.next().value_or(0));
+  open.set_from_end(options_.from_end && !position_.next());
   open.set_with_input(options_.with_input);
   connection->stream->Write(message);  // a failure shows at the first Read
   return connection;
@@ -83,10 +84,8 @@ bool GrpcConsoleLink::is_closed() {
 }
 
 std::optional<ConsoleEvent> GrpcConsoleLink::event_of(api::Output& output) {
-  bool seen = offset_ && output.next_offset() != 0 && output.next_offset() <= *offset_;
-  if (output.next_offset() != 0 && !seen) offset_ = output.next_offset();
   if (output.has_ended()) ended_ = output.ended().status();
-  if (output.data().empty() || seen) return std::nullopt;
+  if (!position_.advance(output.next_offset()) || output.data().empty()) return std::nullopt;
   ConsoleEvent event{.kind = ConsoleEvent::Kind::output, .stream = static_cast<int>(output.stream())};
   event.bytes = std::move(*output.mutable_data());
   return event;
