@@ -49,6 +49,7 @@ class GrpcConsoleLink final : public ConsoleLink {
   // Reader thread only:
   OutputPosition position_;
   std::optional<int> ended_;
+  std::optional<std::chrono::steady_clock::time_point> broken_since_;  // until output comes again
   // Shared:
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -97,12 +98,14 @@ Result<ConsoleEvent> GrpcConsoleLink::next() {
     std::shared_ptr<Connection> connection = current();
     api::Output output;
     if (connection->stream->Read(&output)) {
+      broken_since_.reset();
       if (auto event = event_of(output)) return std::move(*event);
       continue;
     }
     grpc::Status status = connection->stream->Finish();
     if (is_closed()) return ConsoleEvent{.kind = ConsoleEvent::Kind::detached};
-    bool broken = connection_broke(status);
+    // CANCELLED: not by us, so the daemon is shutting down.
+    bool broken = connection_broke(status) || status.error_code() == grpc::CANCELLED;
     if (broken && reconnect()) continue;
     {
       std::lock_guard lock(mutex_);
@@ -120,15 +123,15 @@ Result<ConsoleEvent> GrpcConsoleLink::next() {
 }
 
 bool GrpcConsoleLink::reconnect() {
-  auto give_up = std::chrono::steady_clock::now() + kReconnectPatience;
-  while (std::chrono::steady_clock::now() < give_up) {
+  auto now = [] { return std::chrono::steady_clock::now(); };
+  if (!broken_since_) broken_since_ = now();
+  while (now() < *broken_since_ + kReconnectPatience) {
     bool connected = channel_->grpc->WaitForConnected(from_now(kPause));
     std::unique_lock lock(mutex_);
+    // a daemon that takes connections but ends them at once must not be asked without a pause
+    changed_.wait_for(lock, kPause, [&] { return closed_; });
     if (closed_) return false;
-    if (!connected) {
-      changed_.wait_for(lock, kPause);
-      continue;
-    }
+    if (!connected) continue;
     connection_ = open();
     if (size_) connection_->stream->Write(*size_);
     if (input_ended_) {
