@@ -5,31 +5,15 @@
 #include <algorithm>
 #include <set>
 
+#include "freeze/frozen_cgroup.h"
+#include "freeze/replant.h"
+#include "freeze/system_call_restart.h"
 #include "proc/maps.h"
 #include "sys/text_file.h"
 
 namespace godwit::freeze {
 
 namespace {
-
-// Holds the cgroup frozen; thaws it when it goes.
-class FrozenCgroup {
- public:
-  static Result<FrozenCgroup> freeze(const std::string& directory) {
-    FrozenCgroup frozen(directory + "/cgroup.freeze");
-    TRY(sys::write_text(frozen.file_, "1"));
-    return frozen;
-  }
-  ~FrozenCgroup() {
-    if (!file_.empty()) (void)sys::write_text(file_, "0");  // fails only when the cgroup is gone
-  }
-  FrozenCgroup(FrozenCgroup&& other) noexcept : file_(std::exchange(other.file_, {})) {}
-  FrozenCgroup& operator=(FrozenCgroup&&) = delete;
-
- private:
-  explicit FrozenCgroup(std::string file) : file_(std::move(file)) {}
-  std::string file_;
-};
 
 bool in_uninterruptible_sleep(pid_t pid, pid_t tid) {
   auto stat = sys::read_text("/proc/" + std::to_string(pid) + "/task/" + std::to_string(tid) + "/stat");
@@ -120,17 +104,29 @@ Result<SeizedTree> SeizedTree::seize(const std::string& cgroup, pid_t init_host_
   auto ended = [](const SeizedProcess& p) { return p.threads.empty() && !p.listed.zombie; };
   std::erase_if(tree.processes_, ended);
   for (SeizedProcess& process : tree.processes_) {
-    for (SeizedThread& thread : process.threads) thread.registers = TRY(sys::get_registers(thread.host_tid));
+    for (SeizedThread& thread : process.threads) {
+      thread.registers = TRY(sys::get_registers(thread.host_tid));
+      thread.call = classify_call(thread.registers, nullptr);
+    }
     if (!process.listed.zombie) process.vdso = TRY(find_vdso(process.listed.host_pid));
   }
   return tree;
+}
+
+Result<void> SeizedTree::make_resumable(SeizedThread& thread) {
+  if (thread.resumable) return {};
+  thread.resumable = true;
+  return resume_in_progress(thread.host_tid, Side::source, RemoteAddress{}, thread.registers, thread.call, {});
 }
 
 SeizedTree::~SeizedTree() { let_go(); }
 
 void SeizedTree::let_go() {
   for (SeizedProcess& process : processes_) {
-    for (SeizedThread& thread : process.threads) (void)sys::ptrace_detach(thread.host_tid);  // gone ones need nothing
+    for (SeizedThread& thread : process.threads) {
+      (void)make_resumable(thread);  // gone ones need nothing
+      (void)sys::ptrace_detach(thread.host_tid);
+    }
   }
   processes_.clear();
 }

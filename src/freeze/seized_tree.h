@@ -16,6 +16,7 @@
 #include "base/unique_fd.h"
 #include "freeze/process_list.h"
 #include "freeze/remote_address.h"
+#include "godwit/image.pb.h"
 #include "sys/ptrace.h"
 
 namespace godwit::freeze {
@@ -26,6 +27,8 @@ struct SeizedThread {
   bool delayed = false;        // it was in an uninterruptible system call
   bool group_stopped = false;  // stopped by job control before we came
   user_regs_struct registers{};
+  image::SystemCallInProgress call;  // what it takes to let it go on unnoticed
+  bool resumable = false;            // its registers say so already
 };
 
 struct SeizedProcess {
@@ -45,6 +48,8 @@ class SeizedTree {
 
   std::vector<SeizedProcess>& processes() { return processes_; }
   const std::vector<SeizedProcess>& processes() const { return processes_; }
+  // Whatever lets this thread go now, even our death, the program will not notice. Nothing may run in it afterwards.
+  static Result<void> make_resumable(SeizedThread& thread);
   // Lets every thread go on where it was. The destructor does the same.
   void let_go();
   // The threads will never run again: forget them (they are killed by whoever owns the cgroup).

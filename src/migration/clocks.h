@@ -8,14 +8,12 @@
 #include <cstdint>
 
 #include "base/result.h"
+#include "coprocess/logical_host.h"
 #include "godwit/wire.pb.h"
 
 namespace godwit::migration {
 
-struct ClockOffsets {
-  int64_t monotonic_ns = 0;
-  int64_t boottime_ns = 0;
-};
+using ClockOffsets = coprocess::TimeOffsets;
 
 // Source: writes the job's clocks and offsets into the offer. `init_host_pid`: a process in the job's time namespace.
 Result<void> describe_clocks(pid_t init_host_pid, wire::Offer& offer);

@@ -41,10 +41,10 @@ class Destination {
  private:
   Result<Connection> listen();
   Result<bool> judge(Connection& connection, const wire::Offer& offer, wire::OfferAnswer& answer);
+  Result<files::DestinationView> destination_view();
   Result<coprocess::LogicalHost> make_logical_host(const wire::Offer& offer);
-  Result<wire::FinalState> receive_rounds(Connection& connection, ConsoleLogs& logs, files::Receiver& files);
-  Result<void> receive_memory(Connection& connection, Restoration& restoration, ConsoleLogs& logs,
-                              files::Receiver& files);
+  Result<wire::FinalState> receive_rounds(Connection& connection, files::Receiver& files);
+  Result<void> receive_memory(Connection& connection, Restoration& restoration, files::Receiver& files);
   Result<bool> switch_over(Connection& connection);
   Result<void> report(coprocess::LogicalHost& host, const std::vector<worker::Console>& consoles);
 
@@ -70,8 +70,8 @@ Result<bool> Destination::judge(Connection& connection, const wire::Offer& offer
   wire::Offer here;
   TRY(describe_this_node(here));
   std::vector<worker::Refusal> refusals = incompatibilities(here, offer);
-  files::DestinationView view = TRY(files::DestinationView::of_this_node(order_.place()));
-  for (wire::FileVerdict& verdict : files::decide(offer.plan(), view, refusals)) {
+  files::DestinationView view = TRY(destination_view());
+  for (wire::FileVerdict& verdict : files::decide(offer.plan(), offer.boot_id(), view, refusals)) {
     *answer.add_files() = std::move(verdict);
   }
   answer.mutable_refusals()->Assign(refusals.begin(), refusals.end());
@@ -80,21 +80,24 @@ Result<bool> Destination::judge(Connection& connection, const wire::Offer& offer
   return refusals.empty() && !order_.options().dry_run();
 }
 
+Result<files::DestinationView> Destination::destination_view() {
+  return files::DestinationView::of_this_node(order_.place(), files::left_behind_of(order_.place()));
+}
+
 Result<coprocess::LogicalHost> Destination::make_logical_host(const wire::Offer& offer) {
   coprocess::LogicalHostSpec spec;
   spec.place = order_.place();
-  spec.clock_offsets = TRY(clock_offsets_here(offer));
+  spec.clocks = TRY(clock_offsets_here(offer));
   spec.pass_worker_pidfd = true;
-  return coprocess::create_logical_host(spec);
+  return coprocess::LogicalHost::create(spec);
 }
 
 // What comes while the program still runs at the source, until its final state.
-Result<wire::FinalState> Destination::receive_rounds(Connection& connection, ConsoleLogs& logs,
-                                                     files::Receiver& files) {
+Result<wire::FinalState> Destination::receive_rounds(Connection& connection, files::Receiver& files) {
   for (;;) {
     transport::Frame frame = TRY(connection.receive());
     if (frame.type == FrameType::log_part) {
-      TRY(logs.append(TRY(expect<wire::LogPart>(frame, FrameType::log_part))));
+      TRY(append_log(order_.place(), TRY(expect<wire::LogPart>(frame, FrameType::log_part))));
     } else if (frame.type == FrameType::final_state) {
       return expect<wire::FinalState>(frame, FrameType::final_state);
     } else if (frame.type == FrameType::abort) {
@@ -105,8 +108,7 @@ Result<wire::FinalState> Destination::receive_rounds(Connection& connection, Con
   }
 }
 
-Result<void> Destination::receive_memory(Connection& connection, Restoration& restoration, ConsoleLogs& logs,
-                                         files::Receiver& files) {
+Result<void> Destination::receive_memory(Connection& connection, Restoration& restoration, files::Receiver& files) {
   address_space::PageReceiver pages(
       connection, [&](pid_t pid) { return restoration.skeleton().memory_file(pid); },
       [&](uint32_t object) { return restoration.shared_memory_fd(object); });
@@ -124,7 +126,7 @@ Result<void> Destination::receive_memory(Connection& connection, Restoration& re
     if (frame.type == FrameType::memory_end) return {};
     if (frame.type == FrameType::abort) return abort_reason(frame);
     if (frame.type == FrameType::log_part) {
-      TRY(logs.append(TRY(expect<wire::LogPart>(frame, FrameType::log_part))));
+      TRY(append_log(order_.place(), TRY(expect<wire::LogPart>(frame, FrameType::log_part))));
     } else {
       TRY(files.take(frame));
     }
@@ -152,11 +154,9 @@ Result<void> Destination::run() {
   // The job is welcome here. What is made from now on goes with its scope.
   coprocess::LogicalHost host = TRY(make_logical_host(offer));
   TRY(host.enter());
-  ConsoleLogs logs(order_.place());
-  AdoptedConsoles consoles = TRY(AdoptedConsoles::adopt(order_.place(), offer.consoles(), host));
-  files::Opener opener = TRY(files::Opener::create(offer.plan(), answer, order_.place()));
-  files::Receiver carried(opener);
-  Restoration restoration(host, opener, consoles, order_.place());
+  files::Opener opener(offer, answer, TRY(destination_view()), order_.place().state_directory());
+  files::Receiver carried(opener, order_.place());
+  Restoration restoration(host, opener, order_.place());
   TRY(restoration.prepare(offer.plan()));
   phases_.end("skeleton");
   TRY(connection.send(FrameType::skeleton_ready, wire::SkeletonReady()));
@@ -164,18 +164,20 @@ Result<void> Destination::run() {
   faults_.at(FaultPoint::destination_skeleton_ready, &connection);
 
   // The skeleton is ready; the program still runs at the source.
-  wire::FinalState state = TRY(receive_rounds(connection, logs, carried));
+  wire::FinalState state = TRY(receive_rounds(connection, carried));
   phases_.end("rounds");
   faults_.at(FaultPoint::destination_state_received, &connection);
 
   // The program is frozen.
   TRY(restoration.correct(state.host()));
   phases_.end("correct skeleton");
-  TRY(receive_memory(connection, restoration, logs, carried));
+  TRY(receive_memory(connection, restoration, carried));
   phases_.end("memory");
-  TRY(carried.finish());
-  TRY(restoration.restore(state.host()));
-  TRY(consoles.take_over(state.consoles(), logs));
+  std::vector<worker::Console> now(state.consoles().begin(), state.consoles().end());
+  AdoptedConsoles consoles = TRY(AdoptedConsoles::adopt(order_.place(), host.init_pidfd(), now));
+  std::vector<objects::ConsoleFd> ends = consoles.ends();
+  TRY(restoration.restore(state.host(), ends));
+  TRY(consoles.ends_taken());
   phases_.end("objects");
   faults_.at(FaultPoint::destination_restored, &connection);
   TRY(opener.publish());
@@ -201,7 +203,6 @@ Result<void> Destination::run() {
   faults_.at(FaultPoint::destination_running, &connection);
   opener.commit();
   TRY(consoles.release());
-  std::vector<worker::Console> now(state.consoles().begin(), state.consoles().end());
   return report(host, now);
 }
 

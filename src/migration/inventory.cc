@@ -7,12 +7,13 @@
 #include <array>
 
 #include "freeze/remote_calls.h"
+#include "freeze/system_call_restart.h"
 #include "objects/process_state.h"
 #include "objects/thread_state.h"
 #include "proc/stat.h"
 #include "proc/status.h"
 #include "sys/file.h"
-#include "sys/pidfd.h"
+#include "sys/namespaces.h"
 #include "sys/text_file.h"
 
 namespace godwit::migration {
@@ -123,7 +124,7 @@ Result<void> Inventory::check_namespaces(const freeze::ListedProcess& listed, st
 Result<void> Inventory::open_handle(const freeze::ListedProcess& listed) {
   auto known = handles_.find(listed.pid);
   if (known != handles_.end() && known->second.host_pid == listed.host_pid) return {};
-  handles_[listed.pid] = Handle{listed.host_pid, TRY(sys::pidfd_open(listed.host_pid))};
+  handles_[listed.pid] = Handle{listed.host_pid, TRY(sys::open_pidfd(listed.host_pid))};
   return {};
 }
 
@@ -183,16 +184,18 @@ Result<void> Inventory::note_waits() {
   return {};
 }
 
-Result<void> Inventory::ask_thread(const freeze::SeizedProcess& seized, const freeze::SeizedThread& thread,
+Result<void> Inventory::ask_thread(const freeze::SeizedProcess& seized, freeze::SeizedThread& thread,
                                    const freeze::TaskRecords* records, RemoteCalls& calls, image::Thread& into) {
+  const freeze::TaskRecord* before = waits_ ? waits_->find(thread.host_tid) : nullptr;
+  const freeze::TaskRecord* record = records == nullptr ? nullptr : records->find(thread.host_tid);
   auto ahead = threads_ahead_.find(thread.host_tid);
-  if (ahead != threads_ahead_.end()) {
+  bool stale = before == nullptr || record == nullptr || objects::changed_since(*before, *record);
+  if (ahead != threads_ahead_.end() && !stale) {
     into = ahead->second;
   } else {
     TRY(objects::read_thread_ahead(seized.listed.host_pid, thread.host_tid, into));
   }
   into.set_tid(thread.tid);
-  const freeze::TaskRecord* record = records == nullptr ? nullptr : records->find(thread.host_tid);
   TRY(objects::capture_thread(seized.listed.host_pid, thread.host_tid, thread.registers, record, into));
   if (record == nullptr) {
     freeze::ThreadScope scope = TRY(freeze::ThreadScope::open(thread.host_tid));
@@ -203,12 +206,12 @@ Result<void> Inventory::ask_thread(const freeze::SeizedProcess& seized, const fr
     TRY(in_thread.run(batch));
     TRY(questions.answers(batch, into));
   }
-  const freeze::TaskRecord* before = waits_ ? waits_->find(thread.host_tid) : nullptr;
-  *into.mutable_system_call() = freeze::classify(thread.registers, into, before, record, tasks_);
+  thread.call = freeze::classify(thread.registers, before, record, tasks_);
+  *into.mutable_system_call() = thread.call;
   return {};
 }
 
-Result<void> Inventory::ask_process(const freeze::SeizedProcess& seized, const freeze::TaskRecords* records,
+Result<void> Inventory::ask_process(freeze::SeizedProcess& seized, const freeze::TaskRecords* records,
                                     image::Process& into) {
   auto ahead = ahead_.find(seized.listed.host_pid);
   if (ahead != ahead_.end()) {
@@ -231,10 +234,11 @@ Result<void> Inventory::ask_process(const freeze::SeizedProcess& seized, const f
   TRY(questions.answers(batch, [&](pid_t host_tid) { return inside.contains(host_tid) ? inside.at(host_tid) : 0; },
                         into));
   auto brk_now = static_cast<uint64_t>(batch.result(brk));
-  for (const freeze::SeizedThread& thread : seized.threads) {
+  for (freeze::SeizedThread& thread : seized.threads) {
     TRY(ask_thread(seized, thread, records, calls, *into.add_threads()));
   }
   TRY(calls.close());
+  for (freeze::SeizedThread& thread : seized.threads) TRY(freeze::SeizedTree::make_resumable(thread));
   const freeze::TaskRecord* record = records == nullptr ? nullptr : records->find(seized.threads.front().host_tid);
   TRY(objects::capture_process_pending(seized.listed.host_pid, record, into));
   into.set_stopped(std::any_of(seized.threads.begin(), seized.threads.end(), [](auto& t) { return t.group_stopped; }));
@@ -250,7 +254,7 @@ Result<image::LogicalHost> Inventory::full(freeze::SeizedTree& tree, std::vector
   }
   std::optional<freeze::TaskRecords> records;
   if (tasks_ != nullptr) records = TRY(tasks_->read(host_pids()));
-  for (const freeze::SeizedProcess& seized : tree.processes()) {
+  for (freeze::SeizedProcess& seized : tree.processes()) {
     image::Process& process = *host.add_processes();
     if (seized.listed.zombie) {
       TRY(add_identity(seized.listed, process, nullptr));

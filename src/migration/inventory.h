@@ -50,9 +50,9 @@ class Inventory {
   Result<void> check_namespaces(const freeze::ListedProcess& listed, std::vector<worker::Refusal>& refusals);
   Result<void> open_handle(const freeze::ListedProcess& listed);
   Result<void> add_descriptors(objects::Depth depth, image::LogicalHost& host, std::vector<worker::Refusal>& refusals);
-  Result<void> ask_process(const freeze::SeizedProcess& seized, const freeze::TaskRecords* records,
+  Result<void> ask_process(freeze::SeizedProcess& seized, const freeze::TaskRecords* records,
                            image::Process& into);
-  Result<void> ask_thread(const freeze::SeizedProcess& seized, const freeze::SeizedThread& thread,
+  Result<void> ask_thread(const freeze::SeizedProcess& seized, freeze::SeizedThread& thread,
                           const freeze::TaskRecords* records, freeze::RemoteCalls& calls, image::Thread& into);
   std::vector<pid_t> host_pids() const;
 

@@ -5,7 +5,9 @@
 
 #include <chrono>
 
+#include "init/protocol.h"
 #include "objects/thread_state.h"
+#include "proc/status.h"
 #include "sys/ptrace.h"
 #include "sys/text_file.h"
 
@@ -22,18 +24,16 @@ objects::Owner owner_of(const worker::JobPlace& place) {
 
 }  // namespace
 
-Restoration::Restoration(const coprocess::LogicalHost& host, files::Opener& opener, AdoptedConsoles& consoles,
-                         const worker::JobPlace& place)
+Restoration::Restoration(const coprocess::LogicalHost& host, files::Opener& opener, const worker::JobPlace& place)
     : host_(host),
       opener_(opener),
-      consoles_(consoles),
       place_(place),
       cgroup_(place.cgroup() + "/procs"),
-      skeleton_({host.init_pid(), host.worker_pidfd_number(), host.procs_cgroup_fd()}, cgroup_, mapping_sources()) {}
+      skeleton_({host.init_pid(), init::kWorkerPidfd, host.procs_cgroup()}, cgroup_, mapping_sources()) {}
 
 address_space::MappingSources Restoration::mapping_sources() {
   return {[this](uint32_t file, bool writable) { return file_fd(file, writable); },
-          [this](uint32_t object) { return shared_memory_fd(object); }, host_.worker_pidfd_number()};
+          [this](uint32_t object) { return shared_memory_fd(object); }, init::kWorkerPidfd};
 }
 
 Result<int> Restoration::file_fd(uint32_t file, bool writable) {
@@ -48,6 +48,7 @@ Result<int> Restoration::shared_memory_fd(uint32_t object) { return shared_.fd_o
 Result<void> Restoration::prepare(const image::LogicalHost& plan) { return correct(plan); }
 
 Result<void> Restoration::correct(const image::LogicalHost& state) {
+  state_received_ = std::chrono::steady_clock::now();
   TRY(opener_.update(state));
   TRY(shared_.adapt(state));
   return skeleton_.adapt(state);
@@ -62,7 +63,7 @@ Result<void> Restoration::run_batch(pid_t pid, size_t thread, CallBatch& batch, 
 // Executable, limits of the address space, root and working directory, while only the worker's pidfd is open in the process.
 Result<void> Restoration::set_places(const image::Process& process) {
   RemoteCalls calls = skeleton_.calls(process.pid(), 0);
-  auto pidfd = static_cast<uint64_t>(host_.worker_pidfd_number());
+  constexpr uint64_t pidfd = init::kWorkerPidfd;
   auto take = [&](CallBatch& batch, int fd) {
     return batch.add(SYS_pidfd_getfd, {pidfd, static_cast<uint64_t>(fd), 0});
   };
@@ -78,7 +79,7 @@ Result<void> Restoration::set_places(const image::Process& process) {
   take(batch, executable);  // becomes descriptor 0, the lowest
   address_space::SkeletonMemory::add_limits(batch, process.address_space(), 0);
   batch.add(SYS_close, {0});
-  if (!TRY(opener_.is_job_root(process.root_file()))) {
+  if (!opener_.is_job_root(process.root_file())) {
     size_t taken = take(batch, root.get());
     batch.add_using(SYS_fchdir, {}, 0, taken);
     batch.add(SYS_chroot, {value(batch.put_string("."))});
@@ -93,8 +94,7 @@ Result<void> Restoration::set_places(const image::Process& process) {
 Result<void> Restoration::install_descriptors(const image::Process& process) {
   auto run = [&](CallBatch& batch) { return run_batch(process.pid(), 0, batch, "descriptors"); };
   auto make = [&] { return skeleton_.calls(process.pid(), 0).batch(); };
-  TRY(descriptors_->install(process, host_.worker_pidfd_number(), make, run));
-  return {};
+  return descriptors_->install(process, init::kWorkerPidfd, make, run);
 }
 
 Result<void> Restoration::restore_thread(const image::Process& process, size_t index) {
@@ -131,13 +131,15 @@ Result<void> Restoration::set_registers(const image::Process& process) {
   for (size_t i = 0; i < threads.size(); ++i) {
     const image::Thread& thread = process.threads(static_cast<int>(i));
     TRY(objects::restore_thread(threads[i], thread));
-    TRY(freeze::resume_in_progress(threads[i], thread, memory.vdso()));
+    TRY(freeze::resume_in_progress(threads[i], thread, memory.vdso(), std::chrono::steady_clock::now() - state_received_));
   }
   return objects::restore_process(threads.front(), process, owner_of(place_));
 }
 
-Result<void> Restoration::restore(const image::LogicalHost& state) {
+Result<void> Restoration::restore(const image::LogicalHost& state, std::span<const objects::ConsoleFd> ends) {
   state_ = &state;
+  std::string status = TRY(sys::read_text("/proc/" + std::to_string(host_.init_pid()) + "/status"));
+  root_credentials_ = objects::credentials_of(TRY(proc::parse_status(status)));
   objects::Owner owner = owner_of(place_);
   for (const image::Process& process : state.processes()) {
     if (process.zombie()) continue;
@@ -146,7 +148,8 @@ Result<void> Restoration::restore(const image::LogicalHost& state) {
       TRY(objects::check_thread(thread, owner, root_credentials_));
     }
   }
-  descriptors_.emplace(TRY(objects::DescriptorRestore::create(state, opener_, shared_, consoles_.ends())));
+  auto elapsed = std::chrono::steady_clock::now() - state_received_;
+  descriptors_.emplace(TRY(objects::DescriptorRestore::create(state, opener_, shared_, ends, elapsed)));
   for (const image::Process& process : state.processes()) {
     if (!process.zombie()) TRY(set_places(process));
   }

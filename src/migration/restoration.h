@@ -6,8 +6,10 @@
 // used, and no process gets more rights than the job's owner has. One thread only.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "base/result.h"
@@ -16,7 +18,6 @@
 #include "freeze/replant.h"
 #include "godwit/image.pb.h"
 #include "godwit/worker.pb.h"
-#include "migration/consoles.h"
 #include "migration/skeleton.h"
 #include "objects/descriptor_table.h"
 #include "objects/process_state.h"
@@ -26,12 +27,12 @@ namespace godwit::migration {
 
 class Restoration {
  public:
-  Restoration(const coprocess::LogicalHost& host, files::Opener& opener, AdoptedConsoles& consoles,
-              const worker::JobPlace& place);
+  Restoration(const coprocess::LogicalHost& host, files::Opener& opener, const worker::JobPlace& place);
 
   Result<void> prepare(const image::LogicalHost& plan);
   Result<void> correct(const image::LogicalHost& state);
-  Result<void> restore(const image::LogicalHost& state);
+  // `ends`: the job's side of its consoles.
+  Result<void> restore(const image::LogicalHost& state, std::span<const objects::ConsoleFd> ends);
   Result<void> hold_frozen();
   Result<void> run();
 
@@ -50,7 +51,6 @@ class Restoration {
 
   const coprocess::LogicalHost& host_;
   files::Opener& opener_;
-  AdoptedConsoles& consoles_;
   const worker::JobPlace& place_;
   std::string cgroup_;
   Skeleton skeleton_;
@@ -58,6 +58,8 @@ class Restoration {
   std::optional<objects::DescriptorRestore> descriptors_;
   std::map<std::pair<uint32_t, bool>, UniqueFd> mapped_files_;
   const image::LogicalHost* state_ = nullptr;
+  image::Credentials root_credentials_;  // what the skeletons have until they get the program's
+  std::chrono::steady_clock::time_point state_received_;
 };
 
 }  // namespace godwit::migration

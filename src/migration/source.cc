@@ -6,6 +6,7 @@
 #include "coprocess/init_client.h"
 #include "files/carrier.h"
 #include "files/offer.h"
+#include "freeze/frozen_cgroup.h"
 #include "freeze/seized_tree.h"
 #include "migration/clocks.h"
 #include "migration/compatibility.h"
@@ -14,6 +15,7 @@
 #include "migration/fault_point.h"
 #include "migration/inventory.h"
 #include "migration/phases.h"
+#include "sys/namespaces.h"
 #include "sys/text_file.h"
 #include "transport/connection.h"
 
@@ -43,12 +45,13 @@ class Source {
   Result<void> tell_refused(std::vector<worker::Refusal> refusals, const wire::Offer& offer,
                             const wire::OfferAnswer& answer);
   Result<void> tell_dry_run(const wire::Offer& offer, const wire::OfferAnswer& answer);
-  Result<wire::FinalState> capture(Inventory& inventory, freeze::SeizedTree& tree, coprocess::InitClient& init,
-                                   const freeze::WaitsBeforeFreeze& waits);
+  Result<wire::FinalState> capture(Inventory& inventory, freeze::SeizedTree& tree, const HeldConsoles& held);
   Result<void> move_frozen(Connection& connection, Inventory& inventory, const wire::FinalState& state,
                            files::Carrier& carrier, LogSender& logs);
-  Result<bool> switched_over(Connection& connection);
-  Result<bool> fence(const Error& lost);
+  Result<void> await_switchover(Connection& connection);
+  Result<void> fence(const Error& lost);
+  std::vector<worker::Console> consoles() const { return {order_.consoles().begin(), order_.consoles().end()}; }
+  void note_left_behind(const files::Carrier& carrier);
   void count(const wire::FinalState& state, const freeze::SeizedTree& tree);
   void start(std::string_view stage);
 
@@ -85,7 +88,7 @@ Result<wire::Offer> Source::make_offer(Inventory& inventory, std::vector<worker:
   *offer.mutable_plan() = TRY(inventory.plan(refusals));
   memory_bytes_ = TRY(address_space::memory_bytes(inventory.memory_of(offer.plan())));
   offer.set_memory_bytes(memory_bytes_);
-  TRY(files::add_hashes(inventory.files(), *offer.mutable_plan(), order_.place()));
+  TRY(files::add_hashes(inventory.files(), *offer.mutable_plan(), {}));
   TRY(describe_clocks(order_.place().init_pid(), offer));
   report_.set_processes(static_cast<uint32_t>(offer.plan().processes_size()));
   return offer;
@@ -116,16 +119,15 @@ Result<void> Source::tell_dry_run(const wire::Offer& offer, const wire::OfferAns
 }
 
 // The program's whole state, asked of it while it is frozen.
-Result<wire::FinalState> Source::capture(Inventory& inventory, freeze::SeizedTree& tree, coprocess::InitClient& init,
-                                         const freeze::WaitsBeforeFreeze& waits) {
+Result<wire::FinalState> Source::capture(Inventory& inventory, freeze::SeizedTree& tree, const HeldConsoles& held) {
   wire::FinalState state;
   std::vector<worker::Refusal> refusals;
-  *state.mutable_host() = TRY(inventory.full(tree, waits, refusals));
+  *state.mutable_host() = TRY(inventory.full(tree, refusals));
   if (!refusals.empty()) {
     return error(ErrorKind::unsupported, "since it was looked at the program has come to use " +
                                              refusals.front().what() + "; " + refusals.front().remedy());
   }
-  for (const worker::Console& console : TRY(hold_consoles(init, order_.consoles()))) *state.add_consoles() = console;
+  for (const worker::Console& console : held.now(consoles())) *state.add_consoles() = console;
   return state;
 }
 
@@ -134,11 +136,11 @@ Result<void> Source::move_frozen(Connection& connection, Inventory& inventory, c
   TRY(connection.send(FrameType::final_state, state));
   TRY(connection.flush());
   faults_.at(FaultPoint::source_state_sent, &connection);
-  TRY(logs.send_rest(connection, state.consoles()));
+  TRY(logs.send_rest(connection, {state.consoles().begin(), state.consoles().end()}));
   auto processes = inventory.memory_of(state.host());
   address_space::MemoryCounts counts =
       TRY(address_space::send_whole_memory(processes, state.host(), inventory.shared_memory(), connection));
-  TRY(carrier.send_changes(connection));
+  TRY(carrier.send_changes(connection, state.host()));
   TRY(connection.send(FrameType::memory_end));
   TRY(connection.flush());
   report_.set_pages_total(counts.total_pages);
@@ -148,27 +150,33 @@ Result<void> Source::move_frozen(Connection& connection, Inventory& inventory, c
   return {};
 }
 
-// Whether the destination has become the process. Once "go" is sent only the directory knows for sure.
-Result<bool> Source::switched_over(Connection& connection) {
+// Returns when the destination has become the process. Once "go" is sent only the directory knows for sure: from here on the
+// cgroup is frozen, so that not even our death lets this copy run before the daemon has asked.
+Result<void> Source::await_switchover(Connection& connection) {
   TRY(receive<wire::Ready>(connection, FrameType::ready, kSpin));
+  freeze::FrozenCgroup frozen = TRY(freeze::FrozenCgroup::freeze(order_.place().cgroup() + "/procs"));
   faults_.at(FaultPoint::source_ready, &connection);
   auto sent = connection.send(FrameType::go);
   if (sent) sent = connection.flush();
-  if (!sent) return fence(sent.error());
-  auto answer = receive<wire::Committed>(connection, FrameType::committed, kSpin);
-  if (!answer) return fence(answer.error());
-  report_.mutable_phases()->Add(answer->phases().begin(), answer->phases().end());
-  return true;
+  auto answer = sent ? receive<wire::Committed>(connection, FrameType::committed, kSpin)
+                     : Result<wire::Committed>(std::unexpected(sent.error()));
+  if (answer) {
+    report_.mutable_phases()->Add(answer->phases().begin(), answer->phases().end());
+  } else {
+    TRY(fence(answer.error()));
+  }
+  std::move(frozen).commit();
+  return {};
 }
 
 // The connection broke after "go": the directory decides. Raising the epoch here makes a later switchover impossible.
-Result<bool> Source::fence(const Error& lost) {
+Result<void> Source::fence(const Error& lost) {
   worker::WorkerEvent wanted;
   wanted.mutable_fence_wanted();
   worker::WorkerRequest::CommitResult result = TRY(link_.ask(wanted));
   switch (result.outcome()) {
     case worker::WorkerRequest::CommitResult::COMMITTED: return Error(lost).within("before the switchover");
-    case worker::WorkerRequest::CommitResult::REFUSED: return true;
+    case worker::WorkerRequest::CommitResult::REFUSED: return {};
     default: return error(ErrorKind::peer_lost, "the directory cannot be reached to learn which copy counts");
   }
 }
@@ -185,6 +193,13 @@ void Source::count(const wire::FinalState& state, const freeze::SeizedTree& tree
   report_.set_processes(static_cast<uint32_t>(state.host().processes_size()));
 }
 
+void Source::note_left_behind(const files::Carrier& carrier) {
+  files::LeftBehind left = files::left_behind_of(order_.place());
+  for (const std::string& path : carrier.left_behind_paths()) {
+    (void)left.note(path, order_.place().job());  // without the note the file counts as somebody else's: the careful side
+  }
+}
+
 Result<void> Source::run() {
   Connection connection = TRY(connect());
   phases_.end("connect");
@@ -192,9 +207,11 @@ Result<void> Source::run() {
 
   start("offering");
   coprocess::InitClient init = TRY(coprocess::InitClient::connect(order_.place().run_directory() + "/init.sock"));
-  objects::ConsoleEnds ends = TRY(console_ends(order_.place().init_pid(), order_.consoles()));
+  UniqueFd init_pidfd = TRY(sys::open_pidfd(order_.place().init_pid()));
+  objects::ConsoleEnds ends = TRY(console_ends(init, init_pidfd.get(), consoles()));
   files::FileTable table = TRY(files::FileTable::of_job(order_.place().init_pid()));
-  Inventory inventory(order_.place().init_pid(), std::move(ends), std::move(table));
+  auto tasks = freeze::KernelTasks::load();  // without it every question is asked of the program itself
+  Inventory inventory(order_.place().init_pid(), std::move(ends), std::move(table), tasks ? &*tasks : nullptr);
   std::vector<worker::Refusal> refusals;
   wire::Offer offer = TRY(make_offer(inventory, refusals));
   TRY(connection.send(FrameType::offer, offer));
@@ -206,39 +223,40 @@ Result<void> Source::run() {
 
   // Everything can be moved. The destination prepares; the program runs.
   start("preparing");
-  files::Carrier carrier = TRY(files::Carrier::create(inventory.files(), answer, order_.place()));
-  LogSender logs(order_.consoles());
-  TRY(logs.send_history(connection));
+  files::Carrier carrier(inventory.files(), offer.plan(), answer, order_.place().scratch_directory());
+  LogSender logs;
+  TRY(logs.send_history(connection, consoles()));
   TRY(carrier.send_content(connection));
   TRY(connection.flush());
-  freeze::KernelTasks tasks = freeze::KernelTasks::load();
   TRY(receive<wire::SkeletonReady>(connection, FrameType::skeleton_ready));
   phases_.end("prepare");
   faults_.at(FaultPoint::source_skeleton_ready, &connection);
   if (link_.cancelled()) return error(ErrorKind::denied, "cancelled");
 
   start("frozen");
-  freeze::WaitsBeforeFreeze waits = TRY(tasks.waits());
+  TRY(inventory.note_waits());
   frozen_at_ = std::chrono::steady_clock::now();
   freeze::SeizedTree tree = TRY(freeze::SeizedTree::seize(order_.place().cgroup() + "/procs",
                                                           order_.place().init_pid(), frozen_at_ + kFreezePatience));
   phases_.end("freeze");
   faults_.at(FaultPoint::source_frozen, &connection);
-  HeldConsoles held(init);
-  wire::FinalState state = TRY(capture(inventory, tree, init, waits));
+  HeldConsoles held = TRY(HeldConsoles::hold(init));
+  wire::FinalState state = TRY(capture(inventory, tree, held));
+  TRY(files::add_hashes(inventory.files(), *state.mutable_host(), files::shared_devices(offer.plan(), answer)));
   phases_.end("state");
   count(state, tree);
   TRY(move_frozen(connection, inventory, state, carrier, logs));
   phases_.end("memory");
-  if (!TRY(switched_over(connection))) return error(ErrorKind::bug, "no answer is an answer");
+  TRY(await_switchover(connection));
 
   // Switched over: what is left here can only be discarded.
   report_.set_freeze_ms(Phases::milliseconds(std::chrono::steady_clock::now() - frozen_at_));
   phases_.end("switchover");
-  held.commit();
+  std::move(held).commit();
   std::move(tree).commit();
   TRY(sys::write_text(order_.place().cgroup() + "/procs/cgroup.kill", "1"));
   faults_.at(FaultPoint::source_committed, &connection);
+  note_left_behind(carrier);
   phases_.end("discard");
   worker::WorkerEvent event;
   report_.set_downtime_ms(report_.freeze_ms());

@@ -5,39 +5,71 @@
 #include <filesystem>
 #include <future>
 
-#include "coprocess/logical_host.h"
 #include "sys/text_file.h"
 
 namespace godwit::node {
 
 using CommitResult = worker::WorkerRequest::CommitResult;
 
+namespace {
+using std::chrono::milliseconds;
+constexpr milliseconds kAskAgain(300);
+constexpr milliseconds kUntilListening(10'000);
+constexpr milliseconds kUntilGone(8'000);  // for what an earlier attempt left
+}  // namespace
+
+Result<void> Daemon::admit(const api::PrepareRequest& request) {
+  // It names directories here, and comes from outside.
+  if (!transport::valid_node_name(request.job().id()) || request.migration().empty()) {
+    return error(ErrorKind::corrupt, "this is no job's identifier: " + request.job().id());
+  }
+  if (find(request.job().id()) != nullptr) {
+    return error(ErrorKind::conflict, "job " + request.job().name() + " is already on " + config_.node);
+  }
+  for (auto& [migration, other] : arrivals_) {
+    if (other->job() != request.job().id()) continue;
+    if (other->given_up()) return error(ErrorKind::retry, "an earlier attempt is still being cleared away");
+    return error(ErrorKind::conflict, "the job is already on its way here");
+  }
+  return {};
+}
+
 Result<api::PrepareReply> Daemon::prepare(const api::PrepareRequest& request) {
   auto listening = std::make_shared<std::promise<Result<uint32_t>>>();
   auto port = listening->get_future();
-  TRY(loop_.call([&]() -> Result<void> {
-    if (find(request.job().id()) != nullptr) {
-      return error(ErrorKind::conflict, "job " + request.job().name() + " is already on " + config_.node);
+  auto deadline = std::chrono::steady_clock::now() + kUntilGone;
+  for (;;) {
+    auto started = loop_.call([&]() -> Result<void> {
+      TRY(admit(request));
+      auto arrival = std::make_unique<Arrival>(*this, request);
+      TRY(arrival->start([listening](Result<uint32_t> result) { listening->set_value(std::move(result)); }));
+      arrivals_[request.migration()] = std::move(arrival);
+      return {};
+    });
+    if (started) break;
+    if (started.error().kind != ErrorKind::retry || std::chrono::steady_clock::now() > deadline) {
+      return std::unexpected(std::move(started.error()));
     }
-    for (auto& [migration, other] : arrivals_) {
-      if (other->job() == request.job().id()) return error(ErrorKind::retry, "the job is already on its way here");
-    }
-    auto arrival = std::make_unique<Arrival>(*this, request);
-    TRY(arrival->start([listening](Result<uint32_t> result) { listening->set_value(std::move(result)); }));
-    arrivals_[request.migration()] = std::move(arrival);
-    return {};
-  }));
+    std::this_thread::sleep_for(milliseconds(10));
+  }
   api::PrepareReply reply;
   reply.set_port(TRY(port.get()));
   reply.set_host(config_.address);
   return reply;
 }
 
+// Returns when nothing of the arrival is left, or it has become a job, or patience ends.
 void Daemon::abandon(const std::string& migration) {
-  loop_.call([&] {
-    auto arrival = arrivals_.find(migration);
-    if (arrival != arrivals_.end()) arrival->second->abandon();
-  });
+  auto deadline = std::chrono::steady_clock::now() + kUntilGone;
+  while (std::chrono::steady_clock::now() < deadline) {
+    bool over = loop_.call([&] {
+      auto arrival = arrivals_.find(migration);
+      if (arrival != arrivals_.end()) arrival->second->abandon();
+      return arrival == arrivals_.end();
+    });
+    if (over) return;
+    std::this_thread::sleep_for(milliseconds(5));
+  }
 }
 
 Result<void> Arrival::start(Told listening) {
@@ -49,6 +81,11 @@ Result<void> Arrival::start(Told listening) {
   *place_.mutable_groups() = request_.place().groups();
   place_.set_name(request_.place().name());
   place_.set_hostname(request_.place().hostname());
+  // Were this daemon started anew in the middle, it would know what to ask the directory.
+  std::error_code failed;
+  std::filesystem::create_directories(place_.state_directory(), failed);
+  std::filesystem::permissions(place_.state_directory(), std::filesystem::perms::owner_all, failed);
+  daemon_.save(future_job());
   worker::WorkerOrder message;
   worker::DestinationOrder& order = *message.mutable_destination();
   *order.mutable_place() = place_;
@@ -66,17 +103,42 @@ Result<void> Arrival::start(Told listening) {
   order.mutable_options()->set_fault(daemon_.config_.fault);
   worker_ = TRY(WorkerProcess::start(daemon_.loop_, message,
                                      {[this](const worker::WorkerEvent& event) { on_event(event); }, [this] { on_end(); }}));
-  // What the switchover will compare against is read now, while nothing is frozen.
+  look_up();
+  later(kUntilListening, &Arrival::too_late);
+  return {};
+}
+
+void Arrival::later(milliseconds delay, void (Arrival::*what)()) {
+  daemon_.loop_.after(delay, [daemon = &daemon_, migration = request_.migration(), what] {
+    auto found = daemon->arrivals_.find(migration);
+    if (found != daemon->arrivals_.end()) (found->second.get()->*what)();
+  });
+}
+
+void Arrival::kill_worker() {
+  if (!worker_ended_) worker_->kill();
+}
+
+void Arrival::too_late() {
+  if (listening_) kill_worker();
+}
+
+void Arrival::look_up() {
   Daemon* daemon = &daemon_;
-  daemon_.background_.run([daemon, id, migration = request_.migration()] {
-    auto entry = daemon->directory_->get("job/" + id);
-    uint64_t version = entry && *entry ? (*entry)->version : 0;
+  daemon_.switchovers_.run([daemon, id = job(), migration = request_.migration(), from = request_.source_node(),
+                            epoch = request_.epoch()] {
+    auto version = version_of(*daemon->directory_, id, from, epoch);
     daemon->loop_.post([daemon, migration, version] {
       auto arrival = daemon->arrivals_.find(migration);
-      if (arrival != daemon->arrivals_.end()) arrival->second->set_version(version);
+      if (arrival != daemon->arrivals_.end()) arrival->second->looked_up(version);
     });
   });
-  return {};
+}
+
+void Arrival::looked_up(Result<uint64_t> version) {
+  if (!version) return later(kAskAgain, &Arrival::look_up);
+  version_ = *version;
+  if (commit_wanted_) begin_switchover();
 }
 
 void Arrival::on_event(const worker::WorkerEvent& event) {
@@ -84,7 +146,7 @@ void Arrival::on_event(const worker::WorkerEvent& event) {
     case worker::WorkerEvent::kListening:
       if (listening_) std::exchange(listening_, nullptr)(event.listening().port());
       return;
-    case worker::WorkerEvent::kCommitWanted: return switch_over();
+    case worker::WorkerEvent::kCommitWanted: return begin_switchover();
     case worker::WorkerEvent::kMoved: moved_ = event.moved(); return;
     case worker::WorkerEvent::kFailed:
       spdlog::warn("arrival of job {}: {}", request_.job().id(), event.failed().message());
@@ -97,120 +159,94 @@ void Arrival::on_event(const worker::WorkerEvent& event) {
 }
 
 // One compare-and-swap: from (source, epoch) to (here, epoch + 1).
-void Arrival::switch_over() {
-  if (abandoned_ || version_ == 0) return worker_->kill();
+void Arrival::begin_switchover() {
+  commit_wanted_ = true;
+  if (abandoned_) return kill_worker();
+  if (!version_ || committing_) return;  // looked_up() goes on
   committing_ = true;
-  api::Job record = request_.job();
-  record.set_node(daemon_.config_.node);
-  record.set_epoch(request_.epoch() + 1);
-  record.set_state(api::RUNNING);
-  Daemon* daemon = &daemon_;
-  daemon_.background_.run([daemon, record, version = version_, migration = request_.migration()] {
-    CommitResult result;
-    uint64_t new_version = 0;
-    auto put = daemon->directory_->put("job/" + record.id(), record.SerializeAsString(),
-                                       directory::Expect::exactly(version), {});
-    for (int attempt = 0; !put && put.error().kind != ErrorKind::conflict && attempt < 60; ++attempt) {
-      // Whether the lost call was carried out only the directory can tell.
-      std::this_thread::sleep_for(std::chrono::milliseconds(500));
-      auto entry = daemon->directory_->get("job/" + record.id());
-      api::Job now;
-      bool known = entry && *entry && now.ParseFromString((*entry)->value);
-      if (known && now.node() == record.node() && now.epoch() == record.epoch()) {
-        put = (*entry)->version;
-      } else if (known) {
-        put = daemon->directory_->put("job/" + record.id(), record.SerializeAsString(),
-                                      directory::Expect::exactly(version), {});
-      }
-    }
-    if (put) {
-      new_version = *put;
-      result.set_outcome(CommitResult::COMMITTED);
-    } else {
-      result.set_outcome(CommitResult::REFUSED);
-      result.set_reason(put.error().message());
-    }
-    daemon->loop_.post([daemon, migration, result, new_version] {
-      auto arrival = daemon->arrivals_.find(migration);
-      if (arrival != daemon->arrivals_.end()) arrival->second->switched(result, new_version);
-    });
-  });
+  try_switchover();
 }
 
-void Arrival::switched(const CommitResult& result, uint64_t new_version) {
-  committing_ = false;
-  committed_ = result.outcome() == CommitResult::COMMITTED;
-  new_version_ = new_version;
-  if (!worker_ended_) {
-    worker::WorkerRequest request;
-    *request.mutable_commit_result() = result;
-    (void)worker_->send(request);  // its end is told of elsewhere
-    return;
-  }
-  worker_ended_ = false;
-  on_end();
-}
-
-void Arrival::abandon() {
-  abandoned_ = true;
-  if (!committed_ && !committing_) worker_->kill();
-}
-
-// The worker is gone. What counts is whether the switchover happened.
-void Arrival::on_end() {
-  if (worker_ended_) return;
-  worker_ended_ = true;
-  if (listening_) {
-    std::exchange(listening_, nullptr)(error(ErrorKind::failed, "the migration's worker on " + daemon_.config_.node + " ended unexpectedly"));
-  }
-  if (committing_) return;  // switched() goes on from here
-  if (committed_) {
-    adopt();
-  } else {
-    discard();
-  }
-  Daemon* daemon = &daemon_;
-  daemon_.loop_.post([daemon, migration = request_.migration()] { daemon->arrivals_.erase(migration); });
-}
-
-void Arrival::adopt() {
-  // Idempotent, and needed when the worker died between the switchover and its last steps.
-  (void)sys::write_text(place_.cgroup() + "/procs/cgroup.freeze", "0");
-  const std::string& id = request_.job().id();
-  auto& slot = daemon_.jobs_[id];
-  slot = std::make_unique<Job>();
-  Job& job = *slot;
+// The job as it will be here.
+Job Arrival::future_job() const {
+  Job job;
   job.place = place_;
   job.record = request_.job();
   job.record.set_node(daemon_.config_.node);
   job.record.set_epoch(request_.epoch() + 1);
-  job.directory_version = new_version_;
-  for (worker::Console& console : *job.record.mutable_consoles()) console.set_log_path(log_path(place_, console.number()));
-  if (moved_) job.place.set_init_pid(moved_->init_pid());
-  daemon_.change(job, JobState::running);
-  daemon_.attach_init(id);
-  if (job.init) {
-    (void)job.init->ends_taken();
-    (void)job.init->release();
+  job.record.set_state(api::STARTING);
+  return job;
+}
+
+api::Job Arrival::arrived() const {
+  api::Job record = future_job().record;
+  record.set_state(api::RUNNING);
+  return record;
+}
+
+void Arrival::try_switchover() {
+  Daemon* daemon = &daemon_;
+  daemon_.switchovers_.run([daemon, record = arrived(), version = *version_, migration = request_.migration()] {
+    Ruling ruling = switch_over(*daemon->directory_, record, version);
+    daemon->loop_.post([daemon, migration, ruling] {
+      auto arrival = daemon->arrivals_.find(migration);
+      if (arrival != daemon->arrivals_.end()) arrival->second->switched(ruling);
+    });
+  });
+}
+
+void Arrival::switched(const Ruling& ruling) {
+  if (ruling.decision == Decision::unknown) return later(kAskAgain, &Arrival::try_switchover);
+  committing_ = false;
+  committed_ = ruling.decision == Decision::here;
+  ruling_ = ruling;
+  if (worker_ended_) return over();
+  worker::WorkerRequest request;
+  request.mutable_commit_result()->set_outcome(committed_ ? CommitResult::COMMITTED : CommitResult::REFUSED);
+  request.mutable_commit_result()->set_reason(ruling.reason);
+  (void)worker_->send(request);  // its end is told of elsewhere
+}
+
+void Arrival::abandon() {
+  abandoned_ = true;
+  if (!committed_ && !committing_) kill_worker();
+}
+
+void Arrival::on_end() {
+  worker_ended_ = true;
+  if (listening_) {
+    std::exchange(listening_, nullptr)(
+        error(ErrorKind::failed, "the migration's worker on " + daemon_.config_.node + " ended unexpectedly"));
   }
-  if (!moved_) job.place.set_init_pid(daemon_.init_pid_of(job));
-  auto saved = save_job(job);
-  if (!saved) spdlog::error("job {}: {}", id, saved.error().message());
-  daemon_.tell(job, "arrived", "from " + request_.source_node());
-  if (!job.init) {
-    auto status = sys::read_text(place_.state_directory() + "/console-0.status");
-    daemon_.job_ended(job, status ? std::atoi(status->c_str()) : 9);
+  if (!committing_) over();  // otherwise switched() goes on from here
+}
+
+// The worker is gone. What counts is whether the switchover happened.
+void Arrival::over() {
+  if (!committed_) return discard();
+  adopt();
+  daemon_.loop_.post([daemon = &daemon_, migration = request_.migration()] { daemon->arrivals_.erase(migration); });
+}
+
+void Arrival::adopt() {
+  const std::string& id = request_.job().id();
+  auto& slot = daemon_.jobs_[id];
+  slot = std::make_unique<Job>(future_job());
+  Job& job = *slot;
+  if (moved_ && moved_->consoles_size() > 0) *job.record.mutable_consoles() = moved_->consoles();
+  for (worker::Console& console : *job.record.mutable_consoles()) {
+    console.set_log_path(log_path(place_, console.number()));
+    if (console.ended()) job.watch->console_ended(console.number(), console.status());
   }
+  daemon_.take_over(job, "arrived from " + request_.source_node());
 }
 
 void Arrival::discard() {
-  daemon_.background_.run([place = place_] {
-    auto removed = coprocess::remove_cgroups(place.cgroup());
-    if (!removed) spdlog::error("{}", removed.error().message());
-    std::error_code failed;
-    for (const std::string& path : {place.run_directory(), place.state_directory(), place.scratch_directory()}) {
-      std::filesystem::remove_all(path, failed);
-    }
+  Daemon* daemon = &daemon_;
+  daemon_.background_.run([daemon, place = place_, migration = request_.migration()] {
+    daemon->disk_.wait();
+    remove_place(place, Keep::nothing);
+    daemon->loop_.post([daemon, migration] { daemon->arrivals_.erase(migration); });
   });
 }
 

@@ -1,11 +1,14 @@
 // A migration to this node: the destination worker, and what it and its end mean for the job. Loop thread only.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "node/daemon.h"
+#include "node/switchover.h"
 
 namespace godwit::node {
 
@@ -15,27 +18,40 @@ class Arrival {
   Arrival(Daemon& daemon, api::PrepareRequest request) : daemon_(daemon), request_(std::move(request)) {}
   // `listening` is called once, with the port or why there is none.
   Result<void> start(Told listening);
-  // The source gave up. Nothing happens when the switchover is done.
+  // The source gave up. Nothing happens when the switchover is done or being made.
   void abandon();
   const std::string& job() const { return request_.job().id(); }
-  void set_version(uint64_t version) { version_ = version; }
-  void switched(const worker::WorkerRequest::CommitResult& result, uint64_t new_version);
+  // It will not become a job here; what is left of it is being removed.
+  bool given_up() const { return abandoned_ || (worker_ended_ && !committing_ && !committed_); }
 
  private:
   void on_event(const worker::WorkerEvent& event);
   void on_end();
-  void switch_over();
+  // Reads what the switchover will compare against, while nothing is frozen.
+  void look_up();
+  void looked_up(Result<uint64_t> version);
+  void begin_switchover();
+  void try_switchover();
+  void switched(const Ruling& ruling);
   // The job is ours: entered in the table, its init connected, its record kept.
   void adopt();
   void discard();
+  void over();
+  Job future_job() const;
+  api::Job arrived() const;
+  void kill_worker();
+  void too_late();
+  // Calls back in the loop, unless this arrival is over by then.
+  void later(std::chrono::milliseconds delay, void (Arrival::*what)());
 
   Daemon& daemon_;
   api::PrepareRequest request_;
   worker::JobPlace place_;
   std::unique_ptr<WorkerProcess> worker_;
   Told listening_;
-  uint64_t version_ = 0;        // of the job's entry in the directory, before the switchover
-  uint64_t new_version_ = 0;
+  std::optional<uint64_t> version_;  // of the job's entry in the directory, before the switchover
+  Ruling ruling_;
+  bool commit_wanted_ = false;
   bool committing_ = false;
   bool committed_ = false;
   bool worker_ended_ = false;

@@ -1,5 +1,7 @@
 #include "node/background.h"
 
+#include <future>
+
 namespace godwit::node {
 
 Background::Background(size_t threads) {
@@ -21,6 +23,12 @@ void Background::run(std::function<void()> work) {
     queue_.push_back(std::move(work));
   }
   changed_.notify_one();
+}
+
+void Background::wait() {
+  std::promise<void> done;
+  run([&done] { done.set_value(); });
+  done.get_future().wait();
 }
 
 void Background::serve() {

@@ -15,6 +15,8 @@ class Background {
   explicit Background(size_t threads);
   ~Background();
   void run(std::function<void()> work);
+  // Returns when what was queued before has been done. Requires a single thread, and not from it.
+  void wait();
 
  private:
   void serve();

@@ -11,6 +11,11 @@ using CommitResult = worker::WorkerRequest::CommitResult;
 
 namespace {
 
+using std::chrono::milliseconds;
+constexpr milliseconds kAskAgain(300);
+constexpr milliseconds kLastWords(20'000);       // from a worker's last word to its end
+constexpr milliseconds kWorkersPatience(20'000); // it waits 30 s for our answer
+
 std::string random_bytes(size_t count) {
   std::string bytes(count, '\0');
   CHECK(RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(count)) == 1);
@@ -24,77 +29,89 @@ std::string hexadecimal(const std::string& bytes) {
   return text;
 }
 
+worker::SourceOrder source_order(const Config& config, const Job& job, const api::PrepareRequest& preparation,
+                                 const api::PrepareReply& prepared, const std::string& to) {
+  worker::SourceOrder order;
+  *order.mutable_place() = job.place;
+  *order.mutable_consoles() = job.record.consoles();
+  order.mutable_destination()->set_host(prepared.host());
+  order.mutable_destination()->set_port(prepared.port());
+  order.mutable_destination()->set_node(to);
+  transport::TlsFiles tls = transport::tls_files_in(config.state_directory + "/tls");
+  order.mutable_tls()->set_certificate(tls.certificate);
+  order.mutable_tls()->set_key(tls.key);
+  order.mutable_tls()->set_authority(tls.authority);
+  order.set_token(preparation.token());
+  *order.mutable_options() = preparation.options();
+  order.set_migration(preparation.migration());
+  order.set_source_node(config.node);
+  order.set_destination_node(to);
+  order.set_epoch(job.record.epoch());
+  return order;
+}
+
 }  // namespace
 
-Result<std::shared_ptr<MoveStream>> Daemon::move(const std::string& id, const api::MoveRequest& request) {
-  std::string method = request.memory().empty() ? "total" : request.memory();
-  if (method != "total") {
-    return error(ErrorKind::unsupported, "this version moves memory by total freezing only: use --memory total");
-  }
+// From here on the job is `moving`, on disk too: a daemon that is started anew asks the directory first.
+Result<api::PrepareRequest> Daemon::begin_move(const std::string& id, const api::MoveRequest& request) {
   api::PrepareRequest preparation;
+  preparation.set_migration(hexadecimal(random_bytes(8)));
+  preparation.set_source_node(config_.node);
+  preparation.set_token(random_bytes(32));
+  preparation.mutable_options()->set_memory(request.memory().empty() ? "total" : request.memory());
+  preparation.mutable_options()->set_dry_run(request.dry_run());
+  preparation.mutable_options()->set_timeout_ms(request.timeout_ms());
+  preparation.mutable_options()->set_max_freeze_ms(request.max_freeze_ms());
+  preparation.mutable_options()->set_fault(config_.fault);
   TRY(loop_.call([&]() -> Result<void> {
     Job* job = TRY(running(id));
-    if (job->state == JobState::moving) return error(ErrorKind::retry, "job " + job->record.name() + " is already being moved");
-    if (request.to() == config_.node) {
-      return error(ErrorKind::corrupt, "job " + job->record.name() + " is already on " + config_.node);
-    }
-    if (peers_.address_of(request.to()).empty()) {
-      return error(ErrorKind::gone, "there is no node " + request.to() + "; `godwit nodes` lists them");
+    if (job->state == JobState::moving) {
+      return error(ErrorKind::unsupported, "job " + job->record.name() + " is being moved already; wait for that to end");
     }
     change(*job, JobState::moving);
     *preparation.mutable_job() = job->record;
     *preparation.mutable_place() = job->place;
     *preparation.mutable_consoles() = job->record.consoles();
     preparation.set_epoch(job->record.epoch());
+    save(*job);
     return {};
   }));
-  std::string migration = hexadecimal(random_bytes(8));
-  preparation.set_migration(migration);
-  preparation.set_source_node(config_.node);
-  preparation.set_token(random_bytes(32));
-  preparation.mutable_options()->set_memory(method);
-  preparation.mutable_options()->set_dry_run(request.dry_run());
-  preparation.mutable_options()->set_timeout_ms(request.timeout_ms());
-  preparation.mutable_options()->set_max_freeze_ms(request.max_freeze_ms());
-  preparation.mutable_options()->set_fault(config_.fault);
+  disk_.wait();
+  return preparation;
+}
+
+Result<std::shared_ptr<MoveStream>> Daemon::move(const std::string& id, const api::MoveRequest& request) {
+  if (!request.memory().empty() && request.memory() != "total") {
+    return error(ErrorKind::unsupported, "this version moves memory by total freezing only; use --memory total");
+  }
+  if (request.to() == config_.node) return error(ErrorKind::unsupported, "the job is already on " + config_.node);
+  if (!knows_node(request.to())) {
+    return error(ErrorKind::gone, "there is no node " + request.to() + "; `godwit nodes` lists them");
+  }
+  api::PrepareRequest preparation = TRY(begin_move(id, request));
   auto stream = std::make_shared<MoveStream>();
   auto prepared = peers_.prepare(request.to(), preparation);
 
   auto started = loop_.call([&]() -> Result<void> {
     Job* job = find(id);
-    if (job == nullptr) return error(ErrorKind::gone, "the job ended");
+    CHECK(job != nullptr);  // a job that is moving is in the table
     auto outcome = [&]() -> Result<void> {
       if (!prepared) return std::unexpected(prepared.error());
-      worker::SourceOrder order;
-      *order.mutable_place() = job->place;
-      *order.mutable_consoles() = job->record.consoles();
-      order.mutable_destination()->set_host(prepared->host());
-      order.mutable_destination()->set_port(prepared->port());
-      transport::TlsFiles tls = transport::tls_files_in(config_.state_directory + "/tls");
-      order.mutable_tls()->set_certificate(tls.certificate);
-      order.mutable_tls()->set_key(tls.key);
-      order.mutable_tls()->set_authority(tls.authority);
-      order.set_token(preparation.token());
-      *order.mutable_options() = preparation.options();
-      order.set_migration(migration);
-      order.set_source_node(config_.node);
-      order.set_destination_node(request.to());
-      order.set_epoch(job->record.epoch());
-      departures_[id] = std::make_unique<Departure>(*this, id, request.to(), migration, stream);
-      return departures_[id]->start(order);
+      auto& departure = departures_[id];
+      departure = std::make_unique<Departure>(*this, id, request.to(), preparation.migration(), stream);
+      return departure->start(source_order(config_, *job, preparation, *prepared, request.to()));
     }();
-    if (!outcome) {
-      departures_.erase(id);
-      if (job->state == JobState::moving) change(*job, JobState::running);
-    }
+    if (outcome) return {};
+    departures_.erase(id);
+    change(*job, JobState::running);
+    save(*job);
+    check_alive(id);
     return outcome;
   });
-  if (!started) {
-    std::string name = preparation.job().name();
-    return std::move(started.error()).within("cannot move " + name + " to " + request.to() + "; it runs on, on " +
-                                             config_.node);
-  }
-  return stream;
+  if (started) return stream;
+  (void)peers_.abandon(request.to(), preparation.migration());  // a node that cannot be reached has nothing of it
+  return std::move(started.error())
+      .within("cannot move " + preparation.job().name() + " to " + request.to() + "; it runs on, on " + config_.node);
 }
 
 Result<void> Daemon::cancel(const std::string& id) {
@@ -120,142 +137,155 @@ Result<void> Departure::start(const worker::SourceOrder& order) {
   return {};
 }
 
+void Departure::later(std::chrono::milliseconds delay, void (Departure::*what)()) {
+  daemon_.loop_.after(delay, [daemon = &daemon_, job = job_, migration = migration_, what] {
+    auto found = daemon->departures_.find(job);
+    if (found != daemon->departures_.end() && found->second->migration_ == migration) (found->second.get()->*what)();
+  });
+}
+
 void Departure::cancel() {
   worker::WorkerRequest request;
   request.mutable_cancel()->set_reason("cancelled by the user");
-  if (worker_) (void)worker_->send(request);  // a worker that has ended is told of elsewhere
+  if (!worker_ended_) (void)worker_->send(request);  // a worker that has ended is told of elsewhere
 }
 
-void Departure::finish(api::MoveEvent event) {
-  finished_ = true;
-  stream_->add(std::move(event));
+void Departure::kill_worker() {
+  if (!worker_ended_) worker_->kill();
 }
 
 void Departure::on_event(const worker::WorkerEvent& event) {
-  api::MoveEvent told;
-  Job* job = daemon_.find(job_);
   switch (event.event_case()) {
-    case worker::WorkerEvent::kProgress:
+    case worker::WorkerEvent::kProgress: {
+      api::MoveEvent told;
       *told.mutable_progress() = event.progress();
       return stream_->add(std::move(told));
+    }
+    case worker::WorkerEvent::kFenceWanted: return begin_fence();
     case worker::WorkerEvent::kRefused:
     case worker::WorkerEvent::kDryRun:
-      if (job != nullptr && job->state == JobState::moving) daemon_.change(*job, JobState::running);
-      if (event.has_refused()) *told.mutable_refused() = event.refused();
-      if (event.has_dry_run()) *told.mutable_dry_run() = event.dry_run();
-      return finish(std::move(told));
-    case worker::WorkerEvent::kFailed: return stays(event.failed());
-    case worker::WorkerEvent::kMoved: return left(event.moved().report());
-    case worker::WorkerEvent::kFenceWanted:
-      return fence([this](CommitResult result) {
-        worker::WorkerRequest request;
-        *request.mutable_commit_result() = result;
-        if (worker_) (void)worker_->send(request);  // its end is told of elsewhere
-      });
+    case worker::WorkerEvent::kFailed:
+    case worker::WorkerEvent::kMoved:
+      verdict_ = event;
+      return later(kLastWords, &Departure::kill_worker);
     default: spdlog::error("a source worker sent an unexpected event"); return;
   }
 }
 
-// The migration failed and the program runs on here.
-void Departure::stays(const worker::WorkerEvent::Failed& failed) {
-  Job* job = daemon_.find(job_);
-  api::MoveEvent told;
-  *told.mutable_failed() = failed;
-  if (job != nullptr) {
-    // What a killed worker may have left behind: a frozen cgroup, held consoles.
-    (void)sys::write_text(job->place.cgroup() + "/procs/cgroup.freeze", "0");
-    if (job->init) (void)job->init->release();
-    if (job->state == JobState::moving) daemon_.change(*job, JobState::running);
-    daemon_.tell(*job, "move failed", failed.message());
-    if (!job->init) daemon_.attach_init(job_);
-  }
-  finish(std::move(told));
+void Departure::on_end() {
+  worker_ended_ = true;
+  if (verdict_ || ruling_) return settle();
+  begin_fence();
 }
 
-void Departure::left(const worker::Report& report) {
-  Job* job = daemon_.find(job_);
-  api::MoveEvent told;
-  auto& moved = *told.mutable_moved();
-  moved.set_job(job_);
-  moved.set_from(daemon_.config_.node);
-  moved.set_to(to_);
-  moved.set_method(method_);
-  *moved.mutable_report() = report;
-  if (job != nullptr) {
-    moved.set_job(job->record.name());
-    moved.set_epoch(job->record.epoch() + 1);
-    daemon_.change(*job, JobState::gone);
-    daemon_.forget_departed(job_, to_);
-  }
-  finish(std::move(told));
+void Departure::begin_fence() {
+  if (std::exchange(fencing_, true)) return;
+  fencing_since_ = std::chrono::steady_clock::now();
+  try_fence();
 }
 
-void Departure::fence(std::function<void(CommitResult)> then) {
+void Departure::try_fence() {
   Job* job = daemon_.find(job_);
-  if (job == nullptr) return;
+  CHECK(job != nullptr);  // a job that is moving is in the table
   Daemon* daemon = &daemon_;
-  daemon_.background_.run([daemon, id = job_, record = job->record, version = job->directory_version, then]() mutable {
-    record.set_epoch(record.epoch() + 1);
-    record.set_state(api::RUNNING);
-    CommitResult result;
-    uint64_t new_version = 0;
-    for (int attempt = 0; attempt < 60; ++attempt) {
-      auto put = daemon->directory_->put("job/" + id, record.SerializeAsString(), directory::Expect::exactly(version), {});
-      if (put) {
-        new_version = *put;
-        result.set_outcome(CommitResult::COMMITTED);
-        break;
-      }
-      if (put.error().kind == ErrorKind::conflict) {
-        // Somebody wrote it: the destination by its switchover, or we ourselves in an attempt whose answer was lost.
-        auto entry = daemon->directory_->get("job/" + id);
-        api::Job now;
-        if (entry && *entry && now.ParseFromString((*entry)->value)) {
-          bool ours = now.node() == record.node();
-          new_version = (*entry)->version;
-          result.set_outcome(ours ? CommitResult::COMMITTED : CommitResult::REFUSED);
-          break;
-        }
-      }
-      result.set_outcome(CommitResult::UNKNOWN);
-      std::this_thread::sleep_for(std::chrono::milliseconds(500));
-    }
-    daemon->loop_.post([daemon, id, record, new_version, result, then] {
-      Job* job = daemon->find(id);
-      if (job != nullptr && result.outcome() == CommitResult::COMMITTED) {
-        job->directory_version = new_version;
-        job->record.set_epoch(record.epoch());
-        (void)save_job(*job);
-      }
-      then(result);
+  daemon_.switchovers_.run([daemon, record = job->record, migration = migration_] {
+    Ruling ruling = fence(*daemon->directory_, record);
+    daemon->loop_.post([daemon, id = record.id(), migration, ruling] {
+      auto found = daemon->departures_.find(id);
+      if (found != daemon->departures_.end() && found->second->migration_ == migration) found->second->fenced(ruling);
     });
   });
 }
 
-// The worker is gone. If it told how things ended, that was all; otherwise the directory decides.
-void Departure::on_end() {
+void Departure::fenced(const Ruling& ruling) {
+  if (ruling.decision == Decision::unknown) {
+    // A worker that lost its patience would let the program run. Killed, it leaves it frozen.
+    auto waited = std::chrono::steady_clock::now() - fencing_since_;
+    if (waited > kWorkersPatience) kill_worker();
+    return later(kAskAgain, &Departure::try_fence);
+  }
+  ruling_ = ruling;
+  if (ruling.decision == Decision::here) {
+    Job* job = daemon_.find(job_);
+    job->record.set_epoch(ruling.epoch);
+    daemon_.save(*job);
+  }
+  if (worker_ended_) return settle();
+  worker::WorkerRequest request;
+  bool here = ruling.decision == Decision::here;
+  request.mutable_commit_result()->set_outcome(here ? CommitResult::COMMITTED : CommitResult::REFUSED);
+  request.mutable_commit_result()->set_reason(ruling.reason);
+  (void)worker_->send(request);  // its end is told of elsewhere
+  later(kLastWords, &Departure::kill_worker);
+}
+
+void Departure::settle() {
+  bool told_moved = verdict_ && verdict_->has_moved();
+  bool gone = told_moved || (ruling_ && ruling_->decision == Decision::elsewhere);
+  if (gone) return left();
+  api::MoveEvent told;
+  if (verdict_ && verdict_->has_refused()) {
+    *told.mutable_refused() = verdict_->refused();
+  } else if (verdict_ && verdict_->has_dry_run()) {
+    *told.mutable_dry_run() = verdict_->dry_run();
+  } else if (verdict_) {
+    *told.mutable_failed() = verdict_->failed();
+  } else {
+    told.mutable_failed()->set_kind("failed");
+    told.mutable_failed()->set_message("the migration's worker on " + daemon_.config_.node + " ended unexpectedly");
+    told.mutable_failed()->set_source_intact(true);
+  }
+  stays(std::move(told));
+}
+
+// The program runs on here.
+void Departure::stays(api::MoveEvent told) {
+  Job* job = daemon_.find(job_);
+  CHECK(job != nullptr);
+  // What a killed worker may have left behind: a frozen cgroup, held consoles.
+  (void)sys::write_text(job->place.cgroup() + "/procs/cgroup.freeze", "0");
+  if (job->init) (void)job->init->release();
+  if (job->state == JobState::moving) daemon_.change(*job, JobState::running);
+  daemon_.save(*job);
+  if (told.has_failed()) {
+    daemon_.tell(*job, "move failed", told.failed().message());
+  } else if (told.has_refused()) {
+    daemon_.tell(*job, "move refused", "to " + to_);
+  }
+  daemon_.check_alive(job_);
+  finish(std::move(told), false);
+}
+
+void Departure::left() {
+  Job* job = daemon_.find(job_);
+  CHECK(job != nullptr);
+  api::MoveEvent told;
+  auto& moved = *told.mutable_moved();
+  moved.set_job(job->record.name());
+  moved.set_from(daemon_.config_.node);
+  moved.set_to(to_);
+  moved.set_method(method_);
+  moved.set_epoch(job->record.epoch() + 1);
+  if (verdict_ && verdict_->has_moved()) *moved.mutable_report() = verdict_->moved().report();
+  daemon_.change(*job, JobState::gone);
+  daemon_.forget_departed(job_, to_);
+  finish(std::move(told), true);
+}
+
+// The last event is given out when nothing of the migration is left, here or there.
+void Departure::finish(api::MoveEvent told, bool departed) {
   Daemon* daemon = &daemon_;
-  std::string id = job_;
-  auto discard = [daemon, id, self = this] {
-    daemon->loop_.post([daemon, id, self] {
-      auto present = daemon->departures_.find(id);
-      if (present != daemon->departures_.end() && present->second.get() == self) daemon->departures_.erase(present);
+  if (departed) {
+    stream_->add(std::move(told));
+  } else {
+    daemon_.background_.run([daemon, to = to_, migration = migration_, stream = stream_, told = std::move(told)] {
+      (void)daemon->peers_.abandon(to, migration);  // a node that cannot be reached notices by itself
+      stream->add(told);
     });
-  };
-  if (finished_) return discard();
-  fence([this, daemon, id, discard](CommitResult result) {
-    if (result.outcome() == CommitResult::REFUSED) {
-      left(worker::Report());
-    } else {
-      worker::WorkerEvent::Failed failed;
-      failed.set_kind("failed");
-      failed.set_message("the migration's worker on " + daemon_.config_.node + " ended unexpectedly");
-      failed.set_source_intact(result.outcome() == CommitResult::COMMITTED);
-      stays(failed);
-      std::string to = to_, migration = migration_;
-      daemon->background_.run([daemon, to, migration] { (void)daemon->peers_.abandon(to, migration); });
-    }
-    discard();
+  }
+  daemon_.loop_.post([daemon, id = job_, migration = migration_] {
+    auto present = daemon->departures_.find(id);
+    if (present != daemon->departures_.end() && present->second->migration_ == migration) daemon->departures_.erase(present);
   });
 }
 

@@ -1,10 +1,17 @@
-// A migration away from this node: the source worker, and what it and its end mean for the job. Loop thread only.
+// A migration away from this node: the source worker, and what its word and its end mean for the job. Loop thread only.
+//
+// The worker's last event is acted upon when the worker has ended, so that nothing of a migration is left when the next begins.
+// A worker that ends without one, or that asks (FenceWanted), makes us fence in the directory; until that is decided the job
+// stays `moving` and, if the worker had frozen it, frozen.
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "node/daemon.h"
+#include "node/switchover.h"
 
 namespace godwit::node {
 
@@ -17,17 +24,28 @@ class Departure {
  private:
   void on_event(const worker::WorkerEvent& event);
   void on_end();
-  void stays(const worker::WorkerEvent::Failed& failed);
-  void left(const worker::Report& report);
-  // Asks the directory, and raises the epoch so that no later switchover can succeed.
-  void fence(std::function<void(worker::WorkerRequest::CommitResult)> then);
-  void finish(api::MoveEvent event);
+  // Asks the directory, and raises the epoch so that no later switchover can succeed; until it answers.
+  void begin_fence();
+  void try_fence();
+  void fenced(const Ruling& ruling);
+  // What happened is known and the worker is gone.
+  void settle();
+  void stays(api::MoveEvent told);
+  void left();
+  void finish(api::MoveEvent told, bool departed);
+  // Calls back in the loop, unless this migration is over by then.
+  void later(std::chrono::milliseconds delay, void (Departure::*what)());
+  void kill_worker();
 
   Daemon& daemon_;
   std::string job_, to_, migration_, method_;
   std::shared_ptr<MoveStream> stream_;
   std::unique_ptr<WorkerProcess> worker_;
-  bool finished_ = false;
+  std::optional<worker::WorkerEvent> verdict_;  // the worker's last word
+  std::optional<Ruling> ruling_;                // the directory's
+  bool worker_ended_ = false;
+  bool fencing_ = false;
+  std::chrono::steady_clock::time_point fencing_since_;
 };
 
 }  // namespace godwit::node

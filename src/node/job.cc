@@ -1,5 +1,10 @@
 #include "node/job.h"
 
+#include <spdlog/spdlog.h>
+
+#include <filesystem>
+
+#include "coprocess/logical_host.h"
 #include "sys/durable_file.h"
 #include "sys/text_file.h"
 
@@ -42,12 +47,15 @@ worker::Console* find_console(Job& job, uint32_t number) {
   return nullptr;
 }
 
-Result<void> save_job(const Job& job) {
+std::string stored_form(const Job& job) {
   api::StoredJob stored;
   *stored.mutable_record() = job.record;
   *stored.mutable_place() = job.place;
-  stored.set_directory_version(job.directory_version);
-  return sys::replace_file(job.place.state_directory() + "/job", stored.SerializeAsString(), 0600);
+  return stored.SerializeAsString();
+}
+
+Result<void> store_job(const std::string& state_directory, const std::string& stored_form) {
+  return sys::replace_file(state_directory + "/job", stored_form, 0600);
 }
 
 Result<Job> load_job(const std::string& state_directory) {
@@ -58,8 +66,17 @@ Result<Job> load_job(const std::string& state_directory) {
   Job job;
   job.record = stored.record();
   job.place = stored.place();
-  job.directory_version = stored.directory_version();
   return job;
+}
+
+void remove_place(const worker::JobPlace& place, Keep keep) {
+  auto removed = coprocess::remove_cgroups(place.cgroup());
+  if (!removed) spdlog::error("job {}: {}", place.job(), removed.error().message());
+  std::error_code failed;
+  for (const std::string& path : {place.run_directory(), place.scratch_directory()}) {
+    if (!path.empty()) std::filesystem::remove_all(path, failed);
+  }
+  if (keep == Keep::nothing) std::filesystem::remove_all(place.state_directory(), failed);
 }
 
 }  // namespace godwit::node

@@ -37,7 +37,6 @@ struct Job {
   api::Job record;             // what the directory and users see; record.consoles is current
   worker::JobPlace place;
   JobState state = JobState::starting;
-  uint64_t directory_version = 0;
   std::optional<coprocess::InitClient> init;
   std::shared_ptr<JobWatch> watch = std::make_shared<JobWatch>();
 };
@@ -46,7 +45,13 @@ std::string log_path(const worker::JobPlace& place, uint32_t console);
 worker::Console* find_console(Job& job, uint32_t number);
 
 // The job as it is written to its state directory, so that a restarted daemon finds it: and back.
-Result<void> save_job(const Job& job);
+std::string stored_form(const Job& job);
+Result<void> store_job(const std::string& state_directory, const std::string& stored_form);
 Result<Job> load_job(const std::string& state_directory);
+
+enum class Keep { record, nothing };
+// Ends what runs there and removes what lies there; the record is the state directory with logs and status. Blocks for
+// seconds at worst.
+void remove_place(const worker::JobPlace& place, Keep keep);
 
 }  // namespace godwit::node

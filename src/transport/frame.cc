@@ -33,6 +33,7 @@ std::optional<std::string_view> name_of(FrameType type) {
     case FrameType::clock_answer: return "clock_answer";
     case FrameType::carried_request: return "carried_request";
     case FrameType::log_end: return "log_end";
+    case FrameType::scratch_entry: return "scratch_entry";
   }
   return std::nullopt;
 }

@@ -38,6 +38,7 @@ enum class FrameType : uint32_t {
   clock_answer = 21,
   carried_request = 22,
   log_end = 23,
+  scratch_entry = 24,
 };
 
 constexpr uint32_t kMaxMessageBytes = 64u << 20;

@@ -1,0 +1,51 @@
+// FileTable: every file a job needs, once each, found at the source: mapped, executed, open, working directories, devices.
+//
+// Identity is device and inode; uses accumulate. A descriptor of each is kept for its content. Adding one that is known is one
+// fstat(2). Numbers stay the same for the table's life, so that a plan and the final state agree.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "godwit/image.pb.h"
+#include "proc/mountinfo.h"
+
+namespace godwit::files {
+
+struct FileUse {
+  bool written = false;
+  bool mapped_shared = false;
+  bool executable = false;
+};
+
+class FileTable {
+ public:
+  // Of the job whose godwit-init this is: its mounts say where files lie.
+  static Result<FileTable> of_job(pid_t init_host_pid);
+
+  // `fd`: any descriptor of the file, O_PATH will do; `link`: the text of its /proc link. Returns image.File.id.
+  Result<uint32_t> add(int fd, std::string_view link, FileUse use);
+  const image::File& get(uint32_t id) const { return files_.at(id - 1); }
+  image::File& get(uint32_t id) { return files_.at(id - 1); }
+  // For content: readable, positions must not be relied on.
+  Result<int> readable_fd(uint32_t id);
+  // All files, sizes and times as they are now.
+  void fill(image::LogicalHost& host);
+
+ private:
+  explicit FileTable(std::vector<proc::Mount> mounts) : mounts_(std::move(mounts)) {}
+  const proc::Mount* mount_of(std::string_view path) const;
+
+  std::vector<proc::Mount> mounts_;
+  std::vector<image::File> files_;
+  std::vector<UniqueFd> fds_;
+  std::map<uint32_t, UniqueFd> readable_;
+  std::map<std::pair<uint64_t, uint64_t>, uint32_t> by_inode_;
+};
+
+}  // namespace godwit::files

@@ -1,0 +1,45 @@
+// Where each file of a job will come from at the destination, decided before anything is touched.
+//
+// SHARED: the same object at the same path (same machine, or a network file system). LOCAL_EQUIVALENT: not written by the job, and
+// the destination's own has the same content. CARRIED: the content moves. JOB_PRIVATE: made with the job's namespaces. A file that
+// would overwrite somebody else's is refused. Paths and numbers in an offer come from a peer.
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "files/file_table.h"
+#include "files/left_behind.h"
+#include "godwit/image.pb.h"
+#include "godwit/wire.pb.h"
+#include "godwit/worker.pb.h"
+
+namespace godwit::files {
+
+// Source: content hashes of the regular files that no process of the job writes. `skip_devices`: devices known to be shared.
+Result<void> add_hashes(FileTable& table, image::LogicalHost& host, const std::set<uint64_t>& skip_devices);
+
+struct DestinationView {
+  std::string boot_id;
+  std::string root;              // where paths begin here; "" is this process's own root
+  uint32_t uid = 0, gid = 0;     // the job's owner
+  std::vector<uint32_t> groups;
+  std::string job;
+  LeftBehind left_behind;
+  static Result<DestinationView> of_this_node(const worker::JobPlace& place, const LeftBehind& left_behind);
+};
+
+// One file. `source_boot_id`: of the machine that made the offer.
+wire::FileVerdict decide_one(const image::File& file, const std::string& source_boot_id, const DestinationView& view,
+                             std::vector<worker::Refusal>& refusals);
+std::vector<wire::FileVerdict> decide(const image::LogicalHost& plan, const std::string& source_boot_id,
+                                      const DestinationView& view, std::vector<worker::Refusal>& refusals);
+
+// For reports and --dry-run.
+std::vector<worker::FilePlan> plan_rows(const image::LogicalHost& host, const wire::OfferAnswer& answer);
+// Devices (st_dev at the source) with a file that turned out to be shared.
+std::set<uint64_t> shared_devices(const image::LogicalHost& host, const wire::OfferAnswer& answer);
+
+}  // namespace godwit::files

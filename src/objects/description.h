@@ -1,0 +1,95 @@
+// What every kind of open file description is captured from and restored with. One file per kind beside this one holds both
+// halves: capture_x() at the source, restore_x() at the destination.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "files/file_table.h"
+#include "files/opener.h"
+#include "godwit/image.pb.h"
+#include "godwit/worker.pb.h"
+#include "objects/shared_memory.h"
+#include "proc/fdinfo.h"
+
+namespace godwit::objects {
+
+enum class Depth {
+  plan,  // the program runs: what is there and what blocks, no content
+  full,  // all threads are stopped: everything
+};
+
+// The job's side of a console, as it is recognised at the source.
+struct ConsoleEnd {
+  bool terminal;
+  uint64_t id;  // st_ino of the pipe, or the terminal's number
+  uint32_t console, stream;
+};
+using ConsoleEnds = std::vector<ConsoleEnd>;
+
+// The same at the destination: a descriptor in this worker.
+struct ConsoleFd {
+  uint32_t console, stream;
+  bool terminal;
+  int fd;
+};
+
+// One description in one process, at the source.
+struct OpenDescriptor {
+  pid_t pid, host_pid;
+  int number;
+  const UniqueFd& copy;      // by pidfd_getfd
+  std::string link;          // text of /proc/PID/fd/N
+  struct stat status;
+  proc::FdInfo info;
+};
+
+struct CaptureTools {
+  Depth depth;
+  files::FileTable& files;
+  SharedMemoryTable& shared_memory;
+  const ConsoleEnds& consoles;
+  std::map<uint64_t, bool>& pipes_with_content;  // pipes whose content has been captured
+};
+
+struct RestoreTools {
+  files::Opener& opener;
+  SharedMemorySet& shared_memory;
+  std::span<const ConsoleFd> consoles;
+  std::chrono::nanoseconds elapsed;  // since the capture
+  struct Pipe {
+    UniqueFd read, write;
+  };
+  std::map<uint64_t, Pipe> pipes;
+  std::map<uint64_t, UniqueFd> unix_peers;       // the other half of pairs, by its inode
+};
+
+// Status flags that open(2) and fcntl(2) may be given again.
+uint32_t status_flags(uint32_t flags);
+Result<void> set_status_flags(int fd, uint32_t flags);
+
+// Nothing: it is captured. Otherwise why it cannot be moved.
+struct Unsupported {
+  std::string code, what, remedy;
+};
+using Captured = Result<std::optional<Unsupported>>;
+
+Captured capture_file(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
+Captured capture_pipe(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
+Captured capture_terminal(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
+Captured capture_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
+Captured capture_anonymous(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
+
+Result<UniqueFd> restore_file(const image::Description& description, RestoreTools& tools);
+Result<UniqueFd> restore_pipe(const image::Description& description, RestoreTools& tools);
+Result<UniqueFd> restore_terminal(const image::Description& description, RestoreTools& tools);
+Result<UniqueFd> restore_socket(const image::Description& description, RestoreTools& tools);
+Result<UniqueFd> restore_anonymous(const image::Description& description, RestoreTools& tools);
+
+}  // namespace godwit::objects

@@ -1,0 +1,255 @@
+#include "objects/descriptor_table.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+#include <set>
+
+#include "sys/file.h"
+#include "sys/pidfd.h"
+#include "sys/text_file.h"
+
+namespace godwit::objects {
+
+namespace {
+
+using freeze::CallBatch;
+
+std::string proc_path(pid_t pid, std::string_view rest) { return "/proc/" + std::to_string(pid) + "/" + std::string(rest); }
+
+Result<std::vector<int>> open_numbers(pid_t host_pid) {
+  std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(proc_path(host_pid, "fd").c_str()), ::closedir);
+  if (!directory) return error(ErrorKind::gone, "process " + std::to_string(host_pid) + " ended");
+  std::vector<int> numbers;
+  while (dirent* entry = ::readdir(directory.get())) {
+    int number = 0;
+    auto [rest, failed] = std::from_chars(entry->d_name, entry->d_name + std::char_traits<char>::length(entry->d_name), number);
+    if (failed == std::errc() && *rest == 0) numbers.push_back(number);
+  }
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
+}
+
+bool is_terminal_device(const struct stat& status) {
+  if (!S_ISCHR(status.st_mode)) return false;
+  unsigned kind = major(status.st_rdev);
+  bool multiplexer_or_own = kind == 5 && (minor(status.st_rdev) == 2 || minor(status.st_rdev) == 0);
+  return (kind >= 136 && kind <= 143) || multiplexer_or_own;
+}
+
+Captured capture_kind(const OpenDescriptor& open, CaptureTools& tools, image::Description& into) {
+  if (open.link.starts_with("anon_inode:")) return capture_anonymous(open, tools, into);
+  if (S_ISFIFO(open.status.st_mode)) return capture_pipe(open, tools, into);
+  if (S_ISSOCK(open.status.st_mode) && open.link.starts_with("socket:")) return capture_socket(open, tools, into);
+  if (is_terminal_device(open.status)) return capture_terminal(open, tools, into);
+  if (open.link.starts_with("/") && (S_ISREG(open.status.st_mode) || S_ISDIR(open.status.st_mode) || S_ISCHR(open.status.st_mode))) {
+    return capture_file(open, tools, into);
+  }
+  return Unsupported{"descriptor.unknown", open.link, "have the program close it before the move"};
+}
+
+Result<UniqueFd> restore_kind(const image::Description& description, RestoreTools& tools) {
+  switch (description.object_case()) {
+    case image::Description::kRegularFile:
+    case image::Description::kDirectory:
+    case image::Description::kMemoryFile:
+    case image::Description::kCharacterDevice: return restore_file(description, tools);
+    case image::Description::kPipeEnd: return restore_pipe(description, tools);
+    case image::Description::kTerminalEnd: return restore_terminal(description, tools);
+    case image::Description::kTcpListener: return restore_socket(description, tools);
+    case image::Description::kEventfd:
+    case image::Description::kEpoll:
+    case image::Description::kTimerfd:
+    case image::Description::kSignalfd: return restore_anonymous(description, tools);
+    default: return error(ErrorKind::corrupt, "a description of a kind that does not move");
+  }
+}
+
+}  // namespace
+
+// A description met before in another descriptor. Only those that look alike are compared by the kernel.
+Result<std::optional<uint32_t>> DescriptorCapture::find_known(const OpenDescriptor& open) {
+  for (const Known& known : known_) {
+    bool alike = known.device == open.status.st_dev && known.inode == open.status.st_ino &&
+                 known.flags == (open.info.flags & ~uint32_t{O_CLOEXEC}) && known.position == open.info.position;
+    if (!alike) continue;
+    int order = TRY(sys::compare_descriptions(known.host_pid, known.number, open.host_pid, open.number));
+    if (order == 0) return std::optional<uint32_t>(known.id);
+  }
+  return std::optional<uint32_t>();
+}
+
+Result<void> DescriptorCapture::capture_one(const OpenDescriptor& open, Depth depth, image::LogicalHost& host,
+                                            image::Process& process, std::vector<worker::Refusal>& refusals) {
+  image::Descriptor descriptor;
+  descriptor.set_number(open.number);
+  descriptor.set_close_on_exec((open.info.flags & O_CLOEXEC) != 0);
+  auto known = TRY(find_known(open));
+  if (known) {
+    descriptor.set_description(*known);
+    *process.add_descriptors() = descriptor;
+    return {};
+  }
+  image::Description description;
+  auto id = static_cast<uint32_t>(known_.size() + 1);
+  description.set_id(id);
+  CaptureTools tools{depth, files_, shared_memory_, consoles_, pipes_with_content_};
+  auto unsupported = TRY(capture_kind(open, tools, description));
+  if (unsupported) {
+    worker::Refusal refusal;
+    refusal.set_code(unsupported->code);
+    refusal.set_pid(open.pid);
+    refusal.set_process(process.name());
+    refusal.set_fd(open.number);
+    refusal.set_what(unsupported->what);
+    refusal.set_remedy(unsupported->remedy);
+    refusals.push_back(std::move(refusal));
+  }
+  description.set_flags(description.flags() & ~uint32_t{O_CLOEXEC});
+  known_.push_back({open.host_pid, open.number, open.status.st_dev, open.status.st_ino, open.info.position,
+                    open.info.flags & ~uint32_t{O_CLOEXEC}, id});
+  *host.add_descriptions() = std::move(description);
+  descriptor.set_description(id);
+  *process.add_descriptors() = descriptor;
+  return {};
+}
+
+Result<void> DescriptorCapture::capture_process(const ProcessRef& ref, Depth depth, image::LogicalHost& host,
+                                                std::vector<worker::Refusal>& refusals) {
+  image::Process* process = nullptr;
+  for (image::Process& each : *host.mutable_processes()) {
+    if (each.pid() == ref.pid) process = &each;
+  }
+  CHECK(process != nullptr);
+  for (int number : TRY(open_numbers(ref.host_pid))) {
+    auto one = [&]() -> Result<void> {
+      UniqueFd copy = TRY(sys::pidfd_getfd(ref.pidfd, number));
+      std::string name = std::to_string(number);
+      OpenDescriptor open{ref.pid, ref.host_pid, number, copy, TRY(sys::read_link(proc_path(ref.host_pid, "fd/" + name))),
+                          TRY(sys::status_of(copy.get())), {}};
+      std::string text = TRY(sys::read_text(proc_path(ref.host_pid, "fdinfo/" + name)));
+      open.info = TRY(proc::parse_fdinfo(text));
+      return capture_one(open, depth, host, *process, refusals);
+    };
+    auto captured = one();
+    bool closed_meanwhile = !captured && depth == Depth::plan && captured.error().kind == ErrorKind::gone;
+    if (closed_meanwhile) continue;
+    TRY(std::move(captured).within("descriptor " + std::to_string(number) + " of process " + std::to_string(ref.pid)));
+  }
+  return {};
+}
+
+Result<void> DescriptorCapture::capture(std::span<const ProcessRef> processes, Depth depth, image::LogicalHost& host,
+                                        std::vector<worker::Refusal>& refusals) {
+  known_.clear();
+  pipes_with_content_.clear();
+  host.clear_descriptions();
+  for (const ProcessRef& process : processes) {
+    for (const ProcessRef& other : processes) {
+      if (&other == &process) break;
+      auto shared = sys::same_descriptor_table(process.host_pid, other.host_pid);
+      if (!shared || !*shared) continue;
+      worker::Refusal refusal;
+      refusal.set_code("process.shared_descriptors");
+      refusal.set_pid(process.pid);
+      refusal.set_fd(-1);
+      refusal.set_what("it shares its descriptor table with process " + std::to_string(other.pid));
+      refusal.set_remedy("use threads or separate tables");
+      refusals.push_back(std::move(refusal));
+    }
+    auto captured = capture_process(process, depth, host, refusals);
+    if (!captured && depth == Depth::plan && captured.error().kind == ErrorKind::gone) continue;
+    TRY(std::move(captured));
+  }
+  return {};
+}
+
+Result<DescriptorRestore> DescriptorRestore::create(const image::LogicalHost& host, files::Opener& opener,
+                                                    SharedMemorySet& shared_memory, std::span<const ConsoleFd> consoles,
+                                                    std::chrono::nanoseconds elapsed) {
+  DescriptorRestore restore;
+  RestoreTools tools{opener, shared_memory, consoles, elapsed, {}, {}};
+  // Masters before slaves: a slave can only be opened when its terminal is there.
+  for (bool slaves : {false, true}) {
+    for (const image::Description& description : host.descriptions()) {
+      bool is_slave = description.has_terminal_end() && !description.terminal_end().master();
+      if (is_slave != slaves) continue;
+      UniqueFd made = TRY(restore_kind(description, tools).within("description " + std::to_string(description.id())));
+      // Far above every number a batch may name by mistake.
+      restore.descriptions_[description.id()] = std::move(made);
+      restore.images_[description.id()] = &description;
+    }
+  }
+  return restore;
+}
+
+Result<void> DescriptorRestore::install(const image::Process& process, int worker_pidfd, const NewBatch& new_batch,
+                                        const RunBatch& run) {
+  constexpr int kMostNumber = 1 << 20;
+  constexpr size_t kRoom = 4096;
+  int above = worker_pidfd + 1;
+  std::set<int> seen;
+  for (const image::Descriptor& descriptor : process.descriptors()) {
+    bool sound = descriptor.number() >= 0 && descriptor.number() < kMostNumber && seen.insert(descriptor.number()).second &&
+                 descriptions_.contains(descriptor.description());
+    if (!sound) return error(ErrorKind::corrupt, "an impossible descriptor");
+    above = std::max(above, descriptor.number() + 1);
+  }
+  // The pidfd goes above all wanted numbers; each description is taken there too and then given its number.
+  CallBatch batch = new_batch();
+  auto pidfd = static_cast<uint64_t>(above);
+  batch.add(SYS_dup3, {static_cast<uint64_t>(worker_pidfd), pidfd, O_CLOEXEC});
+  batch.add(SYS_close, {static_cast<uint64_t>(worker_pidfd)});
+  for (const image::Descriptor& descriptor : process.descriptors()) {
+    if (batch.room() < kRoom) {
+      TRY(run(batch));
+      batch = new_batch();
+    }
+    auto wanted = static_cast<uint64_t>(descriptor.number());
+    auto ours = static_cast<uint64_t>(descriptions_.at(descriptor.description()).get());
+    // Taken at the lowest free number, which is at most the wanted one: numbers are installed in rising order.
+    size_t taken = batch.add(SYS_pidfd_getfd, {pidfd, ours, 0});
+    size_t high = batch.add_using(SYS_fcntl, {0, F_DUPFD, pidfd + 1}, 0, taken);
+    batch.add_using(SYS_close, {}, 0, taken);
+    batch.add_using(SYS_dup3, {0, wanted, descriptor.close_on_exec() ? uint64_t{O_CLOEXEC} : 0}, 0, high);
+    batch.add_using(SYS_close, {}, 0, high);
+  }
+  batch.add(SYS_close, {pidfd});
+  TRY(run(batch));
+  return add_epoll_watches(process, new_batch, run);
+}
+
+// An epoll watch is known by descriptor number and description: it is set by a process in which the number shows the target.
+Result<void> DescriptorRestore::add_epoll_watches(const image::Process& process, const NewBatch& new_batch,
+                                                  const RunBatch& run) {
+  CallBatch batch = new_batch();
+  for (const image::Descriptor& descriptor : process.descriptors()) {
+    const image::Description& description = *images_.at(descriptor.description());
+    if (!description.has_epoll() || watched_[description.id()]) continue;
+    watched_[description.id()] = true;
+    for (const image::EpollWatch& watch : description.epoll().watches()) {
+      bool present = std::any_of(process.descriptors().begin(), process.descriptors().end(),
+                                 [&](const auto& other) { return other.number() == watch.number(); });
+      if (!present) continue;  // its descriptor was closed; only a copy elsewhere kept it alive
+      epoll_event event{};
+      event.events = watch.events();
+      event.data.u64 = watch.data();
+      if (batch.room() < 4096) {
+        TRY(run(batch));
+        batch = new_batch();
+      }
+      auto at = batch.put_value(event);
+      batch.add(SYS_epoll_ctl, {static_cast<uint64_t>(descriptor.number()), EPOLL_CTL_ADD,
+                                static_cast<uint64_t>(watch.number()), freeze::value(at)});
+    }
+  }
+  return run(batch);
+}
+
+}  // namespace godwit::objects

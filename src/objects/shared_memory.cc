@@ -1,0 +1,132 @@
+#include "objects/shared_memory.h"
+
+#include <fcntl.h>
+
+#include <charconv>
+#include <cstdio>
+#include <set>
+
+#include "sys/file.h"
+#include "sys/memory_object.h"
+
+namespace godwit::objects {
+
+namespace {
+
+constexpr std::string_view kDeleted = " (deleted)";
+constexpr uint64_t kMostBytes = uint64_t{1} << 46;
+
+void name_it(image::SharedMemory& object, std::string_view link) {
+  if (link.ends_with(kDeleted)) link.remove_suffix(kDeleted.size());
+  constexpr std::string_view kMemfd = "/memfd:";
+  constexpr std::string_view kSysv = "/SYSV";
+  if (link.starts_with(kMemfd)) {
+    object.set_kind(image::SharedMemory::MEMFD);
+    object.set_name(std::string(link.substr(kMemfd.size())));
+  } else if (link.starts_with(kSysv)) {
+    object.set_kind(image::SharedMemory::SYSV);
+    int32_t key = 0;
+    uint32_t unsigned_key = 0;
+    std::from_chars(link.data() + kSysv.size(), link.data() + link.size(), unsigned_key, 16);
+    key = static_cast<int32_t>(unsigned_key);
+    object.set_key(key);
+  } else {
+    object.set_kind(image::SharedMemory::ANONYMOUS);
+  }
+}
+
+}  // namespace
+
+Result<uint32_t> SharedMemoryTable::add(UniqueFd fd, std::string_view link) {
+  struct stat status = TRY(sys::status_of(fd.get()));
+  std::pair<uint64_t, uint64_t> key(status.st_dev, status.st_ino);
+  auto known = by_inode_.find(key);
+  if (known != by_inode_.end()) return known->second;
+  Object object;
+  auto id = static_cast<uint32_t>(objects_.size() + 1);
+  object.image.set_id(id);
+  name_it(object.image, link);
+  object.image.set_mode(status.st_mode & 0777);
+  object.image.set_uid(status.st_uid);
+  object.image.set_gid(status.st_gid);
+  // The inode number of a System V segment is its identifier (ipc/shm.c, newseg).
+  if (object.image.kind() == image::SharedMemory::SYSV) object.image.set_shmid(static_cast<int32_t>(status.st_ino));
+  object.fd = std::move(fd);
+  objects_.emplace(id, std::move(object));
+  by_inode_[key] = id;
+  return id;
+}
+
+Result<uint32_t> SharedMemoryTable::add_mapping(pid_t host_pid, uint64_t start, uint64_t end, std::string_view link) {
+  char path[96];
+  std::snprintf(path, sizeof path, "/proc/%d/map_files/%lx-%lx", host_pid, start, end);
+  return add(TRY(sys::open_path(path, O_RDONLY)), link);
+}
+
+Result<uint32_t> SharedMemoryTable::add_memfd(int fd, std::string_view link) {
+  return add(TRY(sys::reopen(fd, O_RDONLY)), link);
+}
+
+Result<int> SharedMemoryTable::fd_of(uint32_t id) const {
+  auto object = objects_.find(id);
+  if (object == objects_.end()) return error(ErrorKind::bug, "no such memory object");
+  return object->second.fd.get();
+}
+
+void SharedMemoryTable::fill(image::LogicalHost& host) const {
+  host.clear_shared_memory();
+  for (auto& [id, object] : objects_) {
+    image::SharedMemory& image = *host.add_shared_memory();
+    image = object.image;
+    auto size = sys::file_size(object.fd.get());
+    if (size) image.set_size(*size);
+    image.set_seals(sys::seals_of(object.fd.get()));
+  }
+}
+
+Result<void> SharedMemorySet::adapt(const image::LogicalHost& host) {
+  std::set<uint32_t> wanted;
+  for (const image::SharedMemory& image : host.shared_memory()) {
+    if (image.size() > kMostBytes) return error(ErrorKind::corrupt, "a memory object of impossible size");
+    wanted.insert(image.id());
+    auto known = images_.find(image.id());
+    bool fits = known != images_.end() && known->second.kind() == image.kind() && known->second.name() == image.name();
+    if (fits && image.kind() == image::SharedMemory::MEMFD) {
+      TRY(sys::set_size(objects_.at(image.id()).get(), image.size()));
+    } else if (!fits || known->second.size() != image.size()) {
+      objects_.erase(image.id());
+      UniqueFd made;
+      if (image.kind() == image::SharedMemory::MEMFD) {
+        constexpr uint32_t kNoSealing = 1;  // F_SEAL_SEAL: made without MFD_ALLOW_SEALING, or sealed for good
+        bool sealable = (image.seals() & kNoSealing) == 0 || image.seals() != kNoSealing;
+        made = TRY(sys::make_memfd(image.name(), sealable, image.size()));
+      } else if (image.kind() == image::SharedMemory::SYSV) {
+        made = TRY(sys::make_sysv_segment({image.shmid(), image.key(), image.mode(), image.uid(), image.gid(), image.size()}));
+      } else {
+        made = TRY(sys::make_anonymous_shared(image.size()));
+      }
+      objects_[image.id()] = std::move(made);
+    }
+    images_[image.id()] = image;
+  }
+  std::erase_if(objects_, [&](auto& entry) { return !wanted.contains(entry.first); });
+  std::erase_if(images_, [&](auto& entry) { return !wanted.contains(entry.first); });
+  return {};
+}
+
+Result<int> SharedMemorySet::fd_of(uint32_t id) const {
+  auto object = objects_.find(id);
+  if (object == objects_.end()) return error(ErrorKind::corrupt, "a memory object that was never told of");
+  return object->second.get();
+}
+
+Result<void> SharedMemorySet::seal(const image::LogicalHost& host) const {
+  for (const image::SharedMemory& image : host.shared_memory()) {
+    if (image.kind() == image::SharedMemory::MEMFD && image.seals() > 1) {
+      TRY(sys::add_seals(TRY(fd_of(image.id())), image.seals()));
+    }
+  }
+  return {};
+}
+
+}  // namespace godwit::objects

@@ -1,0 +1,55 @@
+// Memory objects that are not files: memfd, MAP_SHARED|MAP_ANONYMOUS and System V segments, mapped or open in any process.
+//
+// The table at the source keeps a descriptor of each for its content; the set at the destination makes them empty, and keeps
+// those that fit when it is adapted again. Content travels with the pages. Source: memfd_create(2), shmget(2),
+// /proc/PID/map_files in proc(5), Linux mm/shmem.c.
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "godwit/image.pb.h"
+
+namespace godwit::objects {
+
+class SharedMemoryTable {
+ public:
+  // The object mapped at [start, end); `link`: the name that /proc/PID/maps shows.
+  Result<uint32_t> add_mapping(pid_t host_pid, uint64_t start, uint64_t end, std::string_view link);
+  // The object behind an open descriptor.
+  Result<uint32_t> add_memfd(int fd, std::string_view link);
+  // Readable; belongs to the table.
+  Result<int> fd_of(uint32_t id) const;
+  // All objects, sizes as they are now.
+  void fill(image::LogicalHost& host) const;
+
+ private:
+  Result<uint32_t> add(UniqueFd fd, std::string_view link);
+  struct Object {
+    image::SharedMemory image;
+    UniqueFd fd;
+  };
+  std::map<std::pair<uint64_t, uint64_t>, uint32_t> by_inode_;
+  std::map<uint32_t, Object> objects_;
+};
+
+class SharedMemorySet {
+ public:
+  // Makes what is missing, drops what is no longer there, corrects sizes.
+  Result<void> adapt(const image::LogicalHost& host);
+  Result<int> fd_of(uint32_t id) const;
+  // Seals, after the content is there.
+  Result<void> seal(const image::LogicalHost& host) const;
+
+ private:
+  std::map<uint32_t, UniqueFd> objects_;
+  std::map<uint32_t, image::SharedMemory> images_;
+};
+
+}  // namespace godwit::objects

@@ -1,0 +1,39 @@
+#include "sys/hash.h"
+
+#include <openssl/evp.h>
+#include <xxhash.h>
+
+#include <memory>
+#include <vector>
+
+#include "sys/file.h"
+
+namespace godwit::sys {
+
+std::string sha256(std::span<const std::byte> bytes) {
+  std::string digest(32, '\0');
+  unsigned length = 0;
+  int done = EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(digest.data()), &length,
+                        EVP_sha256(), nullptr);
+  CHECK(done == 1 && length == digest.size());
+  return digest;
+}
+
+Result<std::string> sha256_of_file(int fd) {
+  std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  CHECK(EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1);
+  std::vector<std::byte> buffer(size_t{1} << 20);
+  for (uint64_t offset = 0;;) {
+    size_t count = TRY(try_read_at(fd, offset, buffer));
+    CHECK(EVP_DigestUpdate(context.get(), buffer.data(), count) == 1);
+    offset += count;
+    if (count < buffer.size()) break;
+  }
+  std::string digest(32, '\0');
+  CHECK(EVP_DigestFinal_ex(context.get(), reinterpret_cast<unsigned char*>(digest.data()), nullptr) == 1);
+  return digest;
+}
+
+uint64_t quick_hash(std::span<const std::byte> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+
+}  // namespace godwit::sys

@@ -1,0 +1,29 @@
+#include "sys/pidfd.h"
+
+#include <linux/kcmp.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "sys/errno.h"
+
+namespace godwit::sys {
+
+Result<UniqueFd> pidfd_getfd(int pidfd, int number) {
+  UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd, number, 0)));
+  if (fd.valid()) return fd;
+  Error failed = last_error("pidfd_getfd", "descriptor " + std::to_string(number));
+  if (failed.errno_value == EBADF) failed.kind = ErrorKind::gone;
+  return failed;
+}
+
+Result<int> compare_descriptions(pid_t first, int first_fd, pid_t second, int second_fd) {
+  return checked(static_cast<int>(::syscall(SYS_kcmp, first, second, KCMP_FILE, first_fd, second_fd)), "kcmp");
+}
+
+Result<bool> same_descriptor_table(pid_t first, pid_t second) {
+  return TRY(checked(static_cast<int>(::syscall(SYS_kcmp, first, second, KCMP_FILES, 0, 0)), "kcmp")) == 0;
+}
+
+}  // namespace godwit::sys
