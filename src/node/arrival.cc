@@ -26,6 +26,7 @@ Result<void> Daemon::admit(const api::PrepareRequest& request) {
   if (find(request.job().id()) != nullptr) {
     return error(ErrorKind::conflict, "job " + request.job().name() + " is already on " + config_.node);
   }
+  if (clearing_.contains(request.job().id())) return error(ErrorKind::retry, "what it left here is still being cleared away");
   for (auto& [migration, other] : arrivals_) {
     if (other->job() != request.job().id()) continue;
     if (other->given_up()) return error(ErrorKind::retry, "an earlier attempt is still being cleared away");
@@ -52,6 +53,7 @@ Result<api::PrepareReply> Daemon::prepare(const api::PrepareRequest& request) {
     }
     std::this_thread::sleep_for(milliseconds(10));
   }
+  disk_.wait();
   api::PrepareReply reply;
   reply.set_port(TRY(port.get()));
   reply.set_host(config_.address);
@@ -101,8 +103,16 @@ Result<void> Arrival::start(Told listening) {
   order.set_epoch(request_.epoch());
   *order.mutable_options() = request_.options();
   order.mutable_options()->set_fault(daemon_.config_.fault);
-  worker_ = TRY(WorkerProcess::start(daemon_.loop_, message,
-                                     {[this](const worker::WorkerEvent& event) { on_event(event); }, [this] { on_end(); }}));
+  auto worker = WorkerProcess::start(daemon_.loop_, message,
+                                     {[this](const worker::WorkerEvent& event) { on_event(event); }, [this] { on_end(); }});
+  if (!worker) {
+    daemon_.background_.run([daemon = &daemon_, place = place_] {
+      daemon->disk_.wait();
+      remove_place(place, Keep::nothing);
+    });
+    return std::unexpected(std::move(worker.error()));
+  }
+  worker_ = std::move(*worker);
   look_up();
   later(kUntilListening, &Arrival::too_late);
   return {};

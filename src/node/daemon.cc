@@ -1,15 +1,13 @@
 #include "node/daemon.h"
 
+#include <signal.h>
 #include <spdlog/spdlog.h>
-#include <sys/sysinfo.h>
-#include <sys/utsname.h>
 
 #include <filesystem>
-#include <thread>
 
-#include "coprocess/logical_host.h"
 #include "node/arrival.h"
 #include "node/departure.h"
+#include "node/switchover.h"
 #include "sys/cgroup_mount.h"
 #include "sys/spawn.h"
 #include "sys/text_file.h"
@@ -19,9 +17,10 @@ namespace godwit::node {
 namespace fs = std::filesystem;
 
 namespace {
-constexpr std::chrono::seconds kHeartbeat(2);
-constexpr std::chrono::seconds kLease(8);
 constexpr size_t kKeptEvents = 1000;
+constexpr std::chrono::hours kKeepEnded(1);
+constexpr std::chrono::minutes kExpiry(1);
+constexpr std::chrono::seconds kLookAgain(1);
 
 int64_t unix_ms() {
   auto since = std::chrono::system_clock::now().time_since_epoch();
@@ -43,8 +42,8 @@ Result<void> Daemon::start() {
     if (failed) return error(ErrorKind::failed, "cannot make " + path + ": " + failed.message());
   }
   recover_jobs();
-  heartbeat();
   reap();
+  expire_ended();
   return {};
 }
 
@@ -57,7 +56,7 @@ Result<Job*> Daemon::running(const std::string& id) {
   Job* job = find(id);
   if (job == nullptr) return error(ErrorKind::gone, "there is no job " + id + " on " + config_.node);
   if (job->state != JobState::running && job->state != JobState::moving) {
-    return error(ErrorKind::unsupported, "job " + job->record.name() + " is not running: it has " +
+    return error(ErrorKind::unsupported, "job " + job->record.name() + " on " + config_.node + " is not running; its state is: " +
                                              std::string(to_string(job->state)));
   }
   if (!job->init) return error(ErrorKind::retry, "job " + job->record.name() + " cannot be reached just now; try again");
@@ -98,59 +97,6 @@ std::vector<api::Event> Daemon::events_since(uint64_t& number, std::chrono::mill
   return news;
 }
 
-// Jobs of an earlier daemon: running ones are found by their godwit-init's socket, ended ones by their status files.
-void Daemon::recover_jobs() {
-  std::error_code failed;
-  for (const auto& entry : fs::directory_iterator(config_.state_directory + "/jobs", failed)) {
-    std::string number = entry.path().filename().string();
-    size_t dash = number.rfind('-');
-    if (dash != std::string::npos) next_job_ = std::max<uint64_t>(next_job_, std::strtoull(number.c_str() + dash + 1, nullptr, 10) + 1);
-    auto job = load_job(entry.path());
-    if (job) {
-      recover(std::move(*job));
-    } else {
-      // A job that was on its way here, or whose record was never written: nothing of it can count.
-      spdlog::warn("discarding {}: {}", entry.path().string(), job.error().message());
-      (void)coprocess::remove_cgroups(cgroup_root_ + "/" + number);
-      fs::remove_all(entry.path(), failed);
-    }
-  }
-}
-
-void Daemon::recover(Job loaded) {
-  std::string id = loaded.record.id();
-  auto& slot = jobs_[id];
-  slot = std::make_unique<Job>(std::move(loaded));
-  Job& job = *slot;
-  if (job.record.state() == api::ENDED) {
-    job.state = JobState::ended;
-    for (const worker::Console& console : job.record.consoles()) {
-      if (console.ended()) job.watch->console_ended(console.number(), console.status());
-    }
-    return;
-  }
-  // Had a migration been under way: the program is thawed, its consoles released; the directory says whether it is ours.
-  auto entry = directory_->get("job/" + id);
-  api::Job known;
-  bool elsewhere = entry && *entry && known.ParseFromString((*entry)->value) && known.node() != config_.node;
-  job.state = JobState::running;
-  if (elsewhere) {
-    (void)coprocess::remove_cgroups(job.place.cgroup());
-    forget_departed(id, known.node());
-    return;
-  }
-  if (entry && *entry) job.directory_version = (*entry)->version;
-  (void)sys::write_text(job.place.cgroup() + "/procs/cgroup.freeze", "0");
-  attach_init(id);
-  if (job.init) {
-    (void)job.init->release();
-    tell(job, "found again");
-    return;
-  }
-  auto status = sys::read_text(job.place.state_directory() + "/console-0.status");
-  job_ended(job, status ? std::atoi(status->c_str()) : 9);
-}
-
 void Daemon::attach_init(const std::string& id) {
   Job* job = find(id);
   auto init = coprocess::InitClient::connect(job->place.run_directory() + "/init.sock");
@@ -170,12 +116,6 @@ void Daemon::attach_init(const std::string& id) {
   loop_.watch(job->init->fd(), [this, id] { read_init(id); });
 }
 
-// godwit-init of a job: the only process of its `init` cgroup.
-int32_t Daemon::init_pid_of(const Job& job) {
-  auto text = sys::read_text(job.place.cgroup() + "/init/cgroup.procs");
-  return text ? std::atoi(text->c_str()) : 0;
-}
-
 void Daemon::read_init(const std::string& id) {
   Job* job = find(id);
   if (job == nullptr || !job->init) return;
@@ -183,10 +123,7 @@ void Daemon::read_init(const std::string& id) {
   if (!frames) {
     loop_.forget(job->init->fd());
     job->init.reset();
-    if (job->state == JobState::moving) return;  // the migration will tell
-    auto status = sys::read_text(job->place.state_directory() + "/console-0.status");
-    if (job->state == JobState::running) job_ended(*job, status ? std::atoi(status->c_str()) : 9);
-    return;
+    return check_alive(id);
   }
   for (const auto& frame : *frames) {
     if (frame.type == init::FrameType::ended) {
@@ -195,6 +132,39 @@ void Daemon::read_init(const std::string& id) {
       job->watch->changed();
     }
   }
+}
+
+void Daemon::check_alive(const std::string& id) {
+  Job* job = find(id);
+  if (job == nullptr || job->init || job->state != JobState::running) return;  // of a moving job the migration will tell
+  attach_init(id);
+  if (job->init) return;
+  auto present = sys::read_text(job->place.cgroup() + "/init/cgroup.procs");
+  if (present && !present->empty()) {
+    return loop_.after(kLookAgain, [this, id] { check_alive(id); });
+  }
+  auto status = sys::read_text(job->place.state_directory() + "/console-0.status");
+  job_ended(*job, status ? std::atoi(status->c_str()) : SIGKILL);
+}
+
+void Daemon::take_over(Job& job, const std::string& how) {
+  // Idempotent, and needed when a worker or daemon died between the switchover and its last steps.
+  (void)sys::write_text(job.place.cgroup() + "/procs/cgroup.freeze", "0");
+  auto init = sys::read_text(job.place.cgroup() + "/init/cgroup.procs");
+  job.place.set_init_pid(init ? std::atoi(init->c_str()) : 0);
+  for (worker::Console& console : *job.record.mutable_consoles()) {
+    console.set_log_path(log_path(job.place, console.number()));
+    if (console.ended()) job.watch->console_ended(console.number(), console.status());
+  }
+  change(job, JobState::running);
+  attach_init(job.record.id());
+  if (job.init) {
+    (void)job.init->ends_taken();
+    (void)job.init->release();
+  }
+  save(job);
+  tell(job, how);
+  check_alive(job.record.id());
 }
 
 void Daemon::console_ended(Job& job, uint32_t number, int status) {
@@ -215,15 +185,13 @@ void Daemon::job_ended(Job& job, int status) {
   }
   job.watch->changed();
   tell(job, "ended", std::to_string(status));
-  auto saved = save_job(job);
-  if (!saved) spdlog::error("job {}: {}", job.record.id(), saved.error().message());
-  background_.run([this, record = job.record, place = job.place, version = job.directory_version] {
-    (void)coprocess::remove_cgroups(place.cgroup());
-    std::error_code failed;
-    fs::remove_all(place.run_directory(), failed);
-    if (!place.scratch_directory().empty()) fs::remove_all(place.scratch_directory(), failed);
-    auto put = directory_->put("job/" + record.id(), record.SerializeAsString(), directory::Expect::anything(), {});
-    if (!put) spdlog::warn("directory: {}", put.error().message());
+  save(job);
+  background_.run([this, record = job.record, place = job.place] {
+    remove_place(place, Keep::record);
+    auto version = version_of(*directory_, record.id(), record.node(), record.epoch());
+    if (!version || *version == 0) return;
+    auto put = directory_->put(job_key(record.id()), record.SerializeAsString(), directory::Expect::exactly(*version));
+    if (!put) spdlog::warn("job {}: {}", record.id(), put.error().message());
   });
 }
 
@@ -234,71 +202,38 @@ void Daemon::forget_departed(const std::string& id, const std::string& to) {
   tell(*job, "left", "for " + to);
   if (job->init) loop_.forget(job->init->fd());
   job->watch->went();
-  background_.run([place = job->place] {
-    auto removed = coprocess::remove_cgroups(place.cgroup());
-    if (!removed) spdlog::error("{}", removed.error().message());
-    std::error_code failed;
-    fs::remove_all(place.run_directory(), failed);
-    fs::remove_all(place.state_directory(), failed);
-    if (!place.scratch_directory().empty()) fs::remove_all(place.scratch_directory(), failed);
-  });
+  clear_place(job->place);
   jobs_.erase(id);
 }
 
-void Daemon::heartbeat() {
-  api::Node self;
-  self.set_name(config_.node);
-  self.set_address((config_.address.find(':') == std::string::npos ? config_.address : "[" + config_.address + "]") +
-                   ":" + std::to_string(config_.port));
-  struct sysinfo info {};
-  ::sysinfo(&info);
-  self.set_processors(std::thread::hardware_concurrency());
-  self.set_load(static_cast<double>(info.loads[0]) / (1 << SI_LOAD_SHIFT));
-  self.set_memory_bytes(uint64_t{info.totalram} * info.mem_unit);
-  self.set_memory_free_bytes(uint64_t{info.freeram} * info.mem_unit);
-  self.set_jobs(static_cast<uint32_t>(std::count_if(jobs_.begin(), jobs_.end(), [](auto& entry) {
-    return entry.second->state == JobState::running || entry.second->state == JobState::moving;
-  })));
-  utsname names{};
-  ::uname(&names);
-  self.set_kernel(names.release);
-  self.set_version(GODWIT_VERSION);
-  self.set_directory(config_.directory_node.empty());
-  background_.run([this, self] {
-    std::string value = self.SerializeAsString();
-    auto up = directory_->put("up/" + self.name(), value, directory::Expect::anything(), kLease);
-    auto known = directory_->put("node/" + self.name(), value, directory::Expect::anything(), {});
-    if (!up || !known) spdlog::warn("directory: {}", (up ? known : up).error().message());
-    learn_nodes();
+// Until it is done the job cannot come (back) here.
+void Daemon::clear_place(const worker::JobPlace& place) {
+  clearing_.insert(place.job());
+  background_.run([this, place] {
+    disk_.wait();
+    remove_place(place, Keep::nothing);
+    loop_.post([this, id = place.job()] { clearing_.erase(id); });
   });
-  loop_.after(kHeartbeat, [this] { heartbeat(); });
 }
 
-void Daemon::learn_nodes() {
-  auto entries = directory_->list("node/");
-  if (!entries) return;
-  for (const auto& entry : *entries) {
-    api::Node node;
-    if (!node.ParseFromString(entry.value) || node.name() == config_.node) continue;
-    size_t colon = node.address().rfind(':');
-    std::string host = node.address().substr(0, colon);
-    if (host.starts_with("[")) host = host.substr(1, host.size() - 2);
-    unsigned port = static_cast<unsigned>(std::strtoul(node.address().c_str() + colon + 1, nullptr, 10));
-    peers_.set_address(node.name(), host, port);
-  }
+void Daemon::save(const Job& job) {
+  disk_.run([directory = job.place.state_directory(), stored = stored_form(job)] {
+    auto done = store_job(directory, stored);
+    if (!done) spdlog::error("{}", done.error().message());
+  });
 }
 
-Result<api::NodesReply> Daemon::nodes() {
-  api::NodesReply reply;
-  for (const auto& entry : TRY(directory_->list("node/"))) {
-    api::Node node;
-    if (!node.ParseFromString(entry.value)) continue;
-    auto up = TRY(directory_->get("up/" + node.name()));
-    node.set_up(up.has_value());
-    node.set_self(node.name() == config_.node);
-    *reply.add_nodes() = std::move(node);
+// Jobs that ended are kept for a while, for `wait` and `logs`.
+void Daemon::expire_ended() {
+  int64_t oldest = unix_ms() - std::chrono::milliseconds(kKeepEnded).count();
+  std::vector<std::string> expired;
+  for (auto& [id, job] : jobs_) {
+    if (job->state == JobState::ended && job->record.ended_unix_ms() < oldest) expired.push_back(id);
   }
-  return reply;
+  for (const std::string& id : expired) {
+    background_.run([this, id] { (void)remove(id); });  // what fails now is tried again
+  }
+  loop_.after(kExpiry, [this] { expire_ended(); });
 }
 
 void Daemon::reap() {

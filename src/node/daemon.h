@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "directory/directory.h"
@@ -34,8 +35,10 @@ class Daemon {
  public:
   Daemon(Config config, EventLoop& loop, Peers& peers, std::unique_ptr<directory::Directory> directory);
 
-  // Finds the jobs that an earlier daemon left, tells the directory that this node is up. Loop thread, before run().
+  // Finds the jobs that an earlier daemon left. Loop thread, before run().
   Result<void> start();
+  // Tells the directory that this node is up and learns of the others; tries for `patience`, then goes on in the background.
+  void join_cluster(std::chrono::milliseconds patience);
 
   // Where a job is, by name or identifier. ErrorKind::gone: there is none, or it is not the caller's.
   Result<Located> locate(const std::string& job, const Caller& caller);
@@ -64,6 +67,8 @@ class Daemon {
   void abandon(const std::string& migration);
 
   Result<api::NodesReply> nodes();
+  // May ask the directory.
+  bool knows_node(const std::string& node);
   directory::Directory& directory() { return *directory_; }
   const Config& config() const { return config_; }
   Peers& peers() { return peers_; }
@@ -75,35 +80,60 @@ class Daemon {
   friend class Departure;
   friend class Arrival;
   struct Launching;
+
   Job* find(const std::string& id);
   Result<Job*> running(const std::string& id);
   worker::JobPlace place_for(const std::string& id);
   void change(Job& job, JobState to);
+  void tell(const Job& job, std::string what, std::string detail = {});
+  void refresh(Job& job);
+  // Written in the background, in order.
+  void save(const Job& job);
+
+  // A job's life here.
+  Result<std::unique_ptr<Job>> new_job(const api::RunRequest& request, const Caller& caller);
+  Result<void> register_job(Job& job);
+  void launched(const std::shared_ptr<Launching>& launching, const worker::WorkerEvent& event);
   void attach_init(const std::string& id);
   void read_init(const std::string& id);
+  // A job whose godwit-init does not answer is connected again, or has ended.
+  void check_alive(const std::string& id);
+  // A job that is in the table as `starting`, frozen and held: it runs here from now on.
+  void take_over(Job& job, const std::string& how);
   void console_ended(Job& job, uint32_t console, int status);
   void job_ended(Job& job, int status);
   void forget_departed(const std::string& id, const std::string& to);
+  void clear_place(const worker::JobPlace& place);
+  void expire_ended();
+
+  // Jobs of an earlier daemon on this node.
   void recover_jobs();
   void recover(Job job);
+  void settle_recovered_arrival(Job job);
+
+  // Migrations.
+  Result<api::PrepareRequest> begin_move(const std::string& id, const api::MoveRequest& request);
+  Result<void> admit(const api::PrepareRequest& request);
+
+  // The cluster.
+  api::Node self();
   void heartbeat();
+  Result<void> report_up(const api::Node& self);
+  Result<void> learn_nodes();
   void reap();
-  void learn_nodes();
-  static int32_t init_pid_of(const Job& job);
-  void refresh(Job& job);
-  void tell(const Job& job, std::string what, std::string detail = {});
-  void launched(const std::shared_ptr<Launching>& launching, const worker::WorkerEvent& event);
-  Result<std::unique_ptr<Job>> new_job(const api::RunRequest& request, const Caller& caller);
-  Result<void> register_job(Job& job);
 
   Config config_;
   EventLoop& loop_;
   Peers& peers_;
   std::unique_ptr<directory::Directory> directory_;
-  Background background_{4};
+  Background background_{4};    // what may take long: clearing away, asking other nodes
+  Background switchovers_{2};   // what a frozen program waits for
+  Background disk_{1};          // records of jobs, in order
+  Background heart_{1};
   std::map<std::string, std::unique_ptr<Job>> jobs_;
   std::map<std::string, std::unique_ptr<class Departure>> departures_;  // by job
   std::map<std::string, std::unique_ptr<class Arrival>> arrivals_;      // by migration
+  std::set<std::string> clearing_;  // jobs whose directories are being removed here
   uint64_t next_job_ = 1;
   std::string cgroup_root_;
 

@@ -137,6 +137,11 @@ Result<void> Departure::start(const worker::SourceOrder& order) {
   return {};
 }
 
+void Departure::resume() {
+  worker_ended_ = true;
+  begin_fence();
+}
+
 void Departure::later(std::chrono::milliseconds delay, void (Departure::*what)()) {
   daemon_.loop_.after(delay, [daemon = &daemon_, job = job_, migration = migration_, what] {
     auto found = daemon->departures_.find(job);
@@ -232,7 +237,7 @@ void Departure::settle() {
     *told.mutable_failed() = verdict_->failed();
   } else {
     told.mutable_failed()->set_kind("failed");
-    told.mutable_failed()->set_message("the migration's worker on " + daemon_.config_.node + " ended unexpectedly");
+    told.mutable_failed()->set_message("the migration was interrupted on " + daemon_.config_.node);
     told.mutable_failed()->set_source_intact(true);
   }
   stays(std::move(told));
@@ -275,7 +280,7 @@ void Departure::left() {
 // The last event is given out when nothing of the migration is left, here or there.
 void Departure::finish(api::MoveEvent told, bool departed) {
   Daemon* daemon = &daemon_;
-  if (departed) {
+  if (departed || !worker_) {
     stream_->add(std::move(told));
   } else {
     daemon_.background_.run([daemon, to = to_, migration = migration_, stream = stream_, told = std::move(told)] {

@@ -19,6 +19,8 @@ class Departure {
  public:
   Departure(Daemon& daemon, std::string job, std::string to, std::string migration, std::shared_ptr<MoveStream> stream);
   Result<void> start(const worker::SourceOrder& order);
+  // For a job that an earlier daemon of this node was moving: its worker cannot tell any more.
+  void resume();
   void cancel();
 
  private:

@@ -5,6 +5,7 @@
 #include <future>
 
 #include "node/daemon.h"
+#include "node/switchover.h"
 #include "proc/status.h"
 #include "sys/text_file.h"
 
@@ -134,8 +135,7 @@ Result<void> Daemon::register_job(Job& job) {
     if (other) TRY(directory_->remove("job/" + taken->value, directory::Expect::anything()));
   }
   TRY(directory_->put(key, job.record.id(), expect));
-  job.directory_version = TRY(directory_->put("job/" + job.record.id(), job.record.SerializeAsString(),
-                                              directory::Expect::exactly(0)));
+  TRY(directory_->put(job_key(job.record.id()), job.record.SerializeAsString(), directory::Expect::exactly(0)));
   return {};
 }
 
@@ -196,13 +196,9 @@ void Daemon::launched(const std::shared_ptr<Launching>& launching, const worker:
   job->record.mutable_consoles(0)->set_pid(event.launched().program_pid());
   change(*job, JobState::running);
   attach_init(launching->id);
-  if (!job->init) {  // it has ended already
-    auto status = sys::read_text(job->place.state_directory() + "/console-0.status");
-    job_ended(*job, status ? std::atoi(status->c_str()) : 9);
-  }
-  auto saved = save_job(*job);
-  if (!saved) spdlog::error("job {}: {}", launching->id, saved.error().message());
+  save(*job);
   tell(*job, "started");
+  check_alive(launching->id);  // it may have ended already
   api::RunReply reply;
   reply.set_job(launching->id);
   reply.set_name(job->record.name());

@@ -19,6 +19,7 @@ namespace godwit::node {
 namespace {
 
 constexpr int kAcceptMs = 500;
+constexpr std::chrono::milliseconds kUntilJoined(5'000);
 
 class Servers final : public RpcServers {
  public:
@@ -45,6 +46,8 @@ class Servers final : public RpcServers {
 Result<void> Servers::start() {
   TRY(start_peer());
   if (daemon_.config().directory_node.empty()) TRY(start_membership());
+  // Whoever finds the local socket finds the other nodes, too.
+  daemon_.join_cluster(kUntilJoined);
   return start_local();
 }
 

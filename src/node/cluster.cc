@@ -1,0 +1,106 @@
+// This node as the others see it, and the others as this one knows them.
+#include <spdlog/spdlog.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+
+#include <set>
+#include <thread>
+
+#include "node/arrival.h"
+#include "node/daemon.h"
+#include "node/departure.h"
+
+namespace godwit::node {
+
+namespace {
+constexpr std::chrono::seconds kHeartbeat(2);
+constexpr std::chrono::seconds kLease(8);
+constexpr std::chrono::milliseconds kRetry(200);
+}  // namespace
+
+api::Node Daemon::self() {
+  api::Node self;
+  self.set_name(config_.node);
+  bool version6 = config_.address.find(':') != std::string::npos;
+  self.set_address((version6 ? "[" + config_.address + "]" : config_.address) + ":" + std::to_string(config_.port));
+  struct sysinfo info {};
+  ::sysinfo(&info);
+  self.set_processors(std::thread::hardware_concurrency());
+  self.set_load(static_cast<double>(info.loads[0]) / (1 << SI_LOAD_SHIFT));
+  self.set_memory_bytes(uint64_t{info.totalram} * info.mem_unit);
+  self.set_memory_free_bytes(uint64_t{info.freeram} * info.mem_unit);
+  self.set_jobs(static_cast<uint32_t>(std::count_if(jobs_.begin(), jobs_.end(), [](auto& entry) {
+    return entry.second->state == JobState::running || entry.second->state == JobState::moving;
+  })));
+  utsname names{};
+  ::uname(&names);
+  self.set_kernel(names.release);
+  self.set_version(GODWIT_VERSION);
+  self.set_directory(config_.directory_node.empty());
+  return self;
+}
+
+// node/ is who belongs to the cluster; up/, under a lease, who is there.
+Result<void> Daemon::report_up(const api::Node& self) {
+  std::string value = self.SerializeAsString();
+  TRY(directory_->put("node/" + self.name(), value, directory::Expect::anything(), {}));
+  TRY(directory_->put("up/" + self.name(), value, directory::Expect::anything(), kLease));
+  return learn_nodes();
+}
+
+void Daemon::join_cluster(std::chrono::milliseconds patience) {
+  auto deadline = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    auto done = report_up(self());
+    if (done) break;
+    if (std::chrono::steady_clock::now() > deadline) {
+      spdlog::warn("the directory on {} does not answer yet: {}", config_.directory_node, done.error().message());
+      break;
+    }
+    std::this_thread::sleep_for(kRetry);
+  }
+  loop_.after(kHeartbeat, [this] { heartbeat(); });
+}
+
+// One at a time: the next is set off when this one is done.
+void Daemon::heartbeat() {
+  heart_.run([this, node = self()] {
+    auto done = report_up(node);
+    if (!done) spdlog::warn("directory: {}", done.error().message());
+    loop_.post([this] { loop_.after(kHeartbeat, [this] { heartbeat(); }); });
+  });
+}
+
+Result<void> Daemon::learn_nodes() {
+  for (const auto& entry : TRY(directory_->list("node/"))) {
+    api::Node node;
+    if (!node.ParseFromString(entry.value) || node.name() == config_.node) continue;
+    size_t colon = node.address().rfind(':');
+    std::string host = node.address().substr(0, colon);
+    if (host.starts_with("[")) host = host.substr(1, host.size() - 2);
+    auto port = static_cast<unsigned>(std::strtoul(node.address().c_str() + colon + 1, nullptr, 10));
+    peers_.set_address(node.name(), host, port);
+  }
+  return {};
+}
+
+bool Daemon::knows_node(const std::string& node) {
+  if (!peers_.address_of(node).empty()) return true;
+  return learn_nodes() && !peers_.address_of(node).empty();
+}
+
+Result<api::NodesReply> Daemon::nodes() {
+  std::set<std::string> present;
+  for (const auto& entry : TRY(directory_->list("up/"))) present.insert(entry.key.substr(3));
+  api::NodesReply reply;
+  for (const auto& entry : TRY(directory_->list("node/"))) {
+    api::Node node;
+    if (!node.ParseFromString(entry.value)) continue;
+    node.set_up(present.contains(node.name()));
+    node.set_self(node.name() == config_.node);
+    *reply.add_nodes() = std::move(node);
+  }
+  return reply;
+}
+
+}  // namespace godwit::node
