@@ -163,13 +163,12 @@ Result<void> LayoutCapture::add_mapping(pid_t host_pid, pid_t pid, const proc::M
     return unsupported("memory.hugetlb", "memory from the hugetlb pool",
                        "run the program with transparent huge pages instead");
   }
-  if (entry.has_flag("io") || entry.has_flag("pf")) {
-    return unsupported("memory.device", "device memory (" + entry.name + ")", "close the device before the move");
-  }
   if (entry.name == "[vdso]") {
     mapping.set_kind(image::Mapping::VDSO);
   } else if (entry.name.starts_with("[vvar")) {
     mapping.set_kind(image::Mapping::VVAR);
+  } else if (entry.has_flag("io") || entry.has_flag("pf")) {
+    return unsupported("memory.device", "device memory (" + entry.name + ")", "close the device before the move");
   } else if (entry.name == "[uprobes]") {
     return unsupported("memory.uprobes", "a probe of the kernel's tracing is attached", "remove the uprobe");
   } else if (is_shared_memory(entry)) {

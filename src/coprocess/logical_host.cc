@@ -118,7 +118,7 @@ LogicalHost::~LogicalHost() {
 }
 
 Result<void> LogicalHost::enter() const {
-  TRY(sys::join_namespaces(init_pidfd_.get(), CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS));
+  TRY(sys::join_namespaces(init_pidfd_.get(), CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS));
   return {};
 }
 

@@ -32,7 +32,7 @@ class LogicalHost {
   LogicalHost(LogicalHost&&) noexcept = default;
   LogicalHost& operator=(LogicalHost&&) = delete;
 
-  // This process enters the mount, network, ipc and uts namespaces.
+  // This process enters the network, ipc and uts namespaces. The mount namespace is visited (sys/namespace_visit.h).
   Result<void> enter() const;
   pid_t init_pid() const { return init_pid_; }
   int init_pidfd() const { return init_pidfd_.get(); }

@@ -26,13 +26,14 @@ class AsOwner {
 }  // namespace
 
 Opener::Opener(const wire::Offer& offer, const wire::OfferAnswer& answer, DestinationView view,
-               std::string state_directory)
-    : source_boot_id_(offer.boot_id()), view_(std::move(view)), state_directory_(std::move(state_directory)) {
+               std::string state_directory, const sys::MountNamespace& mounts)
+    : mounts_(mounts), source_boot_id_(offer.boot_id()), view_(std::move(view)), state_directory_(std::move(state_directory)) {
   for (const image::File& file : offer.plan().files()) files_[file.id()] = file;
   for (const wire::FileVerdict& verdict : answer.files()) verdicts_[verdict.file()] = verdict;
 }
 
 Opener::~Opener() {
+  auto visit = mounts_.visit();  // nothing can be taken back in a namespace that is gone
   for (const std::string& path : temporaries_) (void)sys::remove_path(path);  // published ones have lost that name
   for (const std::string& path : published_) (void)sys::remove_path(path);
 }
@@ -70,6 +71,7 @@ Result<void> Opener::make_parents(const std::string& path) {
 
 // Directories and FIFOs that the destination lacks.
 Result<void> Opener::make_special(const image::File& file) {
+  auto visit = TRY(mounts_.visit());
   if (sys::status_of(file.path())) return {};
   AsOwner as_owner(view_);
   TRY(make_parents(file.path()));
@@ -80,6 +82,7 @@ Result<void> Opener::make_special(const image::File& file) {
 }
 
 Result<UniqueFd> Opener::make_temporary(const image::File& file, Carried& into) {
+  auto visit = TRY(mounts_.visit());
   std::string directory = file.path().substr(0, file.path().rfind('/') + 1);
   auto here = sys::status_of(file.path());
   bool somebody_elses = here && !file.written() && !view_.left_behind.is_former_copy(file.path(), *here, view_.job);
@@ -140,6 +143,7 @@ Result<UniqueFd> Opener::open(uint32_t id, int flags) {
     return sys::reopen(TRY(carried(id))->fd.get(), flags);
   }
   if (origin_of(id) == image::File::CARRIED) TRY(make_special(wanted));
+  auto visit = TRY(mounts_.visit());
   UniqueFd fd = TRY(sys::open_path(wanted.path(), flags | O_NOCTTY));
   struct stat status = TRY(sys::status_of(fd.get()));
   if ((status.st_mode & S_IFMT) != (wanted.mode() & S_IFMT)) {
@@ -149,6 +153,7 @@ Result<UniqueFd> Opener::open(uint32_t id, int flags) {
 }
 
 Result<void> Opener::publish() {
+  auto visit = TRY(mounts_.visit());
   for (auto& [id, file] : carried_) {
     if (file.temporary.empty()) continue;
     if (file.hidden) {

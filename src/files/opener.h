@@ -1,7 +1,7 @@
 // Opener: gives the destination's worker every file of the job, from where it was decided that it comes.
 //
 // Carried files are complete temporaries until publish() gives them their names, just before the switchover; without commit()
-// the destructor takes all of it back. Runs in the job's mount namespace. Never creates or replaces with more rights than the
+// the destructor takes all of it back. Visits the job's mount namespace. Never creates or replaces with more rights than the
 // job's owner has.
 #pragma once
 
@@ -12,12 +12,15 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "files/offer.h"
+#include "sys/namespace_visit.h"
 
 namespace godwit::files {
 
 class Opener {
  public:
-  Opener(const wire::Offer& offer, const wire::OfferAnswer& answer, DestinationView view, std::string state_directory);
+  // `mounts`: the job's mount namespace; must outlive this.
+  Opener(const wire::Offer& offer, const wire::OfferAnswer& answer, DestinationView view, std::string state_directory,
+         const sys::MountNamespace& mounts);
   ~Opener();
   Opener(Opener&&) = delete;
 
@@ -46,6 +49,7 @@ class Opener {
   Result<void> make_parents(const std::string& path);
   image::File::Origin origin_of(uint32_t file) const;
 
+  const sys::MountNamespace& mounts_;
   std::string source_boot_id_;
   DestinationView view_;
   std::string state_directory_;

@@ -125,36 +125,41 @@ uint64_t Console::drain(bool until_empty) {
   return drain_stream(far_output_, 1, until_empty) + drain_stream(far_error_, 2, until_empty);
 }
 
-void Console::add_input(const char* bytes, size_t length) {
-  if (length == 0) {
-    input_ends_ = true;
-  } else if (far_input() >= 0) {
-    input_.append(bytes, length);
-  }
-  push_input();
+void Console::add_input(uint64_t client, const char* bytes, size_t length) {
+  input_.push_back({client, std::string(bytes, length), length == 0, false});
 }
 
-void Console::push_input() {
-  while (!input_.empty() && far_input() >= 0) {
-    ssize_t count = write(far_input(), input_.data(), input_.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && errno == EAGAIN) return;
-    if (count < 0) {  // nobody reads any more
-      input_.clear();
+uint64_t Console::queued(uint64_t client) const {
+  uint64_t bytes = 0;
+  for (const Piece& piece : input_) bytes += piece.client == client ? piece.bytes.size() : 0;
+  return bytes;
+}
+
+// Writes what it can of the first piece.
+InputTaken Console::push_piece() {
+  Piece& piece = input_.front();
+  InputTaken went{0, 0};
+  while (!piece.bytes.empty()) {
+    // Where nobody reads (any more) input is discarded.
+    ssize_t count = far_input() < 0 ? -1 : write(far_input(), piece.bytes.data(), piece.bytes.size());
+    if (count < 0 && far_input() >= 0 && errno == EINTR) continue;
+    if (count < 0 && far_input() >= 0 && errno == EAGAIN) return went;
+    if (count < 0) {
+      count = static_cast<ssize_t>(piece.bytes.size());
       set_stdin_closed();
-      return;
     }
-    input_.erase(0, static_cast<size_t>(count));
+    went.bytes += static_cast<uint64_t>(count);
+    piece.bytes.erase(0, static_cast<size_t>(count));
   }
-  if (input_ends_ && !stdin_closed_) {
-    if (terminal_) {
-      char end_of_file = 4;  // ^D, what a person would type
-      if (write(far_output_, &end_of_file, 1) < 0) return;
-      input_ends_ = false;
-    } else {
-      set_stdin_closed();
-    }
+  if (piece.end && terminal_) {
+    char end_of_file = 4;  // ^D, what a person would type
+    if (far_input() >= 0 && write(far_output_, &end_of_file, 1) < 0 && errno == EAGAIN) return went;
+  } else if (piece.end) {
+    set_stdin_closed();
   }
+  went.end = piece.end;
+  piece.finished = true;
+  return went;
 }
 
 void Console::set_stdin_closed() {

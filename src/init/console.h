@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include <deque>
 #include <string>
 
 #include "init/protocol.h"
@@ -25,10 +26,20 @@ class Console {
   int open_log(const char* path, uint64_t length);
   // Moves what is waiting into the log. Returns the bytes moved. `until_empty`: without regard to readers.
   uint64_t drain(bool until_empty);
-  // Queues input for the program; an empty piece is the end of input.
-  void add_input(const char* bytes, size_t length);
-  // Writes queued input as far as it goes.
-  void push_input();
+  // Queues a client's input for the program; an empty piece is the end of input.
+  void add_input(uint64_t client, const char* bytes, size_t length);
+  // Writes queued input as far as it goes and calls `taken(client, InputTaken)` for what went.
+  template <class Taken>
+  void push_input(Taken taken) {
+    while (!input_.empty()) {
+      InputTaken went = push_piece();
+      if (went.bytes > 0 || went.end != 0) taken(input_.front().client, went);
+      if (!input_.front().finished) return;
+      input_.pop_front();
+    }
+  }
+  // Queued for one client.
+  uint64_t queued(uint64_t client) const;
   void set_window(uint16_t rows, uint16_t columns);
   void close_near();
   void ended(int status, const std::string& state_directory);
@@ -36,8 +47,7 @@ class Console {
   ConsoleEnds ends() const;
 
   uint32_t number() const { return number_; }
-  bool wants_input() const { return !input_.empty() || (input_ends_ && far_input() >= 0); }
-  bool input_full() const { return input_.size() > 65536; }
+  bool wants_input() const { return !input_.empty(); }
   bool has_room_in_log() const { return !reader_ || log_length_ < consumed_ + kReaderWindow; }
   void set_consumed(uint64_t offset) {
     reader_ = true;
@@ -59,6 +69,13 @@ class Console {
   int near_error() const { return near_error_; }
 
  private:
+  struct Piece {
+    uint64_t client;
+    std::string bytes;
+    bool end;
+    bool finished;
+  };
+  InputTaken push_piece();
   uint64_t drain_stream(int& fd, uint8_t stream, bool until_empty);
   void append(uint8_t stream, const char* bytes, size_t length);
 
@@ -68,9 +85,9 @@ class Console {
   int far_input_ = -1, far_output_ = -1, far_error_ = -1;
   int log_ = -1;
   uint64_t log_length_ = 0, punched_ = 0, consumed_ = 0;
-  bool reader_ = false, stdin_closed_ = false, input_ends_ = false;
+  bool reader_ = false, stdin_closed_ = false;
   uint16_t rows_ = 0, columns_ = 0;
-  std::string input_;
+  std::deque<Piece> input_;
 };
 
 }  // namespace godwit::init

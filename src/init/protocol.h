@@ -11,13 +11,14 @@ namespace godwit::init {
 constexpr uint32_t kEveryConsole = 0xffffffff;
 constexpr uint32_t kMaxPayload = 4u << 20;
 constexpr uint64_t kLogKeepBytes = uint64_t{64} << 20;    // older output is punched out of a log
+constexpr uint64_t kMostInput = 1u << 20;                 // not yet taken, of one client: more and it is dropped
 constexpr uint64_t kReaderWindow = uint64_t{32} << 20;    // how far output may run ahead of an attached reader
 constexpr int kWorkerPidfd = 100;                         // in init and in what is cloned from it: the worker
 
 enum class FrameType : uint32_t {
   // to init
   start_console = 1,   // StartConsole, groups, then strings: directory, log path, arguments, environment
-  standard_input = 2,  // bytes; none: end of input
+  standard_input = 2,  // bytes; none: end of input; answered by input_taken as the program's side takes it
   window_size = 3,     // WindowSize
   signal = 4,          // SignalRequest; console kEveryConsole: every process of the job
   status = 5,          // answered by console_state for each console, the last with console kEveryConsole
@@ -36,6 +37,7 @@ enum class FrameType : uint32_t {
   log_grew = 14,       // u64: length of the log
   ended = 15,          // i32: wait(2) status word
   error = 16,          // text
+  input_taken = 17,    // InputTaken: from the sender of standard_input; what was not taken before held never is
 };
 
 struct FrameHead {
@@ -69,6 +71,12 @@ struct ConsoleState {
 struct ConsoleEnds {
   int32_t near_input, near_output, near_error;  // the job's side
   int32_t far_input, far_output, far_error;     // init's side
+};
+
+// Of what one client sent for a console: written to the program's pipe or terminal, or discarded as nobody reads it.
+struct InputTaken {
+  uint64_t bytes;
+  uint8_t end;  // the end of input, too
 };
 
 struct WindowSize {

@@ -76,10 +76,8 @@ void Server::run() {
 void Server::gather() {
   polled_ = {{listening_, POLLIN, 0}, {signals_, POLLIN, 0}};
   watched_ = {{}, {}};
-  bool input_full = std::any_of(consoles_.begin(), consoles_.end(), [](auto& c) { return c->input_full(); });
   for (auto& client : clients_) {
-    short events = client->to_send.empty() ? 0 : POLLOUT;
-    if (!input_full) events |= POLLIN;
+    short events = client->to_send.empty() ? POLLIN : POLLIN | POLLOUT;
     polled_.push_back({client->fd, events, 0});
     watched_.push_back({client.get(), nullptr});
   }
@@ -112,7 +110,7 @@ void Server::serve_ready() {
       if (polled_[i].revents & (POLLIN | POLLHUP | POLLERR)) read_from(*client);
     } else if (!held_) {
       Console& console = *watched_[i].console;
-      if (polled_[i].events & POLLOUT) console.push_input();
+      if (polled_[i].events & POLLOUT) push_input(console);
       if (console.drain(false) > 0) {
         output_grew(console);
       } else if (console.terminal() && (polled_[i].revents & POLLHUP)) {
@@ -132,7 +130,7 @@ void Server::accept_client() {
     close(fd);
     return;
   }
-  clients_.push_back(std::make_unique<Client>(Client{fd, false, {}, {}, false}));
+  clients_.push_back(std::make_unique<Client>(Client{fd, false, {}, {}, false, next_client_++}));
 }
 
 void Server::read_from(Client& client) {
@@ -170,7 +168,10 @@ void Server::handle(Client& client, const FrameHead& head, const char* payload) 
     case FrameType::adopt_console: return adopt_console(client, head, payload);
     case FrameType::status: return tell_states(client, FrameType::console_state);
     case FrameType::hold: return hold(client);
-    case FrameType::release: held_ = false; return reap();
+    case FrameType::release:
+      held_ = false;
+      for (auto& each : consoles_) push_input(*each);
+      return reap();
     case FrameType::finish: finishing_ = true; return;
     case FrameType::subscribe: client.subscribed = true; return;
     case FrameType::ends_taken:
@@ -185,7 +186,9 @@ void Server::handle(Client& client, const FrameHead& head, const char* payload) 
     return send(client, FrameType::error, head.console, kText, sizeof kText - 1);
   }
   if (head.type == FrameType::standard_input) {
-    console->add_input(payload, head.length);
+    console->add_input(client.number, payload, head.length);
+    client.gone = console->queued(client.number) > kMostInput;
+    if (!held_) push_input(*console);
   } else if (head.type == FrameType::window_size) {
     WindowSize size = reader.value<WindowSize>();
     console->set_window(size.rows, size.columns);
@@ -313,6 +316,14 @@ void Server::tell_subscribers(FrameType type, uint32_t console, const void* payl
 void Server::output_grew(Console& console) {
   uint64_t length = console.log_length();
   tell_subscribers(FrameType::log_grew, console.number(), &length, sizeof length);
+}
+
+void Server::push_input(Console& console) {
+  console.push_input([&](uint64_t number, const InputTaken& taken) {
+    for (auto& client : clients_) {
+      if (client->number == number) send(*client, FrameType::input_taken, console.number(), &taken, sizeof taken);
+    }
+  });
 }
 
 void Server::reap() {

@@ -31,6 +31,7 @@ class Server {
     bool subscribed = false;
     std::string received, to_send;
     bool gone = false;
+    uint64_t number = 0;  // never used again
   };
   // What an entry of the poll set is for.
   struct Watched {
@@ -52,6 +53,7 @@ class Server {
   void push(Client& client);
   void tell_subscribers(FrameType type, uint32_t console, const void* payload, size_t length);
   void output_grew(Console& console);
+  void push_input(Console& console);
   void reap();
   void end_everything();
   Console* find(uint32_t number);
@@ -62,6 +64,7 @@ class Server {
   std::vector<std::unique_ptr<Console>> consoles_;
   std::vector<pollfd> polled_;
   std::vector<Watched> watched_;
+  uint64_t next_client_ = 1;
   bool held_ = false;
   bool finishing_ = false;
 };

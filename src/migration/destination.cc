@@ -77,7 +77,7 @@ Result<bool> Destination::judge(Connection& connection, const wire::Offer& offer
   answer.mutable_refusals()->Assign(refusals.begin(), refusals.end());
   TRY(connection.send(FrameType::offer_answer, answer));
   TRY(connection.flush());
-  return refusals.empty() && !order_.options().dry_run();
+  return refusals.empty() && !offer.judge_only();
 }
 
 Result<files::DestinationView> Destination::destination_view() {
@@ -154,9 +154,10 @@ Result<void> Destination::run() {
   // The job is welcome here. What is made from now on goes with its scope.
   coprocess::LogicalHost host = TRY(make_logical_host(offer));
   TRY(host.enter());
-  files::Opener opener(offer, answer, TRY(destination_view()), order_.place().state_directory());
+  sys::MountNamespace mounts = TRY(sys::MountNamespace::of(host.init_pidfd()));
+  files::Opener opener(offer, answer, TRY(destination_view()), order_.place().state_directory(), mounts);
   files::Receiver carried(opener, order_.place());
-  Restoration restoration(host, opener, order_.place());
+  Restoration restoration(host, mounts, opener, order_.place());
   TRY(restoration.prepare(offer.plan()));
   phases_.end("skeleton");
   TRY(connection.send(FrameType::skeleton_ready, wire::SkeletonReady()));

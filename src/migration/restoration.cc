@@ -24,8 +24,10 @@ objects::Owner owner_of(const worker::JobPlace& place) {
 
 }  // namespace
 
-Restoration::Restoration(const coprocess::LogicalHost& host, files::Opener& opener, const worker::JobPlace& place)
+Restoration::Restoration(const coprocess::LogicalHost& host, const sys::MountNamespace& mounts, files::Opener& opener,
+                         const worker::JobPlace& place)
     : host_(host),
+      mounts_(mounts),
       opener_(opener),
       place_(place),
       cgroup_(place.cgroup() + "/procs"),
@@ -149,7 +151,7 @@ Result<void> Restoration::restore(const image::LogicalHost& state, std::span<con
     }
   }
   auto elapsed = std::chrono::steady_clock::now() - state_received_;
-  descriptors_.emplace(TRY(objects::DescriptorRestore::create(state, opener_, shared_, ends, elapsed)));
+  descriptors_.emplace(TRY(objects::DescriptorRestore::create(state, opener_, mounts_, shared_, ends, elapsed)));
   for (const image::Process& process : state.processes()) {
     if (!process.zombie()) TRY(set_places(process));
   }

@@ -27,7 +27,8 @@ namespace godwit::migration {
 
 class Restoration {
  public:
-  Restoration(const coprocess::LogicalHost& host, files::Opener& opener, const worker::JobPlace& place);
+  Restoration(const coprocess::LogicalHost& host, const sys::MountNamespace& mounts, files::Opener& opener,
+              const worker::JobPlace& place);
 
   Result<void> prepare(const image::LogicalHost& plan);
   Result<void> correct(const image::LogicalHost& state);
@@ -50,6 +51,7 @@ class Restoration {
   Result<void> run_batch(pid_t pid, size_t thread, freeze::CallBatch& batch, const char* what);
 
   const coprocess::LogicalHost& host_;
+  const sys::MountNamespace& mounts_;
   files::Opener& opener_;
   const worker::JobPlace& place_;
   std::string cgroup_;

@@ -214,6 +214,7 @@ Result<void> Source::run() {
   Inventory inventory(order_.place().init_pid(), std::move(ends), std::move(table), tasks ? &*tasks : nullptr);
   std::vector<worker::Refusal> refusals;
   wire::Offer offer = TRY(make_offer(inventory, refusals));
+  offer.set_judge_only(!refusals.empty() || order_.options().dry_run());
   TRY(connection.send(FrameType::offer, offer));
   auto answer = TRY(receive<wire::OfferAnswer>(connection, FrameType::offer_answer));
   phases_.end("offer");

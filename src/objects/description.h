@@ -17,6 +17,7 @@
 #include "godwit/worker.pb.h"
 #include "objects/shared_memory.h"
 #include "proc/fdinfo.h"
+#include "sys/namespace_visit.h"
 
 namespace godwit::objects {
 
@@ -60,6 +61,7 @@ struct CaptureTools {
 
 struct RestoreTools {
   files::Opener& opener;
+  const sys::MountNamespace& mounts;  // the job's
   SharedMemorySet& shared_memory;
   std::span<const ConsoleFd> consoles;
   std::chrono::nanoseconds elapsed;  // since the capture

@@ -171,10 +171,10 @@ Result<void> DescriptorCapture::capture(std::span<const ProcessRef> processes, D
 }
 
 Result<DescriptorRestore> DescriptorRestore::create(const image::LogicalHost& host, files::Opener& opener,
-                                                    SharedMemorySet& shared_memory, std::span<const ConsoleFd> consoles,
+                                                    const sys::MountNamespace& mounts, SharedMemorySet& shared_memory, std::span<const ConsoleFd> consoles,
                                                     std::chrono::nanoseconds elapsed) {
   DescriptorRestore restore;
-  RestoreTools tools{opener, shared_memory, consoles, elapsed, {}, {}};
+  RestoreTools tools{opener, mounts, shared_memory, consoles, elapsed, {}, {}};
   // Masters before slaves: a slave can only be opened when its terminal is there.
   for (bool slaves : {false, true}) {
     for (const image::Description& description : host.descriptions()) {

@@ -59,7 +59,7 @@ class DescriptorRestore {
 
   // Makes all descriptions in this worker, content included. `elapsed`: since the capture.
   static Result<DescriptorRestore> create(const image::LogicalHost& host, files::Opener& opener,
-                                          SharedMemorySet& shared_memory, std::span<const ConsoleFd> consoles,
+                                          const sys::MountNamespace& mounts, SharedMemorySet& shared_memory, std::span<const ConsoleFd> consoles,
                                           std::chrono::nanoseconds elapsed);
 
   // Puts the descriptors of `process` into it. Requires: nothing is open there but `worker_pidfd`, which is closed in the end.

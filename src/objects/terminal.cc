@@ -49,6 +49,7 @@ Result<UniqueFd> restore_terminal(const image::Description& description, Restore
   }
   constexpr int kMostTerminals = 4096;
   if (end.index() < 0 || end.index() > kMostTerminals) return error(ErrorKind::corrupt, "an impossible terminal");
+  auto visit = TRY(tools.mounts.visit());
   std::string slave = "/dev/pts/" + std::to_string(end.index());
   if (!end.master()) return sys::open_path(slave, flags | O_NOCTTY);
   UniqueFd master = TRY(sys::make_terminal(end.index(), flags));
