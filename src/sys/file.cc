@@ -8,7 +8,6 @@
 #include <cstdio>
 
 #include "sys/errno.h"
-#include "sys/own_proc.h"
 
 namespace godwit::sys {
 
@@ -24,12 +23,7 @@ Result<UniqueFd> duplicate(int fd) {
   return copy;
 }
 
-Result<UniqueFd> reopen(int fd, int flags) {
-  std::string name = "fd/" + std::to_string(fd);
-  UniqueFd reopened(::openat(TRY(own_proc()), name.c_str(), flags | O_CLOEXEC));
-  if (!reopened.valid()) return last_error("openat", "/proc/self/" + name);
-  return reopened;
-}
+Result<UniqueFd> reopen(int fd, int flags) { return open_path("/proc/self/fd/" + std::to_string(fd), flags); }
 
 Result<std::string> read_link(const std::string& path) {
   char target[PATH_MAX];

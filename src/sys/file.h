@@ -19,7 +19,7 @@ namespace godwit::sys {
 // Always close-on-exec.
 Result<UniqueFd> open_path(const std::string& path, int flags, unsigned mode = 0);
 Result<UniqueFd> duplicate(int fd);
-// A new description of what `fd` shows, through /proc/self/fd (sys/own_proc.h); works for O_PATH and unlinked files.
+// A new description of what `fd` shows, through /proc/self/fd; works for O_PATH and unlinked files.
 Result<UniqueFd> reopen(int fd, int flags);
 Result<std::string> read_link(const std::string& path);
 
