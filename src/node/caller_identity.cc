@@ -23,7 +23,7 @@ std::optional<Caller> caller_of(const grpc::ServerContext& context) {
     auto text = stated->second;
     auto [rest, failed] = std::from_chars(text.data(), text.data() + text.size(), uid);
     if (failed != std::errc() || rest != text.data() + text.size()) return std::nullopt;
-    return Caller{uid};
+    return Caller{uid, true};
   }
   // gRPC names a connection it was handed by its descriptor, "fd:N"; it is open as long as the call lasts.
   std::string name = context.peer();
@@ -35,7 +35,7 @@ std::optional<Caller> caller_of(const grpc::ServerContext& context) {
   if (failed != std::errc() || ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) {
     return std::nullopt;
   }
-  return Caller{credentials.uid};
+  return Caller{credentials.uid, false};
 }
 
 }  // namespace godwit::node

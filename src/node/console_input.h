@@ -23,7 +23,7 @@ class ConsoleInput {
     uint32_t console = 0;
     bool only_here = false;  // for another daemon, which looks elsewhere itself
     std::function<void(uint64_t bytes, bool end)> taken;  // may be empty
-    std::function<void()> over;                           // nothing more can be delivered; may be empty
+    std::function<void(bool ended)> over;                 // no more can be delivered, here or at all; may be empty
   };
   static Result<std::unique_ptr<ConsoleInput>> create(Daemon& daemon, Caller caller, Options options);
   // What has been added is still handed to godwit-init if it is there.
@@ -34,7 +34,7 @@ class ConsoleInput {
 
  private:
   ConsoleInput(Daemon& daemon, Caller caller, Options options, sys::WakeUp wake_up);
-  enum class Next { look_again, over };
+  enum class Next { look_again, stopped, ended };
   void run();
   Result<Next> deliver_here(const std::string& id);
   Result<Next> deliver_elsewhere(const Located& located);
@@ -48,6 +48,8 @@ class ConsoleInput {
   };
   Batch next_batch(size_t sent, bool end_sent);
   void taken(uint64_t bytes, bool end);
+  void window_passed_on();
+  bool stopping();
   void wait_for_news(int other_fd);
   bool ended_here(const std::string& id);
 

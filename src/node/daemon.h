@@ -23,6 +23,7 @@ namespace godwit::node {
 // Who asks: the uid of a local caller, or what another daemon says of its caller.
 struct Caller {
   uint32_t uid = ~0u;
+  bool forwarded = false;  // by another daemon, which looked where the job is
   bool may(const api::Job& job) const { return uid == 0 || uid == job.uid(); }
 };
 
@@ -42,9 +43,11 @@ class Daemon {
 
   // Where a job is, by name or identifier. ErrorKind::gone: there is none, or it is not the caller's.
   Result<Located> locate(const std::string& job, const Caller& caller);
+  std::optional<Located> locate_here(const std::string& job, const Caller& caller, bool ended_too);
 
   Result<api::RunReply> run(const api::RunRequest& request, const Caller& caller);
   Result<api::ListJobsReply> list_here(const Caller& caller, bool all);
+  Result<std::vector<api::Job>> jobs_in_directory(const Caller& caller, bool all);
   Result<api::Job> inspect(const std::string& id);
   Result<api::ExecReply> exec(const std::string& id, const api::ExecRequest& request, const Caller& caller);
   Result<void> signal(const std::string& id, uint32_t console, int number, bool all);
@@ -57,7 +60,6 @@ class Daemon {
     bool terminal = false;
   };
   Result<Follow> follow(const std::string& id, uint32_t console);
-  Result<void> input(const std::string& id, uint32_t console, std::string bytes, bool end);
   Result<void> window_size(const std::string& id, uint32_t console, uint32_t rows, uint32_t columns);
   void credit(const std::string& id, uint32_t console, uint64_t offset);
 

@@ -60,26 +60,35 @@ worker::JobPlace Daemon::place_for(const std::string& id) {
   return place;
 }
 
-Result<Located> Daemon::locate(const std::string& wanted, const Caller& caller) {
-  auto here = loop_.call([&]() -> std::optional<Located> {
+std::optional<Located> Daemon::locate_here(const std::string& wanted, const Caller& caller, bool ended_too) {
+  return loop_.call([&]() -> std::optional<Located> {
     for (auto& [id, job] : jobs_) {
-      bool named = id == wanted || job->record.name() == wanted;
-      if (named && job->state != JobState::gone && caller.may(job->record)) return Located{id, config_.node};
+      bool right_one = id == wanted || (job->record.name() == wanted && (ended_too || job->state != JobState::ended));
+      if (right_one && job->state != JobState::gone && caller.may(job->record)) return Located{id, config_.node};
     }
     return std::nullopt;
   });
-  if (here) return *here;
+}
+
+// A running job before one that has ended and had the same name.
+Result<Located> Daemon::locate(const std::string& wanted, const Caller& caller) {
+  if (auto here = locate_here(wanted, caller, false)) return *here;
+  if (caller.forwarded) return error(ErrorKind::gone, "job " + wanted + " is not on " + config_.node);
   std::optional<Located> found;
+  bool running = false;
   for (const auto& entry : TRY(directory_->list("job/"))) {
     api::Job job;
     if (!job.ParseFromString(entry.value) || !caller.may(job)) continue;
-    if (job.id() != wanted && job.name() != wanted) continue;
+    bool better = job.id() == wanted || (job.name() == wanted && !running);
+    if (!better) continue;
     found = Located{job.id(), job.node()};
-    if (job.state() != api::ENDED) break;  // a running one before one that has ended
+    running = job.state() != api::ENDED;
+    if (job.id() == wanted) break;
   }
-  if (!found) return error(ErrorKind::gone, "there is no job " + wanted);
-  if (found->node == config_.node) return error(ErrorKind::gone, "job " + wanted + " is no longer kept on this node");
-  return *found;
+  if (found && found->node != config_.node) return *found;
+  if (auto here = locate_here(wanted, caller, true)) return *here;
+  if (found) return error(ErrorKind::gone, "job " + wanted + " is no longer kept on " + config_.node);
+  return error(ErrorKind::gone, "there is no job " + wanted);
 }
 
 Result<std::unique_ptr<Job>> Daemon::new_job(const api::RunRequest& request, const Caller& caller) {
@@ -243,6 +252,15 @@ Result<api::ListJobsReply> Daemon::list_here(const Caller& caller, bool all) {
   });
 }
 
+Result<std::vector<api::Job>> Daemon::jobs_in_directory(const Caller& caller, bool all) {
+  std::vector<api::Job> jobs;
+  for (const auto& entry : TRY(directory_->list("job/"))) {
+    api::Job job;
+    if (job.ParseFromString(entry.value) && caller.may(job) && (all || job.state() != api::ENDED)) jobs.push_back(job);
+  }
+  return jobs;
+}
+
 Result<api::Job> Daemon::inspect(const std::string& id) {
   return loop_.call([&]() -> Result<api::Job> {
     Job* job = find(id);
@@ -309,19 +327,6 @@ Result<Daemon::Follow> Daemon::follow(const std::string& id, uint32_t console) {
     worker::Console* present = find_console(*job, console);
     if (present == nullptr) return error(ErrorKind::gone, "job " + id + " has no console " + std::to_string(console));
     return Follow{job->watch, log_path(job->place, console), present->terminal()};
-  });
-}
-
-Result<void> Daemon::input(const std::string& id, uint32_t console, std::string bytes, bool end) {
-  return loop_.call([&]() -> Result<void> {
-    Job* job = TRY(running(id));
-    if (job->state == JobState::moving) return error(ErrorKind::retry, "the job is being moved");
-    if (!bytes.empty()) TRY(job->init->input(console, bytes));
-    if (end) {
-      TRY(job->init->end_of_input(console));
-      if (worker::Console* present = find_console(*job, console)) present->set_stdin_closed(true);
-    }
-    return {};
   });
 }
 

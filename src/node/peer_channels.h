@@ -25,6 +25,9 @@ struct Peers::Channels {
   Result<std::shared_ptr<grpc::Channel>> to(const std::string& node);
 };
 
+inline constexpr int kKeepaliveMs = 10'000;
+inline constexpr int kLargestMessage = 64 << 20;
+
 // The metadata key that carries the caller's uid from one daemon to another.
 inline constexpr char kUidKey[] = "godwit-uid";
 

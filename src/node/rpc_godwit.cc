@@ -2,9 +2,9 @@
 
 #include <signal.h>
 
+#include <set>
 #include <thread>
 
-#include "node/follower.h"
 #include "transport/join_token.h"
 #include "sys/text_file.h"
 
@@ -16,11 +16,23 @@ namespace {
 
 const Status kUnknownCaller(grpc::StatusCode::UNAUTHENTICATED, "it is not known who makes this call");
 
+constexpr int kAttempts = 150;  // to find a job that is between two nodes
+constexpr std::chrono::milliseconds kLookAgain(20);
+constexpr std::chrono::seconds kPatience(60);  // with another node
+
 template <class T, class Reply>
 Status answer(Result<T> result, Reply* reply) {
   if (!result) return to_status(result.error());
   if constexpr (!std::is_void_v<T>) *reply = std::move(*result);
   return Status::OK;
+}
+
+template <class Request>
+std::chrono::milliseconds grace_of(const Request&) {
+  return {};
+}
+std::chrono::milliseconds grace_of(const api::StopRequest& request) {
+  return std::chrono::milliseconds(request.grace_ms());
 }
 
 }  // namespace
@@ -33,7 +45,7 @@ Status GodwitService::where_it_is(Context* context, const Request* request, Repl
   if (!caller) return kUnknownCaller;
   Status status;
   // A job that leaves while the call is made is looked for again.
-  for (int attempt = 0; attempt < 5; ++attempt) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
     auto located = daemon_.locate(request->job(), *caller);
     if (!located) return to_status(located.error());
     if (located->node == daemon_.config().node) {
@@ -43,7 +55,7 @@ Status GodwitService::where_it_is(Context* context, const Request* request, Repl
       if (!channel) return to_status(channel.error());
       grpc::ClientContext onward;
       onward.AddMetadata(kUidKey, std::to_string(caller->uid));
-      onward.set_deadline(context->deadline());
+      onward.set_deadline(std::min(context->deadline(), std::chrono::system_clock::now() + kPatience + grace_of(*request)));
       Request there = *request;
       there.set_job(located->id);
       auto stub = api::Godwit::NewStub(*channel);
@@ -53,8 +65,9 @@ Status GodwitService::where_it_is(Context* context, const Request* request, Repl
                                                  " is, cannot be reached: " + status.error_message());
       }
     }
-    if (status.error_code() != grpc::StatusCode::NOT_FOUND) return status;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    bool between = status.error_code() == grpc::StatusCode::NOT_FOUND && !caller->forwarded;
+    if (!between || context->IsCancelled()) return status;
+    std::this_thread::sleep_for(kLookAgain);
   }
   return status;
 }
@@ -65,32 +78,46 @@ Status GodwitService::Run(Context* context, const api::RunRequest* request, api:
   if (request->node().empty() || request->node() == daemon_.config().node) {
     return answer(daemon_.run(*request, *caller), reply);
   }
+  if (!daemon_.knows_node(request->node())) {
+    return {grpc::StatusCode::NOT_FOUND, "there is no node " + request->node() + "; `godwit nodes` lists them"};
+  }
   auto channel = daemon_.peers().channels().to(request->node());
   if (!channel) return to_status(channel.error());
   grpc::ClientContext onward;
   onward.AddMetadata(kUidKey, std::to_string(caller->uid));
+  onward.set_deadline(std::chrono::system_clock::now() + kPatience);
   return api::Godwit::NewStub(*channel)->Run(&onward, *request, reply);
 }
 
+// Those of every node that is up; of those that do not answer what the directory knows.
 Status GodwitService::ListJobs(Context* context, const api::ListJobsRequest* request, api::ListJobsReply* reply) {
   auto caller = caller_of(*context);
   if (!caller) return kUnknownCaller;
   auto here = daemon_.list_here(*caller, request->all());
   if (!here) return to_status(here.error());
   *reply = std::move(*here);
-  if (!peer_node(*context).empty()) return Status::OK;  // another daemon asks for what is here
+  if (caller->forwarded) return Status::OK;
   auto nodes = daemon_.nodes();
   if (!nodes) return to_status(nodes.error());
+  std::set<std::string> silent, listed;
   for (const api::Node& node : nodes->nodes()) {
-    if (node.self() || !node.up()) continue;
+    if (node.self()) continue;
     auto channel = daemon_.peers().channels().to(node.name());
-    if (!channel) continue;
     grpc::ClientContext onward;
     onward.AddMetadata(kUidKey, std::to_string(caller->uid));
     onward.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(3));
     api::ListJobsReply there;
-    if (!api::Godwit::NewStub(*channel)->ListJobs(&onward, *request, &there).ok()) continue;
+    bool answered = node.up() && channel && api::Godwit::NewStub(*channel)->ListJobs(&onward, *request, &there).ok();
+    if (!answered) silent.insert(node.name());
     for (api::Job& job : *there.mutable_jobs()) *reply->add_jobs() = std::move(job);
+  }
+  for (const api::Job& job : reply->jobs()) listed.insert(job.id());
+  auto known = daemon_.jobs_in_directory(*caller, request->all());
+  if (!known) return to_status(known.error());
+  for (api::Job& job : *known) {
+    if (listed.contains(job.id())) continue;
+    if (silent.contains(job.node()) && job.state() != api::ENDED) job.set_state(api::UNKNOWN);
+    *reply->add_jobs() = std::move(job);  // it is between two nodes, or where nobody answers
   }
   return Status::OK;
 }
@@ -141,105 +168,6 @@ Status GodwitService::Stop(Context* context, const api::StopRequest* request, ap
                      });
 }
 
-Status GodwitService::Wait(Context* context, const api::WaitRequest* request, api::WaitReply* reply) {
-  auto caller = caller_of(*context);
-  if (!caller) return kUnknownCaller;
-  Follower follower(daemon_, *caller, {.job = request->job(), .console = request->console(), .from_end = true});
-  bool ended = false;
-  Status status = follower.run([&](const api::Output& output) {
-    if (output.has_ended()) reply->set_status(output.ended().status());
-    ended = ended || output.has_ended();
-    return !context->IsCancelled();
-  });
-  if (!status.ok() || ended) return status;
-  return {grpc::StatusCode::CANCELLED, "the wait was cancelled"};
-}
-
-Status GodwitService::Logs(Context* context, const api::LogsRequest* request, grpc::ServerWriter<api::Output>* writer) {
-  auto caller = caller_of(*context);
-  if (!caller) return kUnknownCaller;
-  FollowRequest what{.job = request->job(), .console = request->console(), .from_offset = request->from_offset(),
-                     .until_end_of_job = request->follow(), .tail_bytes = request->tail_bytes()};
-  Follower follower(daemon_, *caller, what);
-  return follower.run([&](const api::Output& output) { return writer->Write(output) && !context->IsCancelled(); });
-}
-
-// Input goes to where the job is; while it is being moved it waits.
-Status GodwitService::pass_input(const Caller& caller, const api::AttachInput& input,
-                                 const api::AttachInput::Open& open) {
-  Status status;
-  for (int attempt = 0; attempt < 1000; ++attempt) {
-    auto located = daemon_.locate(open.job(), caller);
-    if (!located) return to_status(located.error());
-    if (located->node == daemon_.config().node) {
-      Result<void> done;
-      if (input.has_window_size()) {
-        done = daemon_.window_size(located->id, open.console(), input.window_size().rows(), input.window_size().columns());
-      } else if (input.has_signal()) {
-        done = daemon_.signal(located->id, open.console(), input.signal(), false);
-      } else {
-        done = daemon_.input(located->id, open.console(), input.data(), input.end_of_input());
-      }
-      if (done) return Status::OK;
-      status = to_status(done.error());
-    } else {
-      auto channel = daemon_.peers().channels().to(located->node);
-      if (!channel) return to_status(channel.error());
-      grpc::ClientContext onward;
-      onward.AddMetadata(kUidKey, std::to_string(caller.uid));
-      auto stream = api::Godwit::NewStub(*channel)->Attach(&onward);
-      api::AttachInput first;
-      *first.mutable_open() = open;
-      first.mutable_open()->set_job(located->id);
-      first.mutable_open()->set_from_end(true);
-      bool sent = stream->Write(first) && stream->Write(input) && stream->WritesDone();
-      api::Output ignored;
-      while (sent && stream->Read(&ignored)) {
-      }
-      status = stream->Finish();
-      if (status.ok()) return status;
-    }
-    bool again = status.error_code() == grpc::StatusCode::UNAVAILABLE || status.error_code() == grpc::StatusCode::NOT_FOUND;
-    if (!again) return status;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return status;
-}
-
-Status GodwitService::Attach(Context* context, grpc::ServerReaderWriter<api::Output, api::AttachInput>* stream) {
-  auto caller = caller_of(*context);
-  api::AttachInput first;
-  if (!caller) return kUnknownCaller;
-  if (!stream->Read(&first) || !first.has_open()) {
-    return {grpc::StatusCode::INVALID_ARGUMENT, "an attachment begins with `open`"};
-  }
-  api::AttachInput::Open open = first.open();
-  if (!peer_node(*context).empty()) {  // another daemon delivers input
-    api::AttachInput input;
-    while (stream->Read(&input)) {
-      Status status = pass_input(*caller, input, open);
-      if (!status.ok()) return status;
-    }
-    return Status::OK;
-  }
-  FollowRequest what{.job = open.job(), .console = open.console(), .from_offset = open.from_offset(),
-                     .from_end = open.from_end(), .counts_as_reader = true};
-  Follower follower(daemon_, *caller, what);
-  Status output_status;
-  std::thread output([&] {
-    output_status = follower.run([&](const api::Output& piece) { return stream->Write(piece); });
-    context->TryCancel();  // ends the Read below
-  });
-  api::AttachInput input;
-  while (stream->Read(&input)) {
-    if (!open.with_input() && !input.has_window_size()) continue;
-    if (!pass_input(*caller, input, open).ok()) break;
-  }
-  if (context->IsCancelled()) follower.stop();
-  output.join();
-  return output_status;
-}
-
 Status GodwitService::Move(Context* context, const api::MoveRequest* request,
                            grpc::ServerWriter<api::MoveEvent>* writer) {
   auto caller = caller_of(*context);
@@ -250,7 +178,7 @@ Status GodwitService::Move(Context* context, const api::MoveRequest* request,
     auto channel = daemon_.peers().channels().to(located->node);
     if (!channel) return to_status(channel.error());
     grpc::ClientContext onward;
-    onward.AddMetadata(kUidKey, std::to_string(caller->uid));
+    onward.AddMetadata(kUidKey, std::to_string(caller->uid));  // no deadline: it goes on until its end
     api::MoveRequest there = *request;
     there.set_job(located->id);
     auto reader = api::Godwit::NewStub(*channel)->Move(&onward, there);

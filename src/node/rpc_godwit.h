@@ -35,7 +35,6 @@ class GodwitService final : public api::Godwit::Service {
   template <class Request, class Reply, class Here>
   Status where_it_is(Context* context, const Request* request, Reply* reply,
                      Status (api::Godwit::Stub::*method)(grpc::ClientContext*, const Request&, Reply*), Here here);
-  Status pass_input(const Caller& caller, const api::AttachInput& input, const api::AttachInput::Open& open);
 
   Daemon& daemon_;
 };

@@ -93,6 +93,8 @@ Result<void> Servers::start_peer() {
   builder.AddListeningPort(
       server_address(daemon_.config().address, daemon_.config().port),
       grpc::SslServerCredentials(tls_options(tls, GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY)));
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kKeepaliveMs / 2);
+  builder.SetMaxReceiveMessageSize(kLargestMessage);
   builder.RegisterService(&godwit_);
   builder.RegisterService(&peer_);
   peer_server_ = builder.BuildAndStart();
