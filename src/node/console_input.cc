@@ -89,19 +89,24 @@ ConsoleInput::ConsoleInput(Daemon& daemon, Caller caller, Options options, sys::
 }
 
 ConsoleInput::~ConsoleInput() {
+  stop();
+  thread_.join();
+}
+
+void ConsoleInput::stop() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
   }
+  room_.notify_all();
   wake_up_.set();
-  thread_.join();
 }
 
 void ConsoleInput::add(const api::AttachInput& input) {
   {
     std::unique_lock lock(mutex_);
     room_.wait(lock, [this] { return pending_.size() < kMostPending || over_ || stopping_; });
-    if (over_) return;
+    if (over_ || stopping_) return;
     if (input.has_data()) pending_ += input.data();
     if (input.has_end_of_input()) end_ = true;
     if (input.has_window_size()) window_ = input.window_size();

@@ -29,6 +29,8 @@ class ConsoleInput {
   // What has been added is still handed to godwit-init if it is there.
   ~ConsoleInput();
 
+  // What is added from now on is not wanted.
+  void stop();
   // Waits while much is on its way.
   void add(const api::AttachInput& input);
 

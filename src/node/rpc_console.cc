@@ -71,7 +71,7 @@ Status GodwitService::Attach(Context* context, Stream* stream) {
   });
   Status status = follower.run([&](const api::Output& piece) { return stream->Write(piece); });
   // The client has all of it and says goodbye; one that does not is cut off.
-  input->reset();
+  (*input)->stop();
   if (client_done.get_future().wait_for(kGoodbye) != std::future_status::ready) context->TryCancel();
   reader.join();
   return status;
