@@ -62,16 +62,39 @@ Result<std::unique_ptr<Embedded>> Embedded::open(const std::string& path) {
   std::unique_ptr<Embedded> directory(new Embedded(database));
   if (code != SQLITE_OK) return failure(database, "open");
   constexpr const char* kSetUp =
-      "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+      "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0;"
       "CREATE TABLE IF NOT EXISTS entries(key BLOB PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL,"
       " expires_ms INTEGER NOT NULL);"
       "CREATE TABLE IF NOT EXISTS counter(version INTEGER NOT NULL);"
       "INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter);";
   if (sqlite3_exec(database, kSetUp, nullptr, nullptr, nullptr) != SQLITE_OK) return failure(database, "set up");
+  if (path == ":memory:") return directory;
+  if (sqlite3_open(path.c_str(), &directory->checkpointer_) != SQLITE_OK) return failure(database, "open");
+  directory->thread_ = std::thread([&self = *directory] { self.checkpoint_now_and_then(); });
   return directory;
 }
 
-Embedded::~Embedded() { sqlite3_close(database_); }
+Embedded::~Embedded() {
+  {
+    std::lock_guard lock(stop_mutex_);
+    stopping_ = true;
+  }
+  stop_changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+  sqlite3_close(checkpointer_);
+  sqlite3_close(database_);
+}
+
+void Embedded::checkpoint_now_and_then() {
+  constexpr std::chrono::seconds kPause(10);
+  std::unique_lock lock(stop_mutex_);
+  while (!stop_changed_.wait_for(lock, kPause, [this] { return stopping_; })) {
+    lock.unlock();
+    // PASSIVE holds nobody up; what it leaves it finds again.
+    (void)sqlite3_wal_checkpoint_v2(checkpointer_, nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+    lock.lock();
+  }
+}
 
 Result<std::optional<Entry>> Embedded::get(std::string_view key) {
   std::lock_guard lock(mutex_);
@@ -98,11 +121,23 @@ Result<std::vector<Entry>> Embedded::list(std::string_view prefix) {
 Result<uint64_t> Embedded::put(std::string_view key, std::string_view value, Expect expect,
                                std::chrono::milliseconds lease) {
   std::lock_guard lock(mutex_);
+  if (sqlite3_exec(database_, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr) != SQLITE_OK) return failure(database_, "begin");
+  auto version = write(key, value, expect, lease.count() == 0 ? 0 : now_ms() + lease.count());
+  const char* end = version ? "COMMIT" : "ROLLBACK";
+  bool done = sqlite3_exec(database_, end, nullptr, nullptr, nullptr) == SQLITE_OK;
+  if (version && !done) {
+    Error why = failure(database_, "commit");
+    sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
+    return why;
+  }
+  return version;
+}
+
+Result<uint64_t> Embedded::write(std::string_view key, std::string_view value, Expect expect, int64_t expires) {
   // Versions come from one counter, so that a key that was removed and made again is not mistaken for its former self.
   auto next = TRY(Statement::prepare(database_, "UPDATE counter SET version=version+1 RETURNING version"));
   if (!TRY(next.step())) return error(ErrorKind::corrupt, "the directory has lost its counter");
   int64_t version = next.number(0);
-  int64_t expires = lease.count() == 0 ? 0 : now_ms() + lease.count();
   const char* text = expect.any ? "INSERT INTO entries VALUES(?1,?2,?3,?4) ON CONFLICT(key) DO UPDATE SET value=?2,"
                                   " version=?3, expires_ms=?4 RETURNING version"
                      : expect.version == 0

@@ -1,12 +1,15 @@
 // The embedded directory: one SQLite database in WAL mode, in the daemon of the cluster's first node.
 //
 // synchronous=NORMAL: a write never waits for the disk (a switchover must not); after a power failure the newest writes may be
-// gone, never half there. One connection under a mutex. Source: https://www.sqlite.org/pragma.html#pragma_synchronous
+// gone, never half there. One connection under a mutex; a second one, in a thread of its own, carries the log over into the
+// database, which does wait for the disk. Source: https://www.sqlite.org/wal.html, section 2.3 and 6
 #pragma once
 
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 
 #include "directory/directory.h"
 
@@ -28,8 +31,16 @@ class Embedded : public Directory {
 
  private:
   explicit Embedded(sqlite3* database) : database_(database) {}
+  Result<uint64_t> write(std::string_view key, std::string_view value, Expect expect, int64_t expires_ms);
+  void checkpoint_now_and_then();
+
   std::mutex mutex_;
   sqlite3* database_;
+  sqlite3* checkpointer_ = nullptr;  // its thread's, once that runs
+  std::mutex stop_mutex_;
+  std::condition_variable stop_changed_;
+  bool stopping_ = false;  // under stop_mutex_
+  std::thread thread_;
 };
 
 }  // namespace godwit::directory

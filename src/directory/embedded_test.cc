@@ -54,6 +54,11 @@ TEST_F(EmbeddedDirectory, AnEntryGoesWhenItsLeaseRunsOut) {
   EXPECT_TRUE(directory_->put("node/a", "again", Expect::exactly(0), {}));
 }
 
+TEST_F(EmbeddedDirectory, ARefusedWriteLeavesNoTransactionOpen) {
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(directory_->put("job/a", "x", Expect::exactly(99), {}));
+  EXPECT_TRUE(directory_->put("job/a", "x", Expect::exactly(0), {}));
+}
+
 TEST_F(EmbeddedDirectory, OfManySwitchoversExactlyOneWins) {
   auto start = *directory_->put("job/a", "node1 1", Expect::exactly(0), {});
   std::atomic<int> won = 0;

@@ -252,6 +252,7 @@ void Arrival::adopt() {
 }
 
 void Arrival::discard() {
+  spdlog::info("job {}: did not arrive from {}", job(), request_.source_node());
   Daemon* daemon = &daemon_;
   daemon_.background_.run([daemon, place = place_, migration = request_.migration()] {
     daemon->disk_.wait();

@@ -101,7 +101,7 @@ void Daemon::attach_init(const std::string& id) {
   Job* job = find(id);
   auto init = coprocess::InitClient::connect(job->place.run_directory() + "/init.sock");
   if (!init) {
-    spdlog::warn("job {}: {}", id, init.error().message());
+    spdlog::debug("job {}: {}", id, init.error().message());
     return;
   }
   auto states = init->states();

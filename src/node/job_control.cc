@@ -13,6 +13,8 @@ namespace godwit::node {
 
 namespace {
 
+constexpr std::chrono::seconds kLaunchPatience(30);
+
 int64_t unix_ms() {
   auto since = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::milliseconds>(since).count();
@@ -36,6 +38,27 @@ std::vector<std::string> environment_for(const google::protobuf::RepeatedPtrFiel
   environment.push_back("TMPDIR=" + place.scratch_directory());
   environment.push_back("GODWIT_JOB=" + place.job());
   return environment;
+}
+
+bool valid_job_name(const std::string& name) {
+  auto fits = [](unsigned char c) { return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.'; };
+  return !name.empty() && name.size() <= 63 && name[0] != '-' && name[0] != '.' && std::ranges::all_of(name, fits);
+}
+
+// Programs that `exec` started and that have ended are remembered for a while.
+void forget_old_consoles(api::Job& record) {
+  constexpr int kRemembered = 16;
+  auto& consoles = *record.mutable_consoles();
+  auto counts = [](const worker::Console& console) { return console.number() != 0 && console.ended(); };
+  int surplus = static_cast<int>(std::count_if(consoles.begin(), consoles.end(), counts)) - kRemembered;
+  for (int i = 0; i < consoles.size() && surplus > 0;) {
+    if (!counts(consoles[i])) {
+      ++i;
+      continue;
+    }
+    consoles.DeleteSubrange(i, 1);
+    --surplus;
+  }
 }
 
 }  // namespace
@@ -95,6 +118,11 @@ Result<std::unique_ptr<Job>> Daemon::new_job(const api::RunRequest& request, con
   if (request.command_size() == 0) return error(ErrorKind::corrupt, "no command was given");
   if (!request.user().empty() && caller.uid != 0) {
     return error(ErrorKind::denied, "only root may run a job as another user");
+  }
+  bool named = !request.name().empty();
+  if (named && !valid_job_name(request.name())) {
+    return error(ErrorKind::corrupt, "a job's name is made of 1 to 63 letters, digits, '-', '_' and '.' and does not begin "
+                                     "with '-' or '.': not '" + request.name() + "'");
   }
   UserInfo user = TRY(find_user(request.user(), caller.uid));
   auto job = std::make_unique<Job>();
@@ -176,6 +204,9 @@ Result<api::RunReply> Daemon::run(const api::RunRequest& request, const Caller& 
     auto worker = WorkerProcess::start(loop_, order, std::move(callbacks));
     if (worker) {
       launching->worker = std::move(*worker);
+      loop_.after(kLaunchPatience, [launching] {
+        if (!launching->told && launching->worker) launching->worker->kill();
+      });
     } else {
       launching->tell(std::unexpected(worker.error()));
     }
@@ -294,6 +325,7 @@ Result<api::ExecReply> Daemon::exec(const std::string& id, const api::ExecReques
     program.environment = environment_for(request.environment(), user, job->place);
     auto init = TRY(coprocess::InitClient::connect(job->place.run_directory() + "/init.sock"));
     int32_t pid = TRY(init.start(program));
+    forget_old_consoles(job->record);
     worker::Console& console = *job->record.add_consoles();
     console.set_number(number);
     console.set_terminal(request.terminal());
@@ -306,6 +338,7 @@ Result<api::ExecReply> Daemon::exec(const std::string& id, const api::ExecReques
     // It may have ended before we knew of it.
     auto states = TRY(init.states());
     if (states.contains(number) && states[number].ended) console_ended(*job, number, states[number].status);
+    save(*job);
     api::ExecReply reply;
     reply.set_console(number);
     reply.set_pid(pid);
@@ -363,8 +396,12 @@ Result<void> Daemon::remove(const std::string& id) {
     return key;
   });
   if (!removed) return std::unexpected(removed.error());
-  TRY(directory_->remove("job/" + id, directory::Expect::anything()));
-  return directory_->remove(*removed, directory::Expect::anything());
+  TRY(directory_->remove(job_key(id), directory::Expect::anything()));
+  auto name = TRY(directory_->get(*removed));
+  if (!name || name->value != id) return {};  // another job has it now
+  auto freed = directory_->remove(*removed, directory::Expect::exactly(name->version));
+  if (!freed && freed.error().kind != ErrorKind::conflict) return freed;
+  return {};
 }
 
 }  // namespace godwit::node

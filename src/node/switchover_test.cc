@@ -53,7 +53,7 @@ class Switchover : public ::testing::Test {
     EXPECT_TRUE(job.ParseFromString((*directory_->get(job_key("node1-1")))->value));
     return job;
   }
-  std::unique_ptr<directory::Embedded> directory_;
+  std::unique_ptr<directory::Directory> directory_;
   api::Job job_, arrived_;
   uint64_t version_ = 0;
 };

@@ -45,8 +45,8 @@ WorkerProcess::~WorkerProcess() {
 }
 
 void WorkerProcess::kill() {
-  // The pid is ours until the daemon reaps it, which happens only after the channel has ended.
-  (void)sys::send_signal(pid_, SIGKILL);
+  // The pid is ours until the daemon reaps it, and it does not end before its channel.
+  if (!ended_) (void)sys::send_signal(pid_, SIGKILL);
 }
 
 Result<void> WorkerProcess::send(const worker::WorkerRequest& request) { return send_bytes(request.SerializeAsString()); }
@@ -74,7 +74,11 @@ void WorkerProcess::read() {
     received_.erase(0, sizeof length + length);
   }
   auto callbacks = callbacks_;  // a callback may destroy this object
-  if (ended) loop_.forget(channel_.get());
+  if (ended) {
+    kill();  // one that only closed its channel, or talks nonsense
+    ended_ = true;
+    loop_.forget(channel_.get());
+  }
   for (const worker::WorkerEvent& event : events) callbacks.event(event);
   if (ended) callbacks.end();
 }

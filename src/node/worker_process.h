@@ -38,6 +38,7 @@ class WorkerProcess {
   pid_t pid_;
   Callbacks callbacks_;
   std::string received_;
+  bool ended_ = false;  // and its pid no longer ours
 };
 
 // The directory that this program's siblings (godwit-worker, godwit-init) are in.
