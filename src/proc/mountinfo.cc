@@ -70,4 +70,16 @@ Result<std::vector<Mount>> parse_mountinfo(std::string_view text) {
   return mounts;
 }
 
+const Mount* mount_of(const std::vector<Mount>& mounts, std::string_view path) {
+  const Mount* best = nullptr;
+  for (const Mount& mount : mounts) {
+    std::string_view point = mount.point;
+    bool below =
+        point == "/" || (path.starts_with(point) && (path.size() == point.size() || path[point.size()] == '/'));
+    if (!below) continue;
+    if (best == nullptr || point.size() >= best->point.size()) best = &mount;
+  }
+  return best;
+}
+
 }  // namespace godwit::proc

@@ -26,4 +26,7 @@ struct Mount {
 // In the order of the file: what is mounted over something comes after it.
 Result<std::vector<Mount>> parse_mountinfo(std::string_view text);
 
+// The mount that shows what is at `path`, an absolute path without links; nullptr when none does.
+const Mount* mount_of(const std::vector<Mount>& mounts, std::string_view path);
+
 }  // namespace godwit::proc

@@ -27,6 +27,17 @@ TEST(MountinfoTest, ReadsAllFields) {
   EXPECT_THAT(mounts->at(1).tags, testing::IsEmpty());
 }
 
+TEST(MountinfoTest, FindsTheMountOfAPath) {
+  auto mounts = parse_mountinfo(
+      "1 0 0:1 / / rw - overlay a rw\n2 1 0:2 / /tmp rw - tmpfs b rw\n3 2 0:3 / /tmp rw - tmpfs c rw\n");
+  ASSERT_TRUE(mounts);
+  EXPECT_EQ(mount_of(*mounts, "/tmp/x")->source, "c");  // the upper one
+  EXPECT_EQ(mount_of(*mounts, "/tmp")->source, "c");
+  EXPECT_EQ(mount_of(*mounts, "/tmpx")->source, "a");
+  EXPECT_EQ(mount_of(*mounts, "/")->source, "a");
+  EXPECT_EQ(mount_of({}, "/x"), nullptr);
+}
+
 TEST(MountinfoTest, RefusesWhatIsNotMountinfo) {
   for (const char* text :
        {"27\n", "27 1 254 / / rw - ext4 a b\n", "x 1 254:0 / / rw - ext4 a b\n", "27 1 254:0 / / rw shared:1\n"}) {

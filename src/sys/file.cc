@@ -61,6 +61,12 @@ Result<void> write_at(int fd, uint64_t offset, std::span<const std::byte> bytes)
   return {};
 }
 
+Result<void> append(int fd, std::span<const std::byte> bytes) {
+  ssize_t count = ::write(fd, bytes.data(), bytes.size());
+  if (count != static_cast<ssize_t>(bytes.size())) return last_error("write");
+  return {};
+}
+
 Result<std::optional<Extent>> next_data(int fd, uint64_t offset) {
   off_t start = ::lseek(fd, static_cast<off_t>(offset), SEEK_DATA);
   if (start < 0 && errno == ENXIO) return std::optional<Extent>();

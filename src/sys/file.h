@@ -28,6 +28,8 @@ Result<void> read_at(int fd, uint64_t offset, std::span<std::byte> into);
 // As many as there are.
 Result<size_t> try_read_at(int fd, uint64_t offset, std::span<std::byte> into);
 Result<void> write_at(int fd, uint64_t offset, std::span<const std::byte> bytes);
+// One write(2) at the end of a file open with O_APPEND: all or nothing.
+Result<void> append(int fd, std::span<const std::byte> bytes);
 
 struct Extent {
   uint64_t start;

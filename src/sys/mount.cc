@@ -1,5 +1,6 @@
 #include "sys/mount.h"
 
+#include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -22,6 +23,13 @@ Result<void> bind_mount(const std::string& from, const std::string& to, bool rec
 Result<void> remount_read_only(const std::string& target) {
   return checked_void(::mount(nullptr, target.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr), "mount")
       .within(target + " read-only");
+}
+
+Result<void> ignore_set_id_bits() {
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_NOSUID;
+  int done = ::mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &attributes, sizeof attributes);
+  return checked_void(done, "mount_setattr").within("no set-user-id programs");
 }
 
 Result<void> make_all_mounts_private() {

@@ -13,6 +13,8 @@ Result<void> mount_new(const std::string& type, const std::string& target, unsig
 // What is at `from` seen at `to` too, a directory or a file; with `recursive` the mounts below it as well.
 Result<void> bind_mount(const std::string& from, const std::string& to, bool recursive = false);
 Result<void> remount_read_only(const std::string& target);
+// Set-user-id and set-group-id bits and file capabilities give nothing any more, on any mount of this mount namespace.
+Result<void> ignore_set_id_bits();
 // Nothing mounted here from now on is seen in another mount namespace, nor the other way round.
 Result<void> make_all_mounts_private();
 // What is mounted outside from now on is seen here too, not the other way round.
