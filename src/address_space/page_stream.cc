@@ -54,14 +54,24 @@ Result<void> PageSender::gather(sys::AddressRange range) {
   return {};
 }
 
+// Pages that the program itself may not read at present: PROT_NONE, execute only.
+Result<void> PageSender::read_protected(const std::vector<sys::AddressRange>& ranges) {
+  sys::MemoryFile memory = TRY(sys::MemoryFile::open(host_pid_));
+  size_t at = 0;
+  for (const sys::AddressRange& range : ranges) {
+    TRY(memory.read(range.start, std::span(buffer_).subspan(at, range.size())));
+    at += range.size();
+  }
+  return {};
+}
+
 Result<void> PageSender::flush() {
   if (ranges_.empty()) return {};
   size_t wanted = std::exchange(gathered_, 0);
   std::vector<sys::AddressRange> ranges = std::exchange(ranges_, {});
   ranges_.reserve(kRangesPerChunk);
   size_t count = TRY(sys::read_memory(host_pid_, ranges, std::span(buffer_).first(wanted)));
-  if (count != wanted)
-    return error(ErrorKind::gone, "memory of pid " + std::to_string(pid_) + " went while it was read");
+  if (count != wanted) TRY(read_protected(ranges));
 
   // Runs of pages that are worth sending, closed up in the buffer.
   std::vector<sys::AddressRange> kept;

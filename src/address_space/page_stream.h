@@ -41,6 +41,7 @@ class PageSender {
 
  private:
   Result<void> gather(sys::AddressRange range);
+  Result<void> read_protected(const std::vector<sys::AddressRange>& ranges);
   transport::Connection& connection_;
   std::vector<std::byte> buffer_;
   std::vector<sys::AddressRange> ranges_;

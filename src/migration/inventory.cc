@@ -238,7 +238,6 @@ Result<void> Inventory::ask_process(freeze::SeizedProcess& seized, const freeze:
     TRY(ask_thread(seized, thread, records, calls, *into.add_threads()));
   }
   TRY(calls.close());
-  for (freeze::SeizedThread& thread : seized.threads) TRY(freeze::SeizedTree::make_resumable(thread));
   const freeze::TaskRecord* record = records == nullptr ? nullptr : records->find(seized.threads.front().host_tid);
   TRY(objects::capture_process_pending(seized.listed.host_pid, record, into));
   into.set_stopped(std::any_of(seized.threads.begin(), seized.threads.end(), [](auto& t) { return t.group_stopped; }));

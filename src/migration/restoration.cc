@@ -164,7 +164,7 @@ Result<void> Restoration::restore(const image::LogicalHost& state, std::span<con
   for (const image::Process& process : state.processes()) {
     if (!process.zombie()) TRY(set_registers(process));
   }
-  return {};
+  return shared_.seal(state);
 }
 
 // From tracing into the frozen cgroup: complete, not running, and safe against our own end.

@@ -46,8 +46,8 @@ class Source {
                             const wire::OfferAnswer& answer);
   Result<void> tell_dry_run(const wire::Offer& offer, const wire::OfferAnswer& answer);
   Result<wire::FinalState> capture(Inventory& inventory, freeze::SeizedTree& tree, const HeldConsoles& held);
-  Result<void> move_frozen(Connection& connection, Inventory& inventory, const wire::FinalState& state,
-                           files::Carrier& carrier, LogSender& logs);
+  Result<void> move_frozen(Connection& connection, Inventory& inventory, freeze::SeizedTree& tree,
+                           const wire::FinalState& state, files::Carrier& carrier, LogSender& logs);
   Result<void> await_switchover(Connection& connection);
   Result<void> fence(const Error& lost);
   std::vector<worker::Console> consoles() const { return {order_.consoles().begin(), order_.consoles().end()}; }
@@ -131,8 +131,8 @@ Result<wire::FinalState> Source::capture(Inventory& inventory, freeze::SeizedTre
   return state;
 }
 
-Result<void> Source::move_frozen(Connection& connection, Inventory& inventory, const wire::FinalState& state,
-                                 files::Carrier& carrier, LogSender& logs) {
+Result<void> Source::move_frozen(Connection& connection, Inventory& inventory, freeze::SeizedTree& tree,
+                                 const wire::FinalState& state, files::Carrier& carrier, LogSender& logs) {
   TRY(connection.send(FrameType::final_state, state));
   TRY(connection.flush());
   faults_.at(FaultPoint::source_state_sent, &connection);
@@ -147,6 +147,10 @@ Result<void> Source::move_frozen(Connection& connection, Inventory& inventory, c
   report_.set_pages_sent(counts.sent_pages);
   report_.set_pages_zero(counts.zero_pages);
   faults_.at(FaultPoint::source_memory_sent, &connection);
+  // Only now: it may write into the program's memory, which had to be sent as it was.
+  for (freeze::SeizedProcess& process : tree.processes()) {
+    for (freeze::SeizedThread& thread : process.threads) TRY(freeze::SeizedTree::make_resumable(thread));
+  }
   return {};
 }
 
@@ -246,7 +250,7 @@ Result<void> Source::run() {
   TRY(files::add_hashes(inventory.files(), *state.mutable_host(), files::shared_devices(offer.plan(), answer)));
   phases_.end("state");
   count(state, tree);
-  TRY(move_frozen(connection, inventory, state, carrier, logs));
+  TRY(move_frozen(connection, inventory, tree, state, carrier, logs));
   phases_.end("memory");
   TRY(await_switchover(connection));
 
