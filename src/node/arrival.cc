@@ -61,7 +61,7 @@ Result<api::PrepareReply> Daemon::prepare(const api::PrepareRequest& request) {
 }
 
 // Returns when nothing of the arrival is left, or it has become a job, or patience ends.
-void Daemon::abandon(const std::string& migration) {
+std::string Daemon::abandon(const std::string& migration) {
   auto deadline = std::chrono::steady_clock::now() + kUntilGone;
   while (std::chrono::steady_clock::now() < deadline) {
     bool over = loop_.call([&] {
@@ -69,9 +69,21 @@ void Daemon::abandon(const std::string& migration) {
       if (arrival != arrivals_.end()) arrival->second->abandon();
       return arrival == arrivals_.end();
     });
-    if (over) return;
+    if (over) break;
     std::this_thread::sleep_for(milliseconds(5));
   }
+  return loop_.call([&]() -> std::string {
+    for (const auto& [failed, why] : failed_arrivals_) {
+      if (failed == migration) return why;
+    }
+    return {};
+  });
+}
+
+void Daemon::note_failed_arrival(const std::string& migration, std::string why) {
+  constexpr size_t kRemembered = 64;
+  failed_arrivals_.emplace_front(migration, std::move(why));
+  if (failed_arrivals_.size() > kRemembered) failed_arrivals_.pop_back();
 }
 
 Result<void> Arrival::start(Told listening) {
@@ -160,6 +172,7 @@ void Arrival::on_event(const worker::WorkerEvent& event) {
     case worker::WorkerEvent::kMoved: moved_ = event.moved(); return;
     case worker::WorkerEvent::kFailed:
       spdlog::warn("arrival of job {}: {}", request_.job().id(), event.failed().message());
+      daemon_.note_failed_arrival(request_.migration(), event.failed().message());
       if (listening_) {
         std::exchange(listening_, nullptr)(error(ErrorKind::failed, daemon_.config_.node + ": " + event.failed().message()));
       }

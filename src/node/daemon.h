@@ -66,7 +66,8 @@ class Daemon {
   Result<std::shared_ptr<MoveStream>> move(const std::string& id, const api::MoveRequest& request);
   Result<void> cancel(const std::string& id);
   Result<api::PrepareReply> prepare(const api::PrepareRequest& request);
-  void abandon(const std::string& migration);
+  // Why it failed here, if it did.
+  std::string abandon(const std::string& migration);
 
   Result<api::NodesReply> nodes();
   // May ask the directory.
@@ -115,6 +116,7 @@ class Daemon {
 
   // Migrations.
   Result<api::PrepareRequest> begin_move(const std::string& id, const api::MoveRequest& request);
+  void note_failed_arrival(const std::string& migration, std::string why);
   Result<void> admit(const api::PrepareRequest& request);
 
   // The cluster.
@@ -135,6 +137,7 @@ class Daemon {
   std::map<std::string, std::unique_ptr<Job>> jobs_;
   std::map<std::string, std::unique_ptr<class Departure>> departures_;  // by job
   std::map<std::string, std::unique_ptr<class Arrival>> arrivals_;      // by migration
+  std::deque<std::pair<std::string, std::string>> failed_arrivals_;  // migration, why; the newest few
   std::set<std::string> clearing_;  // jobs whose directories are being removed here
   uint64_t next_job_ = 1;
   std::string cgroup_root_;

@@ -283,9 +283,12 @@ void Departure::finish(api::MoveEvent told, bool departed) {
   if (departed || !worker_) {
     stream_->add(std::move(told));
   } else {
-    daemon_.background_.run([daemon, to = to_, migration = migration_, stream = stream_, told = std::move(told)] {
-      (void)daemon->peers_.abandon(to, migration);  // a node that cannot be reached notices by itself
-      stream->add(told);
+    daemon_.background_.run([daemon, to = to_, migration = migration_, stream = stream_, told = std::move(told)]() mutable {
+      // A node that cannot be reached notices by itself. One that can may know better than we why the connection ended.
+      auto why = daemon->peers_.abandon(to, migration);
+      bool told_there = told.has_failed() && why && !why->empty() && !told.failed().message().ends_with(*why);
+      if (told_there) told.mutable_failed()->set_message(to + ": " + *why);
+      stream->add(std::move(told));
     });
   }
   daemon_.loop_.post([daemon, id = job_, migration = migration_] {

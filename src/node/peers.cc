@@ -112,11 +112,10 @@ Result<api::PrepareReply> Peers::prepare(const std::string& node, const api::Pre
   return call(*channels_, node, request, &api::Peer::Stub::Prepare);
 }
 
-Result<void> Peers::abandon(const std::string& node, const std::string& migration) {
+Result<std::string> Peers::abandon(const std::string& node, const std::string& migration) {
   api::AbandonRequest request;
   request.set_migration(migration);
-  TRY(call(*channels_, node, request, &api::Peer::Stub::Abandon));
-  return {};
+  return TRY(call(*channels_, node, request, &api::Peer::Stub::Abandon)).why();
 }
 
 Result<api::DirectoryEntry> Peers::directory_get(const std::string& node, const api::DirectoryGetRequest& request) {

@@ -22,7 +22,8 @@ class Peers {
   std::string address_of(const std::string& node);
 
   Result<api::PrepareReply> prepare(const std::string& node, const api::PrepareRequest& request);
-  Result<void> abandon(const std::string& node, const std::string& migration);
+  // Why the migration failed, as far as that node knows.
+  Result<std::string> abandon(const std::string& node, const std::string& migration);
   Result<api::DirectoryEntry> directory_get(const std::string& node, const api::DirectoryGetRequest& request);
   Result<api::DirectoryListReply> directory_list(const std::string& node, const api::DirectoryListRequest& request);
   Result<api::DirectoryEntry> directory_put(const std::string& node, const api::DirectoryPutRequest& request);

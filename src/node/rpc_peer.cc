@@ -21,9 +21,9 @@ Status PeerService::Prepare(Context* context, const api::PrepareRequest* request
   return Status::OK;
 }
 
-Status PeerService::Abandon(Context* context, const api::AbandonRequest* request, api::Done*) {
+Status PeerService::Abandon(Context* context, const api::AbandonRequest* request, api::AbandonReply* reply) {
   if (peer_node(*context).empty()) return kNoNode;
-  daemon_.abandon(request->migration());
+  reply->set_why(daemon_.abandon(request->migration()));
   return Status::OK;
 }
 

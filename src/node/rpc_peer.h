@@ -14,7 +14,7 @@ class PeerService final : public api::Peer::Service {
   using Status = grpc::Status;
 
   Status Prepare(Context*, const api::PrepareRequest*, api::PrepareReply*) override;
-  Status Abandon(Context*, const api::AbandonRequest*, api::Done*) override;
+  Status Abandon(Context*, const api::AbandonRequest*, api::AbandonReply*) override;
   Status DirectoryGet(Context*, const api::DirectoryGetRequest*, api::DirectoryEntry*) override;
   Status DirectoryList(Context*, const api::DirectoryListRequest*, api::DirectoryListReply*) override;
   Status DirectoryPut(Context*, const api::DirectoryPutRequest*, api::DirectoryEntry*) override;
