@@ -1,63 +1,75 @@
-// Content of carried files on its way: in rounds while the program runs, and what changed since in the freeze.
+// Content of carried files on its way: in rounds while the program runs, and
+// what changed since in the freeze.
 //
-// Blocks of kBlockBytes are remembered by a quick hash; a file whose size and times have not changed is not read again. The job's
-// scratch directory ($TMPDIR) travels whole. Holes stay holes. One thread on each side.
+// A file whose size and times have not changed is not read again. The job's
+// scratch directory ($TMPDIR) and its /dev/shm travel whole. One thread on each
+// side.
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "files/block_stream.h"
 #include "files/file_table.h"
 #include "files/opener.h"
+#include "files/tree_transfer.h"
 #include "godwit/wire.pb.h"
 #include "transport/connection.h"
 
 namespace godwit::files {
 
-constexpr size_t kBlockBytes = size_t{128} << 10;
-
 class Carrier {
  public:
-  Carrier(FileTable& table, const image::LogicalHost& plan, const wire::OfferAnswer& answer, std::string scratch);
+  // `table` outlives this. `scratch`: the job's $TMPDIR on this node, or empty.
+  Carrier(FileTable& table, const image::LogicalHost& plan, const wire::OfferAnswer& answer,
+          const std::string& scratch);
   // While the program runs.
   Result<void> send_content(transport::Connection& connection);
-  // In the freeze: what changed, and files that came into use since the plan.
+  Result<void> send_content(const SendFrame& send);
+
+  // In the freeze: what changed, files that lost their name, and whatever else
+  // the destination asks for.
   Result<void> send_changes(transport::Connection& connection, const image::LogicalHost& state);
-  // Carried files that keep a name here: they are noted as left behind.
+  using Ask = std::function<Result<wire::CarriedRequest>()>;
+  Result<void> send_changes(const SendFrame& send, const Ask& ask, const image::LogicalHost& state);
+
+  // Written files that keep a name here: they are noted as left behind.
   std::vector<std::string> left_behind_paths() const;
 
  private:
-  struct Sent {
-    uint64_t size = 0;
-    int64_t mtime_ns = 0, ctime_ns = 0;
-    std::map<uint64_t, uint64_t> blocks;  // offset -> hash
-  };
-  Result<void> send_file(transport::Connection& connection, uint32_t id, int fd, Sent& sent);
-  Result<void> send_scratch(transport::Connection& connection);
+  Result<void> send_trees(const SendFrame& send);
+  Result<void> send_file(const SendFrame& send, uint32_t id);
 
   FileTable& table_;
   std::string scratch_;
+  std::map<uint32_t, image::File> plan_;
+  std::map<uint32_t, wire::FileVerdict> verdicts_;
   std::set<uint32_t> carried_;
-  std::set<uint32_t> decided_;
-  std::set<uint64_t> shared_devices_;
-  std::map<uint32_t, Sent> sent_;
-  std::map<std::string, Sent> scratch_sent_;   // by path below the scratch directory
-  std::map<std::string, uint32_t> scratch_ids_;
+  std::map<uint32_t, SentFile> sent_;
+  std::vector<TreeSender> trees_;
 };
 
 class Receiver {
  public:
-  Receiver(Opener& opener, worker::JobPlace place) : opener_(opener), place_(std::move(place)) {}
+  // Before anything is opened: what an earlier attempt left in the scratch
+  // directory is removed.
+  Receiver(Opener& opener, worker::JobPlace place);
   Result<void> take(const transport::Frame& frame);
+  // In the freeze, after opener.update(): tells the source whose content is
+  // wanted, if it waits for that.
+  Result<void> ask(transport::Connection& connection) const;
 
  private:
-  Result<void> take_scratch(const wire::ScratchEntry& entry);
+  Result<TreeReceiver*> tree(bool shared_memory);
+  TreeReceiver* tree_of(uint32_t id);
+
   Opener& opener_;
   worker::JobPlace place_;
-  std::map<uint32_t, UniqueFd> scratch_;
+  std::optional<TreeReceiver> scratch_, shared_memory_;
 };
 
 }  // namespace godwit::files

@@ -11,8 +11,6 @@ namespace {
 
 constexpr std::string_view kDeleted = " (deleted)";
 
-int64_t nanoseconds(const timespec& time) { return time.tv_sec * 1'000'000'000LL + time.tv_nsec; }
-
 void set_status(image::File& file, const struct stat& status) {
   file.set_size(static_cast<uint64_t>(status.st_size));
   file.set_mtime_ns(nanoseconds(status.st_mtim));
@@ -27,25 +25,48 @@ void accumulate(image::File& file, const FileUse& use) {
   file.set_mapped_shared(file.mapped_shared() || use.mapped_shared);
 }
 
-bool lies_below(std::string_view path, std::string_view directory) {
-  if (directory == "/") return true;
-  return path.starts_with(directory) && (path.size() == directory.size() || path[directory.size()] == '/');
-}
-
 }  // namespace
 
-Result<FileTable> FileTable::of_job(pid_t init_host_pid) {
-  std::string text = TRY(sys::read_text("/proc/" + std::to_string(init_host_pid) + "/mountinfo"));
-  return FileTable(TRY(proc::parse_mountinfo(text)));
+Result<FileTable> FileTable::of_job(pid_t init_host_pid, std::string hash_store) {
+  std::string proc = "/proc/" + std::to_string(init_host_pid);
+  std::string text = TRY(sys::read_text(proc + "/mountinfo"));
+  return FileTable(TRY(proc::parse_mountinfo(text)), proc + "/root", std::move(hash_store));
 }
 
-const proc::Mount* FileTable::mount_of(std::string_view path) const {
-  const proc::Mount* best = nullptr;
-  for (const proc::Mount& mount : mounts_) {
-    if (!lies_below(path, mount.point)) continue;
-    if (best == nullptr || mount.point.size() >= best->point.size()) best = &mount;
+// What a file is called now, and whether it is: names change while a program
+// runs.
+void FileTable::set_name(size_t index, std::string_view link, const struct stat& status) {
+  image::File& file = files_[index];
+  bool deleted = link.ends_with(kDeleted);
+  if (deleted && status.st_nlink > 0) {
+    auto literal = sys::status_of(root_ + std::string(link));
+    deleted = !literal || literal->st_ino != status.st_ino || literal->st_dev != status.st_dev;
   }
-  return best;
+  if (deleted) link.remove_suffix(kDeleted.size());
+  bool another_name_counts = deleted && status.st_nlink > 0 && !file.path().empty() && file.path() != link;
+  if (!another_name_counts) {
+    nameless_[index] = deleted;
+    file.set_path(std::string(link));
+  }
+  file.set_unlinked(status.st_nlink == 0 || nameless_[index]);
+}
+
+void FileTable::add_parents(image::File& file) {
+  const std::string& path = file.path();
+  for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+    std::string_view directory = std::string_view(path).substr(0, slash);
+    auto known = parents_.find(directory);
+    if (known == parents_.end()) {
+      image::ParentDirectory parent;
+      auto status = sys::status_of(root_ + std::string(directory));
+      if (!status) return;
+      parent.set_mode(status->st_mode & 07777);
+      parent.set_uid(status->st_uid);
+      parent.set_gid(status->st_gid);
+      known = parents_.emplace(directory, parent).first;
+    }
+    *file.add_parents() = known->second;
+  }
 }
 
 Result<uint32_t> FileTable::add(int fd, std::string_view link, FileUse use) {
@@ -55,29 +76,33 @@ Result<uint32_t> FileTable::add(int fd, std::string_view link, FileUse use) {
   if (known != by_inode_.end()) {
     image::File& file = get(known->second);
     accumulate(file, use);
-    file.set_unlinked(status.st_nlink == 0);
+    if (file.path() != link || status.st_nlink == 0) set_name(known->second - 1, link, status);
     return known->second;
   }
-  image::File file;
-  file.set_id(static_cast<uint32_t>(files_.size() + 1));
-  file.set_unlinked(status.st_nlink == 0);
-  if (file.unlinked() && link.ends_with(kDeleted)) link.remove_suffix(kDeleted.size());
-  file.set_path(std::string(link));
+  fds_.push_back(TRY(sys::duplicate(fd)));
+  nameless_.push_back(false);
+  image::File& file = files_.emplace_back();
+  file.set_id(static_cast<uint32_t>(files_.size()));
+  by_inode_[key] = file.id();
   file.set_device(status.st_dev);
   file.set_inode(status.st_ino);
   file.set_special_device(status.st_rdev);
   set_status(file, status);
   accumulate(file, use);
-  if (const proc::Mount* mount = mount_of(link)) {
+  set_name(files_.size() - 1, link, status);
+  add_parents(file);
+  if (const proc::Mount* mount = proc::mount_of(mounts_, file.path())) {
     file.set_filesystem(mount->type);
     file.set_mount_source(mount->source);
     file.set_mount_root(mount->root);
     file.set_mount_point(mount->point);
   }
-  fds_.push_back(TRY(sys::duplicate(fd)));
-  by_inode_[key] = file.id();
-  files_.push_back(std::move(file));
-  return files_.back().id();
+  return file.id();
+}
+
+std::optional<uint32_t> FileTable::find(uint64_t device, uint64_t inode) const {
+  auto known = by_inode_.find({device, inode});
+  return known == by_inode_.end() ? std::nullopt : std::optional(known->second);
 }
 
 Result<int> FileTable::readable_fd(uint32_t id) {
@@ -93,7 +118,7 @@ void FileTable::fill(image::LogicalHost& host) {
     auto status = sys::status_of(fds_[i].get());
     if (status) {
       set_status(files_[i], *status);
-      files_[i].set_unlinked(status->st_nlink == 0);
+      files_[i].set_unlinked(status->st_nlink == 0 || nameless_[i]);
     }
     *host.add_files() = files_[i];
   }

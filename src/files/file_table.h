@@ -1,10 +1,13 @@
-// FileTable: every file a job needs, once each, found at the source: mapped, executed, open, working directories, devices.
+// FileTable: every file a job needs, once each, found at the source: mapped,
+// executed, open, working directories, devices.
 //
-// Identity is device and inode; uses accumulate. A descriptor of each is kept for its content. Adding one that is known is one
-// fstat(2). Numbers stay the same for the table's life, so that a plan and the final state agree.
+// Identity is device and inode; uses accumulate. A descriptor of each is kept
+// for its content. Adding one that is known is one fstat(2). Numbers stay the
+// same for the table's life, so that a plan and the final state agree.
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +15,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "files/hash_cache.h"
 #include "godwit/image.pb.h"
 #include "proc/mountinfo.h"
 
@@ -26,9 +30,11 @@ struct FileUse {
 class FileTable {
  public:
   // Of the job whose godwit-init this is: its mounts say where files lie.
-  static Result<FileTable> of_job(pid_t init_host_pid);
+  // `hash_store`: see hash_store_of(); may be empty.
+  static Result<FileTable> of_job(pid_t init_host_pid, std::string hash_store = {});
 
-  // `fd`: any descriptor of the file, O_PATH will do; `link`: the text of its /proc link. Returns image.File.id.
+  // `fd`: any descriptor of the file, O_PATH will do; `link`: the text of its
+  // /proc link. Returns image.File.id.
   Result<uint32_t> add(int fd, std::string_view link, FileUse use);
   const image::File& get(uint32_t id) const { return files_.at(id - 1); }
   image::File& get(uint32_t id) { return files_.at(id - 1); }
@@ -36,12 +42,24 @@ class FileTable {
   Result<int> readable_fd(uint32_t id);
   // All files, sizes and times as they are now.
   void fill(image::LogicalHost& host);
+  bool contains(uint32_t id) const { return id >= 1 && id <= files_.size(); }
+  // Whether an inode is in the table, and as which file.
+  std::optional<uint32_t> find(uint64_t device, uint64_t inode) const;
+  HashCache& hashes() { return hashes_; }
+  // Where the job's "/" is for this process.
+  const std::string& root() const { return root_; }
 
  private:
-  explicit FileTable(std::vector<proc::Mount> mounts) : mounts_(std::move(mounts)) {}
-  const proc::Mount* mount_of(std::string_view path) const;
+  FileTable(std::vector<proc::Mount> mounts, std::string root, std::string hash_store)
+      : mounts_(std::move(mounts)), root_(std::move(root)), hashes_(std::move(hash_store)) {}
+  void set_name(size_t index, std::string_view link, const struct stat& status);
+  void add_parents(image::File& file);
 
   std::vector<proc::Mount> mounts_;
+  std::string root_;
+  HashCache hashes_;
+  std::vector<bool> nameless_;  // the name it was opened by is gone, whatever links remain
+  std::map<std::string, image::ParentDirectory, std::less<>> parents_;
   std::vector<image::File> files_;
   std::vector<UniqueFd> fds_;
   std::map<uint32_t, UniqueFd> readable_;

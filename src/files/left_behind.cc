@@ -1,5 +1,7 @@
 #include "files/left_behind.h"
 
+#include <fcntl.h>
+
 #include <filesystem>
 
 #include "sys/durable_file.h"
@@ -20,7 +22,8 @@ std::string description(const struct stat& status, const std::string& job) {
 std::string LeftBehind::file_for(const std::string& path) const {
   static constexpr char kDigits[] = "0123456789abcdef";
   std::string name;
-  for (unsigned char byte : sys::sha256(std::as_bytes(std::span(path)))) name += {kDigits[byte >> 4], kDigits[byte & 15]};
+  for (unsigned char byte : sys::sha256(std::as_bytes(std::span(path))))
+    name += {kDigits[byte >> 4], kDigits[byte & 15]};
   return directory_ + "/" + name;
 }
 
@@ -29,6 +32,15 @@ Result<void> LeftBehind::note(const std::string& path, const std::string& job) c
   std::error_code failed;
   std::filesystem::create_directories(directory_, failed);
   return sys::replace_file(file_for(path), description(status, job), 0600);
+}
+
+Result<void> LeftBehind::note(const std::string& path, const struct stat& status, const std::string& job) const {
+  if (directory_.empty()) return {};
+  std::error_code failed;
+  std::filesystem::create_directories(directory_, failed);
+  UniqueFd note = TRY(sys::open_path(file_for(path), O_WRONLY | O_CREAT | O_TRUNC, 0600));
+  std::string text = description(status, job);
+  return sys::write_at(note.get(), 0, std::as_bytes(std::span(text)));
 }
 
 bool LeftBehind::is_former_copy(const std::string& path, const struct stat& status, const std::string& job) const {

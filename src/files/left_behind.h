@@ -1,5 +1,7 @@
-// What jobs left on this node when they went: carried files stay where they are, out of date, and may be replaced by the same
-// job's newer ones if nobody changed them since. One small text file per path below the daemon's state directory.
+// What jobs left on this node when they went: carried files stay where they
+// are, out of date, and may be replaced by the same job's newer ones if nobody
+// changed them since. One small text file per path below the daemon's state
+// directory.
 #pragma once
 
 #include <string>
@@ -16,6 +18,9 @@ class LeftBehind {
   explicit LeftBehind(std::string directory) : directory_(std::move(directory)) {}
   // Notes the file at `path` as it is now.
   Result<void> note(const std::string& path, const std::string& job) const;
+  // The same of a file that is about to get this name. Does not wait for the
+  // disk.
+  Result<void> note(const std::string& path, const struct stat& status, const std::string& job) const;
   // Whether the file that is at `path` now is what `job` left there.
   bool is_former_copy(const std::string& path, const struct stat& status, const std::string& job) const;
 

@@ -2,40 +2,48 @@
 
 #include <fcntl.h>
 
+#include <filesystem>
+
+#include "sys/directory_entry.h"
 #include "sys/mount.h"
 
 namespace godwit::files {
 
 namespace {
 
-// Root's rights given up for a while: the kernel decides what the job's owner may do.
-class AsOwner {
- public:
-  explicit AsOwner(const DestinationView& view) : changed_(view.uid != 0) {
-    if (changed_) CHECK(sys::act_as(view.uid, view.gid, view.groups));
-  }
-  ~AsOwner() {
-    if (changed_) CHECK(sys::act_as(0, 0, {}));
-  }
-  AsOwner(const AsOwner&) = delete;
+std::string temporary_name(const std::string& job, uint32_t file) {
+  return ".godwit-" + job + "-" + std::to_string(file);
+}
 
- private:
-  bool changed_;
-};
+std::string parent_directory(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
 
 }  // namespace
 
 Opener::Opener(const wire::Offer& offer, const wire::OfferAnswer& answer, DestinationView view,
                std::string state_directory, const sys::MountNamespace& mounts)
-    : mounts_(mounts), source_boot_id_(offer.boot_id()), view_(std::move(view)), state_directory_(std::move(state_directory)) {
+    : mounts_(mounts),
+      source_boot_id_(offer.boot_id()),
+      view_(std::move(view)),
+      state_directory_(std::move(state_directory)),
+      made_(view_.owner) {
   for (const image::File& file : offer.plan().files()) files_[file.id()] = file;
+  plan_ = files_;
   for (const wire::FileVerdict& verdict : answer.files()) verdicts_[verdict.file()] = verdict;
 }
 
 Opener::~Opener() {
-  auto visit = mounts_.visit();  // nothing can be taken back in a namespace that is gone
-  for (const std::string& path : temporaries_) (void)sys::remove_path(path);  // published ones have lost that name
-  for (const std::string& path : published_) (void)sys::remove_path(path);
+  if (committed_) return;
+  for (auto& [id, file] : carried_) {
+    if (!file.hidden.empty()) (void)sys::remove_path(file.hidden);
+  }
+}
+
+void Opener::commit() {
+  committed_ = true;
+  for (auto& [id, file] : carried_) {
+    if (file.placement) file.placement->keep();
+  }
+  made_.keep();
 }
 
 image::File::Origin Opener::origin_of(uint32_t file) const {
@@ -43,74 +51,105 @@ image::File::Origin Opener::origin_of(uint32_t file) const {
   return found == verdicts_.end() ? image::File::UNDECIDED : found->second.origin();
 }
 
+Result<UniqueFd> Opener::open_directory(const std::string& path) const {
+  auto visit = TRY(mounts_.visit());
+  return sys::open_without_links(view_.root + path, O_RDONLY | O_DIRECTORY);
+}
+
+Result<void> Opener::decide_again(const image::File& file) {
+  std::vector<worker::Refusal> refusals;
+  wire::FileVerdict verdict = decide_one(file, source_boot_id_, view_, refusals);
+  if (!refusals.empty()) {
+    return error(ErrorKind::unsupported,
+                 "since it was looked at the program has come to use " + refusals.front().what());
+  }
+  verdicts_[file.id()] = std::move(verdict);
+  auto known = carried_.find(file.id());
+  bool moves = known != carried_.end() && known->second.placement && origin_of(file.id()) == image::File::CARRIED;
+  if (!moves) return {};
+  auto visit = TRY(mounts_.visit());
+  return known->second.placement->retarget(here(file), file, made_);
+}
+
+// It had one when it was planned.
+Result<void> Opener::lose_name(const image::File& file) {
+  std::vector<worker::Refusal> refusals;
+  verdicts_[file.id()] = decide_one(file, source_boot_id_, view_, refusals);
+  auto known = carried_.find(file.id());
+  if (known == carried_.end()) return {};
+  known->second.placement.reset();
+  return {};
+}
+
 Result<void> Opener::update(const image::LogicalHost& state) {
+  std::set<uint32_t> questions = open_questions(plan_, verdicts_, state);
+  asked_ = !questions.empty();
+  wanted_.clear();
   for (const image::File& file : state.files()) {
-    bool known = files_.contains(file.id());
+    auto before = files_.find(file.id());
+    bool decided = before != files_.end() && verdicts_.contains(file.id());
+    bool same_name = decided && before->second.path() == file.path();
+    bool lost_name = decided && file.unlinked() && !before->second.unlinked();
+    bool renamed = decided && !same_name && !file.unlinked() && origin_of(file.id()) == image::File::CARRIED;
     files_[file.id()] = file;
-    if (known && verdicts_.contains(file.id())) {
-      if (file.unlinked() && S_ISREG(file.mode()) && origin_of(file.id()) != image::File::CARRIED) {
-        verdicts_[file.id()].set_origin(image::File::CARRIED);  // it lost its name since the plan
-      }
-      continue;
+    if (lost_name) {
+      TRY(lose_name(file));
+    } else if (!decided || renamed || questions.contains(file.id())) {
+      TRY(decide_again(file));
     }
-    std::vector<worker::Refusal> refusals;
-    verdicts_[file.id()] = decide_one(file, source_boot_id_, view_, refusals);
-    if (!refusals.empty()) return error(ErrorKind::unsupported, refusals.front().what());
+    bool wanted = questions.contains(file.id()) && origin_of(file.id()) == image::File::CARRIED;
+    if (wanted) wanted_.insert(file.id());
   }
   return {};
 }
 
-Result<void> Opener::make_parents(const std::string& path) {
-  for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
-    std::string directory = path.substr(0, slash);
-    if (sys::status_of(directory)) continue;
-    TRY(sys::make_directory(directory, 0755));
-  }
-  return {};
-}
-
-// Directories and FIFOs that the destination lacks.
-Result<void> Opener::make_special(const image::File& file) {
+// Visible to the job alone, over the node's own file; opened through that name,
+// so that it is the name the kernel tells.
+Result<Opener::Carried> Opener::make_hidden(const image::File& file) {
+  Carried made;
+  std::string directory = state_directory_ + "/files";
+  std::error_code ignored;
+  std::filesystem::create_directories(directory, ignored);
+  made.hidden = directory + "/" + std::to_string(file.id());
+  (void)sys::remove_path(made.hidden);
+  made.fd = TRY(sys::open_path(made.hidden, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+  bool by_root = view_.owner.uid == 0;
+  TRY(sys::set_owner(made.fd.get(), by_root ? file.uid() : view_.owner.uid, by_root ? file.gid() : view_.owner.gid));
+  TRY(sys::set_mode(made.fd.get(), file.mode() & 0777));
   auto visit = TRY(mounts_.visit());
-  if (sys::status_of(file.path())) return {};
-  AsOwner as_owner(view_);
-  TRY(make_parents(file.path()));
-  unsigned mode = file.mode() & 0777;
-  TRY(S_ISDIR(file.mode()) ? sys::make_directory(file.path(), mode) : sys::make_fifo(file.path(), mode));
-  if (view_.uid == 0) TRY(sys::set_owner(file.path(), file.uid(), file.gid()));
-  return {};
+  TRY(sys::bind_mount(made.hidden, here(file)));
+  // Programs that give rights must not meet libraries and settings that came
+  // from elsewhere.
+  if (!by_root) TRY(sys::ignore_set_id_bits());
+  return made;
 }
 
-Result<UniqueFd> Opener::make_temporary(const image::File& file, Carried& into) {
+Result<UniqueFd> Opener::make_nameless(const image::File& file) {
   auto visit = TRY(mounts_.visit());
-  std::string directory = file.path().substr(0, file.path().rfind('/') + 1);
-  auto here = sys::status_of(file.path());
-  bool somebody_elses = here && !file.written() && !view_.left_behind.is_former_copy(file.path(), *here, view_.job);
-  into.hidden = somebody_elses && !file.unlinked();
+  AsOwner as_owner(view_.owner);
   unsigned mode = file.mode() & 0777;
-  if (into.hidden) {
-    directory = state_directory_ + "/";
-    into.path = file.path();
-    into.temporary = directory + "file-" + std::to_string(file.id());
-    temporaries_.push_back(into.temporary);
-    UniqueFd fd = TRY(sys::open_path(into.temporary, O_RDWR | O_CREAT | O_TRUNC, mode));
-    TRY(sys::set_owner(into.temporary, file.uid(), file.gid()));
-    return fd;
+  for (const std::string& directory : {parent_directory(here(file)), view_.root + "/tmp", view_.root + "/var/tmp"}) {
+    auto fd = sys::open_path(directory, O_TMPFILE | O_RDWR, mode);
+    if (fd) return fd;
   }
-  AsOwner as_owner(view_);
+  // A file system without nameless files.
+  auto placement = TRY(
+      Placement::make(view_.root + "/tmp/unlinked", temporary_name(view_.job, file.id()), file, view_.owner, made_));
+  return placement.take_fd();
+}
+
+Result<Opener::Carried> Opener::make_carried(const image::File& file) {
+  if (verdicts_.at(file.id()).hidden()) return make_hidden(file);
+  Carried made;
   if (file.unlinked()) {
-    std::string place = sys::status_of(directory) ? directory : "/tmp";
-    return sys::open_path(place, O_TMPFILE | O_RDWR, mode);
+    made.fd = TRY(make_nameless(file));
+    return made;
   }
-  TRY(make_parents(file.path()));
-  into.path = file.path();
-  into.temporary = directory + ".godwit-" + view_.job + "-" + std::to_string(file.id());
-  temporaries_.push_back(into.temporary);
-  (void)sys::remove_path(into.temporary);  // of a former attempt
-  UniqueFd fd = TRY(sys::open_path(into.temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
-  TRY(sys::set_mode(fd.get(), mode));
-  if (view_.uid == 0) TRY(sys::set_owner(into.temporary, file.uid(), file.gid()));
-  return fd;
+  auto visit = TRY(mounts_.visit());
+  made.placement.emplace(
+      TRY(Placement::make(here(file), temporary_name(view_.job, file.id()), file, view_.owner, made_)));
+  made.fd = made.placement->take_fd();
+  return made;
 }
 
 Result<Opener::Carried*> Opener::carried(uint32_t id) {
@@ -119,8 +158,7 @@ Result<Opener::Carried*> Opener::carried(uint32_t id) {
   auto file = files_.find(id);
   bool expected = file != files_.end() && S_ISREG(file->second.mode()) && origin_of(id) == image::File::CARRIED;
   if (!expected) return error(ErrorKind::corrupt, "content of a file that is not carried");
-  Carried made;
-  made.fd = TRY(make_temporary(file->second, made).within("carrying " + file->second.path()));
+  Carried made = TRY(make_carried(file->second).within("carrying " + file->second.path()));
   return &carried_.emplace(id, std::move(made)).first->second;
 }
 
@@ -131,39 +169,92 @@ Result<void> Opener::write(uint32_t file, uint64_t offset, std::span<const std::
 Result<void> Opener::finish(uint32_t file, uint64_t size, int64_t mtime_ns) {
   Carried* target = TRY(carried(file));
   TRY(sys::set_size(target->fd.get(), size));
+  target->finished = true;
   return sys::set_modification_time(target->fd.get(), mtime_ns);
 }
 
-Result<UniqueFd> Opener::open(uint32_t id, int flags) {
-  flags &= ~(O_CREAT | O_EXCL | O_TRUNC | O_TMPFILE | O_DIRECTORY) | (flags & O_DIRECTORY & ~O_TMPFILE);
-  auto file = files_.find(id);
-  if (file == files_.end()) return error(ErrorKind::corrupt, "a file that was never told of");
-  const image::File& wanted = file->second;
-  if (S_ISREG(wanted.mode()) && origin_of(id) == image::File::CARRIED) {
-    return sys::reopen(TRY(carried(id))->fd.get(), flags);
+// Carried directories and FIFOs; what the destination has already serves.
+Result<UniqueFd> Opener::find_special(const image::File& file) {
+  auto known = specials_.find(file.id());
+  if (known == specials_.end()) {
+    auto visit = TRY(mounts_.visit());
+    UniqueFd made;
+    if (file.unlinked()) {
+      MadeEntries passing(view_.owner);  // its name goes at once
+      made = TRY(passing.make(view_.root + "/tmp/" + temporary_name(view_.job, file.id()), file));
+    } else {
+      made = TRY(made_.make(here(file), file));
+    }
+    known = specials_.emplace(file.id(), std::move(made)).first;
   }
-  if (origin_of(id) == image::File::CARRIED) TRY(make_special(wanted));
-  auto visit = TRY(mounts_.visit());
-  UniqueFd fd = TRY(sys::open_path(wanted.path(), flags | O_NOCTTY));
+  return sys::duplicate(known->second.get());
+}
+
+// What the file is on this node, O_PATH, if it still is what was decided upon.
+Result<UniqueFd> Opener::find(const image::File& file, const wire::FileVerdict& verdict) {
+  if (verdict.origin() == image::File::CARRIED && !verdict.hidden()) return find_special(file);
+  UniqueFd fd;
+  {
+    auto visit = TRY(mounts_.visit());
+    bool content_was_shown = S_ISREG(file.mode()) && verdict.origin() != image::File::SHARED;
+    std::optional<AsOwner> as_owner;
+    if (!content_was_shown) as_owner.emplace(view_.owner);
+    fd = TRY(sys::open_path(here(file), O_PATH));
+  }
   struct stat status = TRY(sys::status_of(fd.get()));
-  if ((status.st_mode & S_IFMT) != (wanted.mode() & S_IFMT)) {
-    return error(ErrorKind::conflict, wanted.path() + " has become something else on the destination");
+  bool same_type = (status.st_mode & S_IFMT) == (file.mode() & S_IFMT);
+  bool is_device = S_ISCHR(file.mode()) || S_ISBLK(file.mode());
+  bool private_device = is_device && verdict.origin() == image::File::JOB_PRIVATE;
+  bool same_device = !is_device || private_device || status.st_rdev == file.special_device();
+  bool same = true;
+  if (verdict.has_here() && verdict.origin() == image::File::LOCAL_EQUIVALENT) same = is_still(verdict.here(), status);
+  if (verdict.has_here() && verdict.origin() == image::File::SHARED) {
+    same = verdict.here().device() == status.st_dev && verdict.here().inode() == status.st_ino;
+  }
+  if (!same_type || !same_device || !same) {
+    return error(ErrorKind::conflict, file.path() + " has become something else on the destination");
   }
   return fd;
+}
+
+Result<UniqueFd> Opener::open(uint32_t id, int flags) {
+  constexpr int kKept = O_ACCMODE | O_APPEND | O_NONBLOCK | O_DIRECT | O_SYNC | O_NOATIME | O_ASYNC | O_PATH;
+  flags &= kKept;
+  auto found = files_.find(id);
+  auto verdict = verdicts_.find(id);
+  if (found == files_.end() || verdict == verdicts_.end()) {
+    return error(ErrorKind::corrupt, "a file that was never told of");
+  }
+  const image::File& file = found->second;
+  bool content_here = S_ISREG(file.mode()) && origin_of(id) == image::File::CARRIED;
+  if (content_here && !verdict->second.hidden()) return sys::reopen(TRY(carried(id))->fd.get(), flags);
+  if (content_here) TRY(carried(id));  // mounted over its path
+  UniqueFd fd = TRY(find(file, verdict->second));
+  if ((flags & O_PATH) != 0) return fd;
+  bool equal =
+      S_ISREG(file.mode()) && origin_of(id) != image::File::SHARED && origin_of(id) != image::File::JOB_PRIVATE;
+  if (!equal) {
+    AsOwner as_owner(view_.owner);
+    return sys::reopen(fd.get(), flags | O_NOCTTY);
+  }
+  if ((flags & O_ACCMODE) != O_RDONLY) {
+    return error(ErrorKind::corrupt, file.path() + " is written although it was said not to be");
+  }
+  return sys::reopen(fd.get(), flags);
 }
 
 Result<void> Opener::publish() {
   auto visit = TRY(mounts_.visit());
   for (auto& [id, file] : carried_) {
-    if (file.temporary.empty()) continue;
-    if (file.hidden) {
-      TRY(sys::bind_mount(file.temporary, file.path));
-      continue;
-    }
-    AsOwner as_owner(view_);
-    bool there = static_cast<bool>(sys::status_of(file.path));
-    TRY(sys::rename_path(file.temporary, file.path));
-    if (!there) published_.push_back(file.path);
+    const std::string& path = files_.at(id).path();
+    if (!file.finished) return error(ErrorKind::corrupt, "the content of " + path + " did not arrive");
+    if (!file.placement) continue;
+    const wire::FileVerdict& verdict = verdicts_.at(id);
+    struct stat status = TRY(sys::status_of(file.fd.get()));
+    bool own_place = path.starts_with("/dev/shm/") || (!view_.scratch.empty() && path.starts_with(view_.scratch + "/"));
+    // Before the name: whoever comes after our sudden end knows whose this is.
+    if (!own_place) TRY(view_.left_behind.note(path, status, view_.job));
+    TRY(file.placement->publish(verdict.has_here() ? &verdict.here() : nullptr, own_place).within(path));
   }
   return {};
 }

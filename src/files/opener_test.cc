@@ -1,0 +1,233 @@
+#include "files/opener.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace godwit::files {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::span<const std::byte> bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+// A destination below a temporary directory, in this process's own mount
+// namespace.
+class OpenerTest : public testing::Test {
+ protected:
+  OpenerTest() {
+    std::string pattern = testing::TempDir() + "/opener-XXXXXX";
+    root_ = fs::canonical(::mkdtemp(pattern.data()));
+    fs::permissions(root_, fs::perms(0755));
+    fs::create_directory(root_ / "d");
+    fs::create_directory(root_ / "tmp");
+    view_.root = root_;
+    view_.owner = Owner{::getuid(), ::getgid(), {}};
+    view_.job = "n1-7";
+    view_.boot_id = "here";
+    view_.left_behind = LeftBehind(root_ / "left-behind");
+    UniqueFd self(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+    auto mounts = sys::MountNamespace::of(self.get());
+    if (mounts && mounts->visit()) mounts_.emplace(std::move(*mounts));
+  }
+  ~OpenerTest() override { fs::remove_all(root_); }
+  void SetUp() override {
+    if (!mounts_) GTEST_SKIP() << "needs CAP_SYS_ADMIN to visit a mount namespace";
+  }
+
+  image::File& add(uint32_t id, const std::string& path, bool written, unsigned mode = S_IFREG | 0640) {
+    image::File& file = *offer_.mutable_plan()->add_files();
+    file.set_id(id);
+    file.set_path(path);
+    file.set_mode(mode);
+    file.set_written(written);
+    file.set_inode(1);
+    file.set_uid(::getuid());
+    file.set_gid(::getgid());
+    return file;
+  }
+  std::unique_ptr<Opener> opener() {
+    wire::OfferAnswer answer;
+    std::vector<worker::Refusal> refusals;
+    for (auto& verdict : decide(offer_.plan(), "there", view_, refusals)) *answer.add_files() = verdict;
+    EXPECT_TRUE(refusals.empty()) << refusals.front().what();
+    return std::make_unique<Opener>(offer_, answer, view_, root_ / "state", *mounts_);
+  }
+  static void fill(Opener& opener, uint32_t id, std::string_view text) {
+    ASSERT_TRUE(opener.write(id, 0, bytes(text)));
+    ASSERT_TRUE(opener.finish(id, text.size(), 5'000'000'000));
+  }
+  std::string content(const std::string& path) const {
+    std::ifstream file(root_.string() + path);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  size_t entries(const std::string& path) const {
+    return static_cast<size_t>(std::distance(fs::directory_iterator(root_.string() + path), fs::directory_iterator()));
+  }
+
+  fs::path root_;
+  DestinationView view_;
+  wire::Offer offer_;
+  std::optional<sys::MountNamespace> mounts_;
+};
+
+TEST_F(OpenerTest, CarriedFileGetsItsNameWhenPublishedAndKeepsItWhenCommitted) {
+  add(1, "/d/a/b/out", true);
+  {
+    auto opener = this->opener();
+    fill(*opener, 1, "hello");
+    auto fd = opener->open(1, O_RDWR | O_APPEND | O_CREAT | O_TRUNC);
+    ASSERT_TRUE(fd) << fd.error().message();
+    EXPECT_FALSE(fs::exists(root_ / "d/a/b/out"));
+    ASSERT_TRUE(opener->publish());
+    ASSERT_EQ(::write(fd->get(), " world", 6), 6);
+    opener->commit();
+  }
+  EXPECT_EQ(content("/d/a/b/out"), "hello world");
+  EXPECT_EQ(fs::status(root_ / "d/a/b/out").permissions(), fs::perms(0640));
+  EXPECT_EQ(entries("/d/a/b"), 1u);
+}
+
+TEST_F(OpenerTest, WithoutCommitNothingRemains) {
+  add(1, "/d/a/out", true);
+  add(2, "/d/new", false, S_IFDIR | 0700);
+  add(3, "/d/fifo", false, S_IFIFO | 0600);
+  {
+    auto opener = this->opener();
+    fill(*opener, 1, "hello");
+    ASSERT_TRUE(opener->open(2, O_PATH));
+    auto fifo = opener->open(3, O_RDWR | O_NONBLOCK);
+    ASSERT_TRUE(fifo) << fifo.error().message();
+    ASSERT_TRUE(opener->publish());
+    EXPECT_EQ(content("/d/a/out"), "hello");
+  }
+  EXPECT_EQ(entries("/d"), 0u);
+}
+
+TEST_F(OpenerTest, FormerCopyComesBackOnRollback) {
+  std::ofstream(root_ / "d/log") << "old";
+  auto status = sys::status_of(root_.string() + "/d/log");
+  ASSERT_TRUE(status);
+  ASSERT_TRUE(view_.left_behind.note("/d/log", *status, "n1-7"));
+  add(1, "/d/log", true);
+  for (bool commit : {false, true}) {
+    auto opener = this->opener();
+    fill(*opener, 1, "new");
+    ASSERT_TRUE(view_.left_behind.note("/d/log", *sys::status_of(root_.string() + "/d/log"), "n1-7"));
+    ASSERT_TRUE(opener->publish());
+    EXPECT_EQ(content("/d/log"), "new");
+    if (commit) opener->commit();
+    opener.reset();
+    EXPECT_EQ(content("/d/log"), commit ? "new" : "old");
+    EXPECT_EQ(entries("/d"), 1u);
+    ASSERT_TRUE(view_.left_behind.note("/d/log", *sys::status_of(root_.string() + "/d/log"), "n1-7"));
+  }
+}
+
+TEST_F(OpenerTest, FileThatAppearsMeanwhileIsNotTouched) {
+  add(1, "/d/out", true);
+  auto opener = this->opener();
+  fill(*opener, 1, "ours");
+  std::ofstream(root_ / "d/out") << "theirs";
+  auto published = opener->publish();
+  ASSERT_FALSE(published);
+  EXPECT_EQ(published.error().kind, ErrorKind::conflict);
+  opener.reset();
+  EXPECT_EQ(content("/d/out"), "theirs");
+}
+
+TEST_F(OpenerTest, EqualFileThatChangesMeanwhileIsNotUsed) {
+  std::ofstream(root_ / "d/lib") << "lib";
+  image::File& file = add(1, "/d/lib", false);
+  auto fd = sys::open_path(root_ / "d/lib", O_RDONLY);
+  file.set_size(3);
+  file.set_sha256(*HashCache().sha256(fd->get()));
+  auto opener = this->opener();
+  ASSERT_TRUE(opener->open(1, O_RDONLY));
+  auto written = opener->open(1, O_RDWR);
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().kind, ErrorKind::corrupt);
+  std::ofstream(root_ / "d/lib") << "bad";
+  auto changed = opener->open(1, O_RDONLY);
+  ASSERT_FALSE(changed);
+  EXPECT_EQ(changed.error().kind, ErrorKind::conflict);
+}
+
+TEST_F(OpenerTest, LinkPutInTheWayIsNotFollowed) {
+  add(1, "/d/sub/out", true);
+  auto opener = this->opener();
+  fs::create_directory(root_ / "elsewhere");
+  fs::create_directory_symlink(root_ / "elsewhere", root_ / "d/sub");
+  EXPECT_FALSE(opener->write(1, 0, bytes("x")));
+  EXPECT_EQ(entries("/elsewhere"), 0u);
+}
+
+TEST_F(OpenerTest, NamelessFilesStayNameless) {
+  add(1, "/d/gone", true).set_unlinked(true);
+  add(2, "/d/later", true);
+  auto opener = this->opener();
+  fill(*opener, 1, "one");
+  fill(*opener, 2, "two");
+  image::LogicalHost state = offer_.plan();
+  state.mutable_files(1)->set_unlinked(true);
+  ASSERT_TRUE(opener->update(state));
+  EXPECT_FALSE(opener->source_asks());
+  ASSERT_TRUE(opener->publish());
+  for (uint32_t id : {1u, 2u}) {
+    auto fd = opener->open(id, O_RDONLY);
+    ASSERT_TRUE(fd);
+    EXPECT_EQ(sys::status_of(fd->get())->st_nlink, 0u);
+    EXPECT_EQ(*sys::file_size(fd->get()), 3u);
+  }
+  opener->commit();
+  opener.reset();
+  EXPECT_EQ(entries("/d"), 0u);
+}
+
+TEST_F(OpenerTest, RenamedFileArrivesUnderItsNewName) {
+  add(1, "/d/part", true);
+  auto opener = this->opener();
+  fill(*opener, 1, "done");
+  image::LogicalHost state = offer_.plan();
+  state.mutable_files(0)->set_path("/d/final/whole");
+  ASSERT_TRUE(opener->update(state));
+  ASSERT_TRUE(opener->publish());
+  opener->commit();
+  EXPECT_EQ(content("/d/final/whole"), "done");
+  EXPECT_FALSE(fs::exists(root_ / "d/part"));
+}
+
+TEST_F(OpenerTest, LateFileIsAskedForAndItsContentMustCome) {
+  auto opener = this->opener();
+  add(4, "/d/late", true);
+  ASSERT_TRUE(opener->update(offer_.plan()));
+  EXPECT_TRUE(opener->source_asks());
+  EXPECT_EQ(opener->wanted(), std::set<uint32_t>{4});
+  ASSERT_TRUE(opener->open(4, O_RDWR));
+  EXPECT_FALSE(opener->publish());
+  fill(*opener, 4, "x");
+  EXPECT_TRUE(opener->publish());
+}
+
+TEST_F(OpenerTest, NothingIsMadeWithMoreRightsThanTheOwners) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to act as another user";
+  add(1, "/d/out", true);
+  auto made_by_root = this->opener();
+  view_.owner = Owner{65534, 65534, {}};
+  wire::OfferAnswer answer;
+  wire::FileVerdict& verdict = *answer.add_files();  // as if nobody had looked
+  verdict.set_file(1);
+  verdict.set_origin(image::File::CARRIED);
+  Opener opener(offer_, answer, view_, root_ / "state", *mounts_);
+  auto written = opener.write(1, 0, bytes("x"));
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().kind, ErrorKind::denied);
+  EXPECT_EQ(entries("/d"), 0u);
+}
+
+}  // namespace
+}  // namespace godwit::files
