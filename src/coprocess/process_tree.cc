@@ -29,7 +29,8 @@ sys::Deadline patience() { return std::chrono::steady_clock::now() + std::chrono
 Result<void> await_birth(pid_t host_tid) {
   sys::Stop stop = TRY(sys::wait_for_stop(host_tid, patience(), std::chrono::microseconds(200)));
   if (stop.kind == sys::Stop::Kind::interrupt) return {};
-  return error(ErrorKind::bug, "a new thread did not begin stopped");
+  return error(ErrorKind::bug, "a new thread did not begin stopped but with " +
+                                   std::to_string(static_cast<int>(stop.kind)) + "/" + std::to_string(stop.signal));
 }
 
 size_t add_clone(CallBatch& batch, pid_t tid, uint64_t flags, int exit_signal, uint64_t cgroup) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <thread>
 
 #include "freeze/frozen_cgroup.h"
 #include "freeze/replant.h"
@@ -66,7 +67,21 @@ Result<RemoteAddress> find_vdso(pid_t host_pid) {
 
 }  // namespace
 
+// A parent in vfork(2) cannot be stopped before its child has called execve, and a stopped child never does: then everything
+// is let go and tried again a moment later.
 Result<SeizedTree> SeizedTree::seize(const std::string& cgroup, pid_t init_host_pid, sys::Deadline deadline) {
+  constexpr std::chrono::milliseconds kOneTry(100);
+  constexpr std::chrono::milliseconds kBetween(2);
+  for (;;) {
+    auto now = std::chrono::steady_clock::now();
+    auto tree = try_seize(cgroup, init_host_pid, std::min(deadline, now + kOneTry));
+    bool again = !tree && tree.error().kind == ErrorKind::exhausted && now + kOneTry < deadline;
+    if (!again) return tree;
+    std::this_thread::sleep_for(kBetween);
+  }
+}
+
+Result<SeizedTree> SeizedTree::try_seize(const std::string& cgroup, pid_t init_host_pid, sys::Deadline deadline) {
   SeizedTree tree;
   FrozenCgroup frozen = TRY(FrozenCgroup::freeze(cgroup));
   std::set<pid_t> seen;

@@ -57,6 +57,7 @@ class SeizedTree {
 
  private:
   SeizedTree() = default;
+  static Result<SeizedTree> try_seize(const std::string& cgroup, pid_t init_host_pid, sys::Deadline deadline);
   std::vector<SeizedProcess> processes_;
 };
 

@@ -35,10 +35,11 @@ class Destination {
   Destination(const worker::DestinationOrder& order, DaemonLink& link, FaultInjector faults)
       : order_(order), link_(link), faults_(faults) {}
 
-  // The stages, in order. Each returns what the next one needs; scopes undo what was made when one fails.
   Result<void> run();
 
  private:
+  // The stages, in order. Each returns what the next one needs; scopes undo what was made when one fails.
+  Result<void> receive_job(Connection& connection);
   Result<Connection> listen();
   Result<bool> judge(Connection& connection, const wire::Offer& offer, wire::OfferAnswer& answer);
   Result<files::DestinationView> destination_view();
@@ -145,6 +146,15 @@ Result<bool> Destination::switch_over(Connection& connection) {
 
 Result<void> Destination::run() {
   Connection connection = TRY(listen());
+  auto outcome = receive_job(connection);
+  if (!outcome) {
+    send_abort(connection, outcome.error(), phases_.list().empty() ? "the start" : "after " + phases_.list().back().name());
+    drain(connection);  // what is closed unread would take our words along
+  }
+  return outcome;
+}
+
+Result<void> Destination::receive_job(Connection& connection) {
   wire::Offer offer = TRY(receive<wire::Offer>(connection, FrameType::offer));
   wire::OfferAnswer answer;
   faults_.at(FaultPoint::destination_offered, &connection);
@@ -171,6 +181,7 @@ Result<void> Destination::run() {
 
   // The program is frozen.
   TRY(restoration.correct(state.host()));
+  TRY(carried.ask(connection));
   phases_.end("correct skeleton");
   TRY(receive_memory(connection, restoration, carried));
   phases_.end("memory");

@@ -17,6 +17,22 @@ Result<void> receive_signal(transport::Connection& connection, transport::FrameT
   return {};
 }
 
+void drain(transport::Connection& connection) {
+  connection.set_deadline(std::chrono::steady_clock::now() + std::chrono::seconds(3));
+  while (connection.receive()) {
+  }
+}
+
+Error explained(transport::Connection& connection, Error failure) {
+  if (failure.kind != ErrorKind::peer_lost) return failure;
+  connection.set_deadline(std::chrono::steady_clock::now() + std::chrono::seconds(2));
+  for (;;) {
+    auto frame = connection.receive();
+    if (!frame) return failure;
+    if (frame->type == transport::FrameType::abort) return abort_reason(*frame);
+  }
+}
+
 void send_abort(transport::Connection& connection, const Error& reason, std::string_view stage) {
   wire::Abort abort;
   abort.set_kind(std::string(to_string(reason.kind)));

@@ -38,6 +38,12 @@ Result<Message> receive(transport::Connection& connection, transport::FrameType 
 Result<void> receive_signal(transport::Connection& connection, transport::FrameType type,
                             std::chrono::microseconds spin = std::chrono::microseconds(0));
 
+// Receives and forgets until the other side has closed, a few seconds at most.
+void drain(transport::Connection& connection);
+
+// `failure`, or what the other side says of it when it ended the connection.
+Error explained(transport::Connection& connection, Error failure);
+
 // Tells the other side why this one gives up; failures to tell do not matter any more.
 void send_abort(transport::Connection& connection, const Error& reason, std::string_view stage);
 

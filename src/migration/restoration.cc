@@ -1,6 +1,7 @@
 #include "migration/restoration.h"
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 #include <chrono>
@@ -31,7 +32,7 @@ Restoration::Restoration(const coprocess::LogicalHost& host, const sys::MountNam
       opener_(opener),
       place_(place),
       cgroup_(place.cgroup() + "/procs"),
-      skeleton_({host.init_pid(), init::kWorkerPidfd, host.procs_cgroup()}, cgroup_, mapping_sources()) {}
+      skeleton_({host.init_pid(), init::kWorkerPidfd, host.procs_cgroup()}, mapping_sources()) {}
 
 address_space::MappingSources Restoration::mapping_sources() {
   return {[this](uint32_t file, bool writable) { return file_fd(file, writable); },
@@ -91,6 +92,24 @@ Result<void> Restoration::set_places(const image::Process& process) {
   batch.add_using(SYS_fchdir, {}, 0, taken);
   batch.add_using(SYS_close, {}, 0, taken);
   return run_batch(process.pid(), 0, batch, "executable, root and working directory");
+}
+
+// A session leader takes its terminal back, and says which group is in the foreground.
+Result<void> Restoration::take_terminal(const image::Process& process) {
+  bool leads = process.session() == process.pid() && process.controlling_terminal() > 0;
+  if (!leads) return {};
+  RemoteCalls calls = skeleton_.calls(process.pid(), 0);
+  CallBatch batch = calls.batch();
+  std::string path = "/dev/pts/" + std::to_string(process.controlling_terminal() - 1);
+  constexpr uint64_t kWorkingDirectory = static_cast<uint64_t>(AT_FDCWD);
+  size_t terminal = batch.add(SYS_openat, {kWorkingDirectory, value(batch.put_string(path.c_str())), O_RDWR | O_NOCTTY});
+  batch.add_using(SYS_ioctl, {0, TIOCSCTTY, 0}, 0, terminal);
+  if (process.foreground_group() > 0) {
+    auto group = batch.put_value(pid_t{process.foreground_group()});
+    batch.add_using(SYS_ioctl, {0, TIOCSPGRP, value(group)}, 0, terminal);
+  }
+  batch.add_using(SYS_close, {}, 0, terminal);
+  return run_batch(process.pid(), 0, batch, "controlling terminal");
 }
 
 Result<void> Restoration::install_descriptors(const image::Process& process) {
@@ -153,7 +172,9 @@ Result<void> Restoration::restore(const image::LogicalHost& state, std::span<con
   auto elapsed = std::chrono::steady_clock::now() - state_received_;
   descriptors_.emplace(TRY(objects::DescriptorRestore::create(state, opener_, mounts_, shared_, ends, elapsed)));
   for (const image::Process& process : state.processes()) {
-    if (!process.zombie()) TRY(set_places(process));
+    if (process.zombie()) continue;
+    TRY(set_places(process));
+    TRY(take_terminal(process));
   }
   for (const image::Process& process : state.processes()) {
     if (!process.zombie()) TRY(install_descriptors(process));

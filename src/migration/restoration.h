@@ -45,6 +45,7 @@ class Restoration {
   Result<int> file_fd(uint32_t file, bool writable);
   Result<void> install_descriptors(const image::Process& process);
   Result<void> set_places(const image::Process& process);
+  Result<void> take_terminal(const image::Process& process);
   Result<void> restore_process(const image::Process& process);
   Result<void> restore_thread(const image::Process& process, size_t index);
   Result<void> set_registers(const image::Process& process);

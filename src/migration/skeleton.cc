@@ -2,9 +2,12 @@
 
 #include <sys/ptrace.h>
 #include <ranges>
+#include <thread>
 
 #include "address_space/layout.h"
+#include "freeze/process_list.h"
 #include "proc/maps.h"
+#include "sys/child_process.h"
 #include "sys/ptrace.h"
 #include "sys/text_file.h"
 
@@ -95,9 +98,11 @@ Result<void> Skeleton::build(const image::LogicalHost& host) {
   return calls.close();
 }
 
-// Ends what was built: all that is in the cgroup.
+// Ends what was built. One by one: after a write to cgroup.kill, Linux 6.18 also kills what is cloned into that cgroup from
+// another one later (kernel/cgroup/cgroup.c, cgroup_post_fork compares the counters of two cgroups).
 Result<void> Skeleton::discard() {
-  TRY(sys::write_text(cgroup_ + "/cgroup.kill", "1"));
+  sys::Deadline deadline = patience();
+  for (auto& [pid, member] : tree_->members()) (void)sys::send_signal(member.host_pid, SIGKILL);  // it may have ended
   for (auto& [pid, member] : tree_->members()) {
     // The main thread last: its end is told when all others have been taken.
     for (pid_t thread : std::views::reverse(member.host_threads)) {
@@ -109,6 +114,11 @@ Result<void> Skeleton::discard() {
   files_.clear();
   memories_.clear();
   tree_.reset();
+  // Their numbers are free again when godwit-init has waited for them.
+  while (!TRY(freeze::list_children(init_.host_pid)).empty()) {
+    if (std::chrono::steady_clock::now() > deadline) return error(ErrorKind::bug, "godwit-init does not reap");
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
   return {};
 }
 

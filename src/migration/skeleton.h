@@ -17,8 +17,8 @@ namespace godwit::migration {
 
 class Skeleton {
  public:
-  Skeleton(const coprocess::InitProcess& init, std::string cgroup, address_space::MappingSources sources)
-      : init_(init), cgroup_(std::move(cgroup)), sources_(std::move(sources)) {}
+  Skeleton(const coprocess::InitProcess& init, address_space::MappingSources sources)
+      : init_(init), sources_(std::move(sources)) {}
 
   // Ensures: processes, threads and layouts are those of `host`. What is there already and fits is kept; a tree of another
   // shape is made anew.
@@ -36,7 +36,6 @@ class Skeleton {
   Result<void> discard();
 
   coprocess::InitProcess init_;
-  std::string cgroup_;
   address_space::MappingSources sources_;
   std::optional<freeze::RemoteAddress> region_;
   std::optional<coprocess::ProcessTree> tree_;

@@ -213,7 +213,8 @@ Result<void> Source::run() {
   coprocess::InitClient init = TRY(coprocess::InitClient::connect(order_.place().run_directory() + "/init.sock"));
   UniqueFd init_pidfd = TRY(sys::open_pidfd(order_.place().init_pid()));
   objects::ConsoleEnds ends = TRY(console_ends(init, init_pidfd.get(), consoles()));
-  files::FileTable table = TRY(files::FileTable::of_job(order_.place().init_pid()));
+  files::FileTable table =
+      TRY(files::FileTable::of_job(order_.place().init_pid(), files::hash_store_of(order_.place())));
   auto tasks = freeze::KernelTasks::load();  // without it every question is asked of the program itself
   Inventory inventory(order_.place().init_pid(), std::move(ends), std::move(table), tasks ? &*tasks : nullptr);
   std::vector<worker::Refusal> refusals;
@@ -250,7 +251,8 @@ Result<void> Source::run() {
   TRY(files::add_hashes(inventory.files(), *state.mutable_host(), files::shared_devices(offer.plan(), answer)));
   phases_.end("state");
   count(state, tree);
-  TRY(move_frozen(connection, inventory, tree, state, carrier, logs));
+  auto sent = move_frozen(connection, inventory, tree, state, carrier, logs);
+  if (!sent) return explained(connection, std::move(sent.error()));
   phases_.end("memory");
   TRY(await_switchover(connection));
 
