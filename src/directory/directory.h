@@ -40,6 +40,10 @@ class Directory {
   // ErrorKind::conflict: the entry was not as expected. ErrorKind::peer_lost: it is not known whether it was written.
   virtual Result<uint64_t> put(std::string_view key, std::string_view value, Expect expect,
                                std::chrono::milliseconds lease = {}) = 0;
+  // Waits until an entry whose key begins with `prefix` is written, removed or has run out of its lease, later than
+  // `since` (a version, or 0: from now on), at most `patience`. Returns the version up to which nothing has been
+  // missed: `since` for the next call. It may return early and without a change.
+  virtual Result<uint64_t> watch(std::string_view prefix, uint64_t since, std::chrono::milliseconds patience) = 0;
   virtual Result<void> remove(std::string_view key, Expect expect) = 0;
 };
 

@@ -68,6 +68,9 @@ Result<std::unique_ptr<Embedded>> Embedded::open(const std::string& path) {
       "CREATE TABLE IF NOT EXISTS counter(version INTEGER NOT NULL);"
       "INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter);";
   if (sqlite3_exec(database, kSetUp, nullptr, nullptr, nullptr) != SQLITE_OK) return failure(database, "set up");
+  auto newest = TRY(Statement::prepare(database, "SELECT version FROM counter"));
+  if (!TRY(newest.step())) return error(ErrorKind::corrupt, "the directory has no counter");
+  directory->newest_ = directory->forgotten_ = static_cast<uint64_t>(newest.number(0));
   if (path == ":memory:") return directory;
   if (sqlite3_open(path.c_str(), &directory->checkpointer_) != SQLITE_OK) return failure(database, "open");
   directory->thread_ = std::thread([&self = *directory] { self.checkpoint_now_and_then(); });
@@ -121,7 +124,8 @@ Result<std::vector<Entry>> Embedded::list(std::string_view prefix) {
 Result<uint64_t> Embedded::put(std::string_view key, std::string_view value, Expect expect,
                                std::chrono::milliseconds lease) {
   std::lock_guard lock(mutex_);
-  if (sqlite3_exec(database_, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr) != SQLITE_OK) return failure(database_, "begin");
+  if (sqlite3_exec(database_, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr) != SQLITE_OK)
+    return failure(database_, "begin");
   auto version = write(key, value, expect, lease.count() == 0 ? 0 : now_ms() + lease.count());
   const char* end = version ? "COMMIT" : "ROLLBACK";
   bool done = sqlite3_exec(database_, end, nullptr, nullptr, nullptr) == SQLITE_OK;
@@ -130,7 +134,46 @@ Result<uint64_t> Embedded::put(std::string_view key, std::string_view value, Exp
     sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
     return why;
   }
+  if (version) note_change(key, *version);
   return version;
+}
+
+void Embedded::note_change(std::string_view key, uint64_t version) {
+  constexpr size_t kRemembered = 1024;
+  newest_ = version;
+  changes_.push_back({std::string(key), version});
+  if (changes_.size() > kRemembered) {
+    forgotten_ = changes_.front().version;
+    changes_.pop_front();
+  }
+  changed_.notify_all();
+}
+
+std::optional<std::chrono::milliseconds> Embedded::next_expiry(std::string_view prefix) {
+  auto query =
+      Statement::prepare(database_, "SELECT min(expires_ms) FROM entries WHERE substr(key,1,?)=? AND expires_ms>?");
+  int64_t now = now_ms();
+  if (!query) return std::nullopt;
+  query->bind(1, static_cast<int64_t>(prefix.size())).bind(2, prefix).bind(3, now);
+  auto row = query->step();
+  if (!row || !*row || query->number(0) == 0) return std::nullopt;
+  return std::chrono::milliseconds(query->number(0) - now + 1);
+}
+
+Result<uint64_t> Embedded::watch(std::string_view prefix, uint64_t since, std::chrono::milliseconds patience) {
+  std::unique_lock lock(mutex_);
+  if (since == 0) since = newest_;
+  auto news = [&] {
+    if (since < forgotten_) return true;
+    for (auto change = changes_.rbegin(); change != changes_.rend() && change->version > since; ++change) {
+      if (std::string_view(change->key).starts_with(prefix)) return true;
+    }
+    return false;
+  };
+  // A lease that runs out is a change, too: nobody writes then, so whoever waits looks.
+  auto expiry = next_expiry(prefix);
+  changed_.wait_for(lock, expiry ? std::min(patience, *expiry) : patience, news);
+  return newest_;
 }
 
 Result<uint64_t> Embedded::write(std::string_view key, std::string_view value, Expect expect, int64_t expires) {
@@ -138,13 +181,14 @@ Result<uint64_t> Embedded::write(std::string_view key, std::string_view value, E
   auto next = TRY(Statement::prepare(database_, "UPDATE counter SET version=version+1 RETURNING version"));
   if (!TRY(next.step())) return error(ErrorKind::corrupt, "the directory has lost its counter");
   int64_t version = next.number(0);
-  const char* text = expect.any ? "INSERT INTO entries VALUES(?1,?2,?3,?4) ON CONFLICT(key) DO UPDATE SET value=?2,"
-                                  " version=?3, expires_ms=?4 RETURNING version"
-                     : expect.version == 0
-                         ? "INSERT INTO entries VALUES(?1,?2,?3,?4) ON CONFLICT(key) DO UPDATE SET value=?2, version=?3,"
-                           " expires_ms=?4 WHERE expires_ms<>0 AND expires_ms<=?6 RETURNING version"
-                         : "UPDATE entries SET value=?2, version=?3, expires_ms=?4 WHERE key=?1 AND version=?5"
-                           " RETURNING version";
+  const char* text =
+      expect.any ? "INSERT INTO entries VALUES(?1,?2,?3,?4) ON CONFLICT(key) DO UPDATE SET value=?2,"
+                   " version=?3, expires_ms=?4 RETURNING version"
+      : expect.version == 0
+          ? "INSERT INTO entries VALUES(?1,?2,?3,?4) ON CONFLICT(key) DO UPDATE SET value=?2, version=?3,"
+            " expires_ms=?4 WHERE expires_ms<>0 AND expires_ms<=?6 RETURNING version"
+          : "UPDATE entries SET value=?2, version=?3, expires_ms=?4 WHERE key=?1 AND version=?5"
+            " RETURNING version";
   auto write = TRY(Statement::prepare(database_, text));
   write.bind(1, key).bind(2, value).bind(3, version).bind(4, expires);
   if (!expect.any && expect.version != 0) write.bind(5, static_cast<int64_t>(expect.version));
@@ -157,10 +201,14 @@ Result<uint64_t> Embedded::write(std::string_view key, std::string_view value, E
 
 Result<void> Embedded::remove(std::string_view key, Expect expect) {
   std::lock_guard lock(mutex_);
-  auto write = TRY(Statement::prepare(
-      database_, "DELETE FROM entries WHERE key=? AND (? OR version=?) RETURNING version"));
+  auto next = TRY(Statement::prepare(database_, "UPDATE counter SET version=version+1 RETURNING version"));
+  if (!TRY(next.step())) return error(ErrorKind::corrupt, "the directory has lost its counter");
+  auto write =
+      TRY(Statement::prepare(database_, "DELETE FROM entries WHERE key=? AND (? OR version=?) RETURNING version"));
   write.bind(1, key).bind(2, int64_t{expect.any}).bind(3, static_cast<int64_t>(expect.version));
-  if (!TRY(write.step()) && !expect.any) return error(ErrorKind::conflict, "the entry was changed by somebody else");
+  bool removed = TRY(write.step());
+  if (!removed && !expect.any) return error(ErrorKind::conflict, "the entry was changed by somebody else");
+  if (removed) note_change(key, static_cast<uint64_t>(next.number(0)));
   return {};
 }
 

@@ -54,6 +54,34 @@ TEST_F(EmbeddedDirectory, AnEntryGoesWhenItsLeaseRunsOut) {
   EXPECT_TRUE(directory_->put("node/a", "again", Expect::exactly(0), {}));
 }
 
+TEST_F(EmbeddedDirectory, AWatchIsToldOfChangesUnderItsPrefix) {
+  using std::chrono::milliseconds;
+  uint64_t seen = *directory_->put("job/a", "one", Expect::anything(), {});
+  std::thread writer([&] {
+    EXPECT_TRUE(directory_->put("node/a", "other", Expect::anything(), {}));
+    EXPECT_TRUE(directory_->put("job/b", "two", Expect::anything(), {}));
+  });
+  auto start = std::chrono::steady_clock::now();
+  uint64_t later = *directory_->watch("job/", seen, milliseconds(10'000));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(5'000));
+  EXPECT_GT(later, seen);
+  writer.join();
+  // What was written before the call is not missed either.
+  EXPECT_TRUE(directory_->remove("job/b", Expect::anything()));
+  start = std::chrono::steady_clock::now();
+  uint64_t last = *directory_->watch("job/", later, milliseconds(10'000));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(5'000));
+  EXPECT_EQ(*directory_->watch("job/", last, milliseconds(1)), last);
+}
+
+TEST_F(EmbeddedDirectory, AWatchEndsWhenALeaseDoes) {
+  ASSERT_TRUE(directory_->put("up/a", "x", Expect::anything(), std::chrono::milliseconds(20)));
+  auto start = std::chrono::steady_clock::now();
+  ASSERT_TRUE(directory_->watch("up/", 0, std::chrono::milliseconds(10'000)));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(5'000));
+  EXPECT_FALSE((*directory_->get("up/a")).has_value());
+}
+
 TEST_F(EmbeddedDirectory, ARefusedWriteLeavesNoTransactionOpen) {
   for (int i = 0; i < 3; ++i) EXPECT_FALSE(directory_->put("job/a", "x", Expect::exactly(99), {}));
   EXPECT_TRUE(directory_->put("job/a", "x", Expect::exactly(0), {}));

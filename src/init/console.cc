@@ -92,13 +92,15 @@ void Console::append(uint8_t stream, const char* bytes, size_t length) {
   ssize_t wanted = static_cast<ssize_t>(sizeof record + length);
   if (writev(log_, parts, 2) == wanted) {
     log_length_ += static_cast<uint64_t>(wanted);
-  } else if (ftruncate(log_, static_cast<off_t>(log_length_)) != 0) {  // a full disk: this piece is lost, records stay whole
+  } else if (ftruncate(log_, static_cast<off_t>(log_length_)) !=
+             0) {  // a full disk: this piece is lost, records stay whole
     close_one(log_);
   }
   constexpr uint64_t kStep = uint64_t{4} << 20;
   if (log_length_ > kLogKeepBytes && log_length_ - kLogKeepBytes > punched_ + kStep) {
     uint64_t to = log_length_ - kLogKeepBytes;
-    fallocate(log_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(punched_), static_cast<off_t>(to - punched_));
+    fallocate(log_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(punched_),
+              static_cast<off_t>(to - punched_));
     punched_ = to;
   }
 }

@@ -1,7 +1,7 @@
 // A console: what carries the terminal or the standard streams of one started program, and the log its output goes to.
 //
-// Owned by the server loop of godwit-init. All descriptors are non-blocking on init's side. A log that cannot be written
-// loses output but never stops the program.
+// Owned by the server loop of godwit-init. All descriptors are non-blocking on init's side. A log that cannot be
+// written loses output but never stops the program.
 #pragma once
 
 #include <stdint.h>
@@ -16,7 +16,8 @@ namespace godwit::init {
 
 class Console {
  public:
-  Console(uint32_t number, bool terminal, bool discard_stdin) : number_(number), terminal_(terminal), discard_stdin_(discard_stdin) {}
+  Console(uint32_t number, bool terminal, bool discard_stdin)
+      : number_(number), terminal_(terminal), discard_stdin_(discard_stdin) {}
   ~Console();
   Console(const Console&) = delete;
 

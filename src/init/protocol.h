@@ -10,10 +10,10 @@ namespace godwit::init {
 
 constexpr uint32_t kEveryConsole = 0xffffffff;
 constexpr uint32_t kMaxPayload = 4u << 20;
-constexpr uint64_t kLogKeepBytes = uint64_t{64} << 20;    // older output is punched out of a log
-constexpr uint64_t kMostInput = 1u << 20;                 // not yet taken, of one client: more and it is dropped
-constexpr uint64_t kReaderWindow = uint64_t{32} << 20;    // how far output may run ahead of an attached reader
-constexpr int kWorkerPidfd = 100;                         // in init and in what is cloned from it: the worker
+constexpr uint64_t kLogKeepBytes = uint64_t{64} << 20;  // older output is punched out of a log
+constexpr uint64_t kMostInput = 1u << 20;               // not yet taken, of one client: more and it is dropped
+constexpr uint64_t kReaderWindow = uint64_t{32} << 20;  // how far output may run ahead of an attached reader
+constexpr int kWorkerPidfd = 100;                       // in init and in what is cloned from it: the worker
 
 enum class FrameType : uint32_t {
   // to init

@@ -1,7 +1,7 @@
 // The loop of godwit-init: pid 1 of a logical host. It reaps, carries consoles, and does what its socket's clients ask.
 //
-// Stateless beyond its consoles: a fresh one at the destination takes them over (adopt_console). A client that sends nonsense
-// or goes away is dropped and nothing else happens.
+// Stateless beyond its consoles: a fresh one at the destination takes them over (adopt_console). A client that sends
+// nonsense or goes away is dropped and nothing else happens.
 #pragma once
 
 #include <poll.h>

@@ -19,7 +19,7 @@ namespace {
 
 void default_signals() {
   for (int signal = 1; signal < 65; ++signal) {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = SIG_DFL;
     sigaction(signal, &action, nullptr);  // fails for SIGKILL and SIGSTOP only
   }

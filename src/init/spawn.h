@@ -1,4 +1,5 @@
-// Starts a program on a console: a child of init in its own session, with the owner's credentials, in the cgroup of what moves.
+// Starts a program on a console: a child of init in its own session, with the owner's credentials, in the cgroup of
+// what moves.
 #pragma once
 
 #include <stdint.h>

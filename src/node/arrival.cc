@@ -26,7 +26,8 @@ Result<void> Daemon::admit(const api::PrepareRequest& request) {
   if (find(request.job().id()) != nullptr) {
     return error(ErrorKind::conflict, "job " + request.job().name() + " is already on " + config_.node);
   }
-  if (clearing_.contains(request.job().id())) return error(ErrorKind::retry, "what it left here is still being cleared away");
+  if (clearing_.contains(request.job().id()))
+    return error(ErrorKind::retry, "what it left here is still being cleared away");
   for (auto& [migration, other] : arrivals_) {
     if (other->job() != request.job().id()) continue;
     if (other->given_up()) return error(ErrorKind::retry, "an earlier attempt is still being cleared away");
@@ -115,8 +116,8 @@ Result<void> Arrival::start(Told listening) {
   order.set_epoch(request_.epoch());
   *order.mutable_options() = request_.options();
   order.mutable_options()->set_fault(daemon_.config_.fault);
-  auto worker = WorkerProcess::start(daemon_.loop_, message,
-                                     {[this](const worker::WorkerEvent& event) { on_event(event); }, [this] { on_end(); }});
+  auto worker = WorkerProcess::start(
+      daemon_.loop_, message, {[this](const worker::WorkerEvent& event) { on_event(event); }, [this] { on_end(); }});
   if (!worker) {
     daemon_.background_.run([daemon = &daemon_, place = place_] {
       daemon->disk_.wait();
@@ -147,14 +148,14 @@ void Arrival::too_late() {
 
 void Arrival::look_up() {
   Daemon* daemon = &daemon_;
-  daemon_.switchovers_.run([daemon, id = job(), migration = request_.migration(), from = request_.source_node(),
-                            epoch = request_.epoch()] {
-    auto version = version_of(*daemon->directory_, id, from, epoch);
-    daemon->loop_.post([daemon, migration, version] {
-      auto arrival = daemon->arrivals_.find(migration);
-      if (arrival != daemon->arrivals_.end()) arrival->second->looked_up(version);
-    });
-  });
+  daemon_.switchovers_.run(
+      [daemon, id = job(), migration = request_.migration(), from = request_.source_node(), epoch = request_.epoch()] {
+        auto version = version_of(*daemon->directory_, id, from, epoch);
+        daemon->loop_.post([daemon, migration, version] {
+          auto arrival = daemon->arrivals_.find(migration);
+          if (arrival != daemon->arrivals_.end()) arrival->second->looked_up(version);
+        });
+      });
 }
 
 void Arrival::looked_up(Result<uint64_t> version) {
@@ -174,7 +175,8 @@ void Arrival::on_event(const worker::WorkerEvent& event) {
       spdlog::warn("arrival of job {}: {}", request_.job().id(), event.failed().message());
       daemon_.note_failed_arrival(request_.migration(), event.failed().message());
       if (listening_) {
-        std::exchange(listening_, nullptr)(error(ErrorKind::failed, daemon_.config_.node + ": " + event.failed().message()));
+        std::exchange(listening_,
+                      nullptr)(error(ErrorKind::failed, daemon_.config_.node + ": " + event.failed().message()));
       }
       return;
     default: return;
@@ -183,7 +185,7 @@ void Arrival::on_event(const worker::WorkerEvent& event) {
 
 // One compare-and-swap: from (source, epoch) to (here, epoch + 1).
 void Arrival::begin_switchover() {
-  commit_wanted_ = true;
+  if (!std::exchange(commit_wanted_, true)) wanted_at_ = std::chrono::steady_clock::now();
   if (abandoned_) return kill_worker();
   if (!version_ || committing_) return;  // looked_up() goes on
   committing_ = true;
@@ -223,6 +225,9 @@ void Arrival::switched(const Ruling& ruling) {
   committing_ = false;
   committed_ = ruling.decision == Decision::here;
   ruling_ = ruling;
+  auto took = std::chrono::steady_clock::now() - wanted_at_;
+  spdlog::debug("job {}: the directory decided in {} us", job(),
+                std::chrono::duration_cast<std::chrono::microseconds>(took).count());
   if (worker_ended_) return over();
   worker::WorkerRequest request;
   request.mutable_commit_result()->set_outcome(committed_ ? CommitResult::COMMITTED : CommitResult::REFUSED);

@@ -51,6 +51,7 @@ class Arrival {
   Told listening_;
   std::optional<uint64_t> version_;  // of the job's entry in the directory, before the switchover
   Ruling ruling_;
+  std::chrono::steady_clock::time_point wanted_at_;
   bool commit_wanted_ = false;
   bool committing_ = false;
   bool committed_ = false;

@@ -1,4 +1,5 @@
-// Threads for what may block: calls to other nodes, the directory. They own no state; results go back to the loop by post().
+// Threads for what may block: calls to other nodes, the directory. They own no state; results go back to the loop by
+// post().
 #pragma once
 
 #include <condition_variable>

@@ -3,7 +3,7 @@
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 
-#include <set>
+#include <map>
 #include <thread>
 
 #include "node/arrival.h"
@@ -16,6 +16,7 @@ namespace {
 constexpr std::chrono::seconds kHeartbeat(2);
 constexpr std::chrono::seconds kLease(8);
 constexpr std::chrono::milliseconds kRetry(200);
+constexpr std::chrono::seconds kWatch(5);
 }  // namespace
 
 api::Node Daemon::self() {
@@ -23,7 +24,7 @@ api::Node Daemon::self() {
   self.set_name(config_.node);
   bool version6 = config_.address.find(':') != std::string::npos;
   self.set_address((version6 ? "[" + config_.address + "]" : config_.address) + ":" + std::to_string(config_.port));
-  struct sysinfo info {};
+  struct sysinfo info{};
   ::sysinfo(&info);
   self.set_processors(std::thread::hardware_concurrency());
   self.set_load(static_cast<double>(info.loads[0]) / (1 << SI_LOAD_SHIFT));
@@ -40,18 +41,39 @@ api::Node Daemon::self() {
   return self;
 }
 
-// node/ is who belongs to the cluster; up/, under a lease, who is there.
+// node/ is who belongs to the cluster, written once; up/, under a lease and again and again, who is there and how it
+// is.
+Result<void> Daemon::enter_directory(const api::Node& self) {
+  TRY(directory_->put("node/" + self.name(), self.SerializeAsString(), directory::Expect::anything(), {}));
+  entered_ = true;
+  return {};
+}
+
 Result<void> Daemon::report_up(const api::Node& self) {
-  std::string value = self.SerializeAsString();
-  TRY(directory_->put("node/" + self.name(), value, directory::Expect::anything(), {}));
-  TRY(directory_->put("up/" + self.name(), value, directory::Expect::anything(), kLease));
-  return learn_nodes();
+  if (!entered_) TRY(enter_directory(self));
+  TRY(directory_->put("up/" + self.name(), self.SerializeAsString(), directory::Expect::anything(), kLease));
+  return {};
+}
+
+// Other nodes are known here as soon as they have entered the directory.
+void Daemon::watch_nodes() {
+  watcher_.run([this] {
+    auto version = directory_->watch("node/", nodes_seen_, kWatch);
+    auto learned = version ? learn_nodes() : Result<void>(std::unexpected(version.error()));
+    if (learned) {
+      nodes_seen_ = *version;
+    } else {
+      std::this_thread::sleep_for(kHeartbeat);
+    }
+    watch_nodes();
+  });
 }
 
 void Daemon::join_cluster(std::chrono::milliseconds patience) {
   auto deadline = std::chrono::steady_clock::now() + patience;
   for (;;) {
     auto done = report_up(self());
+    if (done) done = learn_nodes();
     if (done) break;
     if (std::chrono::steady_clock::now() > deadline) {
       spdlog::warn("the directory on {} does not answer yet: {}", config_.directory_node, done.error().message());
@@ -60,6 +82,7 @@ void Daemon::join_cluster(std::chrono::milliseconds patience) {
     std::this_thread::sleep_for(kRetry);
   }
   loop_.after(kHeartbeat, [this] { heartbeat(); });
+  watch_nodes();
 }
 
 // One at a time: the next is set off when this one is done.
@@ -90,13 +113,14 @@ bool Daemon::knows_node(const std::string& node) {
 }
 
 Result<api::NodesReply> Daemon::nodes() {
-  std::set<std::string> present;
-  for (const auto& entry : TRY(directory_->list("up/"))) present.insert(entry.key.substr(3));
+  std::map<std::string, std::string> present;
+  for (auto& entry : TRY(directory_->list("up/"))) present[entry.key.substr(3)] = std::move(entry.value);
   api::NodesReply reply;
   for (const auto& entry : TRY(directory_->list("node/"))) {
     api::Node node;
-    if (!node.ParseFromString(entry.value)) continue;
-    node.set_up(present.contains(node.name()));
+    auto up = present.find(entry.key.substr(5));
+    if (!node.ParseFromString(up == present.end() ? entry.value : up->second)) continue;
+    node.set_up(up != present.end());
     node.set_self(node.name() == config_.node);
     *reply.add_nodes() = std::move(node);
   }

@@ -9,15 +9,15 @@
 namespace godwit::node {
 
 struct Config {
-  std::string node;                                // default: the hostname
-  std::string address = "127.0.0.1";               // where other nodes reach this one
+  std::string node;                   // default: the hostname
+  std::string address = "127.0.0.1";  // where other nodes reach this one
   unsigned port = 7707;
   std::string run_directory = "/run/godwit";
   std::string state_directory = "/var/lib/godwit";
-  std::string directory_node, directory_address;   // empty: this node keeps the directory itself
+  std::string directory_node, directory_address;  // empty: this node keeps the directory itself
   unsigned directory_port = 7707;
-  std::string cgroup;                              // below the cgroup2 mount; default "godwit"
-  std::string fault;                               // hidden, for tests
+  std::string cgroup;  // below the cgroup2 mount; default "godwit"
+  std::string fault;   // hidden, for tests
   bool debug = false;
 };
 

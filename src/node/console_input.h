@@ -1,7 +1,7 @@
 // Brings a user's input to a console, wherever its job is and goes: every byte once, in order.
 //
-// godwit-init acknowledges what the program's side has taken (input_taken); the rest is kept here and sent again to where the job
-// is next. One thread of its own; add() and the others are for another one. Included by rpc files only.
+// godwit-init acknowledges what the program's side has taken (input_taken); the rest is kept here and sent again to
+// where the job is next. One thread of its own; add() and the others are for another one. Included by rpc files only.
 #pragma once
 
 #include <condition_variable>
@@ -21,7 +21,7 @@ class ConsoleInput {
   struct Options {
     std::string job;
     uint32_t console = 0;
-    bool only_here = false;  // for another daemon, which looks elsewhere itself
+    bool only_here = false;                               // for another daemon, which looks elsewhere itself
     std::function<void(uint64_t bytes, bool end)> taken;  // may be empty
     std::function<void(bool ended)> over;                 // no more can be delivered, here or at all; may be empty
   };

@@ -56,10 +56,11 @@ Result<Job*> Daemon::running(const std::string& id) {
   Job* job = find(id);
   if (job == nullptr) return error(ErrorKind::gone, "there is no job " + id + " on " + config_.node);
   if (job->state != JobState::running && job->state != JobState::moving) {
-    return error(ErrorKind::unsupported, "job " + job->record.name() + " on " + config_.node + " is not running; its state is: " +
-                                             std::string(to_string(job->state)));
+    return error(ErrorKind::unsupported, "job " + job->record.name() + " on " + config_.node +
+                                             " is not running; its state is: " + std::string(to_string(job->state)));
   }
-  if (!job->init) return error(ErrorKind::retry, "job " + job->record.name() + " cannot be reached just now; try again");
+  if (!job->init)
+    return error(ErrorKind::retry, "job " + job->record.name() + " cannot be reached just now; try again");
   return job;
 }
 
@@ -76,6 +77,7 @@ void Daemon::tell(const Job& job, std::string what, std::string detail) {
   event.set_job(job.record.id());
   event.set_name(job.record.name());
   event.set_node(config_.node);
+  event.set_uid(job.record.uid());
   event.set_what(std::move(what));
   event.set_detail(std::move(detail));
   std::lock_guard lock(events_mutex_);
@@ -85,6 +87,11 @@ void Daemon::tell(const Job& job, std::string what, std::string detail) {
     ++first_event_;
   }
   events_changed_.notify_all();
+}
+
+uint64_t Daemon::next_event() {
+  std::lock_guard lock(events_mutex_);
+  return first_event_ + events_.size();
 }
 
 std::vector<api::Event> Daemon::events_since(uint64_t& number, std::chrono::milliseconds patience) {
@@ -136,7 +143,8 @@ void Daemon::read_init(const std::string& id) {
 
 void Daemon::check_alive(const std::string& id) {
   Job* job = find(id);
-  if (job == nullptr || job->init || job->state != JobState::running) return;  // of a moving job the migration will tell
+  if (job == nullptr || job->init || job->state != JobState::running)
+    return;  // of a moving job the migration will tell
   attach_init(id);
   if (job->init) return;
   auto present = sys::read_text(job->place.cgroup() + "/init/cgroup.procs");

@@ -1,7 +1,8 @@
-// The node daemon's state and what can be asked of it: jobs, migrations out and in. gRPC's threads call these functions; each
-// hands its work to the loop's thread, which owns the state, and may block meanwhile (never the loop).
+// The node daemon's state and what can be asked of it: jobs, migrations out and in. gRPC's threads call these
+// functions; each hands its work to the loop's thread, which owns the state, and may block meanwhile (never the loop).
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <map>
 #include <memory>
@@ -38,7 +39,8 @@ class Daemon {
 
   // Finds the jobs that an earlier daemon left. Loop thread, before run().
   Result<void> start();
-  // Tells the directory that this node is up and learns of the others; tries for `patience`, then goes on in the background.
+  // Tells the directory that this node is up and learns of the others; tries for `patience`, then goes on in the
+  // background.
   void join_cluster(std::chrono::milliseconds patience);
 
   // Where a job is, by name or identifier. ErrorKind::gone: there is none, or it is not the caller's.
@@ -76,8 +78,13 @@ class Daemon {
   const Config& config() const { return config_; }
   Peers& peers() { return peers_; }
 
+  // The number that what happens next here will have.
+  uint64_t next_event();
   // What happened here, oldest first, from a number on; waits for news.
   std::vector<api::Event> events_since(uint64_t& number, std::chrono::milliseconds patience);
+  bool may_see(const api::Event& event, const Caller& caller) const {
+    return event.uid() == caller.uid || caller.uid == 0;
+  }
 
  private:
   friend class Departure;
@@ -122,7 +129,9 @@ class Daemon {
   // The cluster.
   api::Node self();
   void heartbeat();
+  Result<void> enter_directory(const api::Node& self);
   Result<void> report_up(const api::Node& self);
+  void watch_nodes();
   Result<void> learn_nodes();
   void reap();
 
@@ -130,15 +139,18 @@ class Daemon {
   EventLoop& loop_;
   Peers& peers_;
   std::unique_ptr<directory::Directory> directory_;
-  Background background_{4};    // what may take long: clearing away, asking other nodes
-  Background switchovers_{2};   // what a frozen program waits for
-  Background disk_{1};          // records of jobs, in order
+  Background background_{4};   // what may take long: clearing away, asking other nodes
+  Background switchovers_{2};  // what a frozen program waits for
+  Background disk_{1};         // records of jobs, in order
   Background heart_{1};
+  Background watcher_{1};
+  std::atomic<bool> entered_ = false;  // in the directory as a node of the cluster
+  uint64_t nodes_seen_ = 0;            // the watcher's
   std::map<std::string, std::unique_ptr<Job>> jobs_;
   std::map<std::string, std::unique_ptr<class Departure>> departures_;  // by job
   std::map<std::string, std::unique_ptr<class Arrival>> arrivals_;      // by migration
-  std::deque<std::pair<std::string, std::string>> failed_arrivals_;  // migration, why; the newest few
-  std::set<std::string> clearing_;  // jobs whose directories are being removed here
+  std::deque<std::pair<std::string, std::string>> failed_arrivals_;     // migration, why; the newest few
+  std::set<std::string> clearing_;                                      // jobs whose directories are being removed here
   uint64_t next_job_ = 1;
   std::string cgroup_root_;
 

@@ -13,8 +13,8 @@ namespace {
 
 using std::chrono::milliseconds;
 constexpr milliseconds kAskAgain(300);
-constexpr milliseconds kLastWords(20'000);       // from a worker's last word to its end
-constexpr milliseconds kWorkersPatience(20'000); // it waits 30 s for our answer
+constexpr milliseconds kLastWords(20'000);        // from a worker's last word to its end
+constexpr milliseconds kWorkersPatience(20'000);  // it waits 30 s for our answer
 
 std::string random_bytes(size_t count) {
   std::string bytes(count, '\0');
@@ -66,7 +66,8 @@ Result<api::PrepareRequest> Daemon::begin_move(const std::string& id, const api:
   TRY(loop_.call([&]() -> Result<void> {
     Job* job = TRY(running(id));
     if (job->state == JobState::moving) {
-      return error(ErrorKind::unsupported, "job " + job->record.name() + " is being moved already; wait for that to end");
+      return error(ErrorKind::unsupported,
+                   "job " + job->record.name() + " is being moved already; wait for that to end");
     }
     change(*job, JobState::moving);
     *preparation.mutable_job() = job->record;
@@ -125,15 +126,18 @@ Result<void> Daemon::cancel(const std::string& id) {
 
 Departure::Departure(Daemon& daemon, std::string job, std::string to, std::string migration,
                      std::shared_ptr<MoveStream> stream)
-    : daemon_(daemon), job_(std::move(job)), to_(std::move(to)), migration_(std::move(migration)),
+    : daemon_(daemon),
+      job_(std::move(job)),
+      to_(std::move(to)),
+      migration_(std::move(migration)),
       stream_(std::move(stream)) {}
 
 Result<void> Departure::start(const worker::SourceOrder& order) {
   method_ = order.options().memory();
   worker::WorkerOrder message;
   *message.mutable_source() = order;
-  worker_ = TRY(WorkerProcess::start(daemon_.loop_, message,
-                                     {[this](const worker::WorkerEvent& event) { on_event(event); }, [this] { on_end(); }}));
+  worker_ = TRY(WorkerProcess::start(
+      daemon_.loop_, message, {[this](const worker::WorkerEvent& event) { on_event(event); }, [this] { on_end(); }}));
   return {};
 }
 
@@ -170,9 +174,7 @@ void Departure::on_event(const worker::WorkerEvent& event) {
     case worker::WorkerEvent::kRefused:
     case worker::WorkerEvent::kDryRun:
     case worker::WorkerEvent::kFailed:
-    case worker::WorkerEvent::kMoved:
-      verdict_ = event;
-      return later(kLastWords, &Departure::kill_worker);
+    case worker::WorkerEvent::kMoved: verdict_ = event; return later(kLastWords, &Departure::kill_worker);
     default: spdlog::error("a source worker sent an unexpected event"); return;
   }
 }
@@ -283,17 +285,20 @@ void Departure::finish(api::MoveEvent told, bool departed) {
   if (departed || !worker_) {
     stream_->add(std::move(told));
   } else {
-    daemon_.background_.run([daemon, to = to_, migration = migration_, stream = stream_, told = std::move(told)]() mutable {
-      // A node that cannot be reached notices by itself. One that can may know better than we why the connection ended.
-      auto why = daemon->peers_.abandon(to, migration);
-      bool told_there = told.has_failed() && why && !why->empty() && !told.failed().message().ends_with(*why);
-      if (told_there) told.mutable_failed()->set_message(to + ": " + *why);
-      stream->add(std::move(told));
-    });
+    daemon_.background_.run(
+        [daemon, to = to_, migration = migration_, stream = stream_, told = std::move(told)]() mutable {
+          // A node that cannot be reached notices by itself. One that can may know better than we why the connection
+          // ended.
+          auto why = daemon->peers_.abandon(to, migration);
+          bool told_there = told.has_failed() && why && !why->empty() && !told.failed().message().ends_with(*why);
+          if (told_there) told.mutable_failed()->set_message(to + ": " + *why);
+          stream->add(std::move(told));
+        });
   }
   daemon_.loop_.post([daemon, id = job_, migration = migration_] {
     auto present = daemon->departures_.find(id);
-    if (present != daemon->departures_.end() && present->second->migration_ == migration) daemon->departures_.erase(present);
+    if (present != daemon->departures_.end() && present->second->migration_ == migration)
+      daemon->departures_.erase(present);
   });
 }
 

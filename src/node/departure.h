@@ -1,8 +1,8 @@
 // A migration away from this node: the source worker, and what its word and its end mean for the job. Loop thread only.
 //
-// The worker's last event is acted upon when the worker has ended, so that nothing of a migration is left when the next begins.
-// A worker that ends without one, or that asks (FenceWanted), makes us fence in the directory; until that is decided the job
-// stays `moving` and, if the worker had frozen it, frozen.
+// The worker's last event is acted upon when the worker has ended, so that nothing of a migration is left when the next
+// begins. A worker that ends without one, or that asks (FenceWanted), makes us fence in the directory; until that is
+// decided the job stays `moving` and, if the worker had frozen it, frozen.
 #pragma once
 
 #include <chrono>

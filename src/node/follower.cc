@@ -120,7 +120,8 @@ grpc::Status Follower::run(const Sink& sink) {
     if (outcome && *outcome != Outcome::moved) return grpc::Status::OK;
     if (outcome || request_.from_offset != before) attempt = 0;
     if (!outcome) last = outcome.error();
-    bool passing = outcome || last.kind == ErrorKind::gone || last.kind == ErrorKind::peer_lost || last.kind == ErrorKind::retry;
+    bool passing =
+        outcome || last.kind == ErrorKind::gone || last.kind == ErrorKind::peer_lost || last.kind == ErrorKind::retry;
     if (!passing) break;
     std::this_thread::sleep_for(std::chrono::milliseconds(outcome ? 1 : 20));
   }

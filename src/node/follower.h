@@ -1,5 +1,5 @@
-// Follows a console's output from an offset on, wherever the job goes: here from its log, elsewhere through that node's daemon.
-// Included by rpc files only.
+// Follows a console's output from an offset on, wherever the job goes: here from its log, elsewhere through that node's
+// daemon. Included by rpc files only.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -17,10 +17,10 @@ struct FollowRequest {
   std::string job;
   uint32_t console = 0;
   uint64_t from_offset = 0;
-  bool only_end = false;         // no output, only how the program ends
+  bool only_end = false;  // no output, only how the program ends
   bool from_end = false;
-  bool until_end_of_job = true;  // false: what is there now
-  bool counts_as_reader = false; // output waits for it
+  bool until_end_of_job = true;   // false: what is there now
+  bool counts_as_reader = false;  // output waits for it
   uint64_t tail_bytes = 0;
 };
 

@@ -34,7 +34,7 @@ class JobWatch {
 };
 
 struct Job {
-  api::Job record;             // what the directory and users see; record.consoles is current
+  api::Job record;  // what the directory and users see; record.consoles is current
   worker::JobPlace place;
   JobState state = JobState::starting;
   std::optional<coprocess::InitClient> init;

@@ -121,8 +121,10 @@ Result<std::unique_ptr<Job>> Daemon::new_job(const api::RunRequest& request, con
   }
   bool named = !request.name().empty();
   if (named && !valid_job_name(request.name())) {
-    return error(ErrorKind::corrupt, "a job's name is made of 1 to 63 letters, digits, '-', '_' and '.' and does not begin "
-                                     "with '-' or '.': not '" + request.name() + "'");
+    return error(ErrorKind::corrupt,
+                 "a job's name is made of 1 to 63 letters, digits, '-', '_' and '.' and does not begin "
+                 "with '-' or '.': not '" +
+                     request.name() + "'");
   }
   UserInfo user = TRY(find_user(request.user(), caller.uid));
   auto job = std::make_unique<Job>();
@@ -228,8 +230,8 @@ void Daemon::launched(const std::shared_ptr<Launching>& launching, const worker:
   if (job == nullptr) return;
   if (event.has_failed()) {
     ErrorKind kind = event.failed().kind() == "gone" ? ErrorKind::gone : ErrorKind::failed;
-    launching->tell(error(kind, "cannot start " + job->record.command(0) + " on " + config_.node + ": " +
-                                    event.failed().message()));
+    launching->tell(error(
+        kind, "cannot start " + job->record.command(0) + " on " + config_.node + ": " + event.failed().message()));
   }
   if (!event.has_launched()) return;
   job->place.set_init_pid(event.launched().init_pid());
@@ -319,7 +321,8 @@ Result<api::ExecReply> Daemon::exec(const std::string& id, const api::ExecReques
     program.uid = user.uid;
     program.gid = user.gid;
     program.groups = user.groups;
-    program.directory = request.working_directory().empty() ? job->record.working_directory() : request.working_directory();
+    program.directory =
+        request.working_directory().empty() ? job->record.working_directory() : request.working_directory();
     program.log_path = log_path(job->place, number);
     program.command = {request.command().begin(), request.command().end()};
     program.environment = environment_for(request.environment(), user, job->place);

@@ -10,9 +10,9 @@ namespace godwit::node {
 enum class JobState {
   starting,  // its logical host is being made
   running,
-  moving,    // a migration away is under way; it may come back to running
-  ended,     // its program ended; status and logs are kept
-  gone,      // it lives elsewhere now, or was removed
+  moving,  // a migration away is under way; it may come back to running
+  ended,   // its program ended; status and logs are kept
+  gone,    // it lives elsewhere now, or was removed
 };
 
 bool may_change(JobState from, JobState to);

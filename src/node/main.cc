@@ -37,7 +37,8 @@ int parse(int count, char** arguments, Options& options) {
   app.add_option("--node", config.node, "This node's name")->capture_default_str();
   app.add_option("--address", config.address, "Where other nodes reach this one")->capture_default_str();
   app.add_option("--port", config.port, "TCP port for other nodes")->capture_default_str();
-  app.add_option("--directory", options.directory, "NODE=ADDRESS[:PORT] of the node that keeps the directory (default: this one)");
+  app.add_option("--directory", options.directory,
+                 "NODE=ADDRESS[:PORT] of the node that keeps the directory (default: this one)");
   app.add_option("--run-dir", config.run_directory, "Sockets")->capture_default_str();
   app.add_option("--state-dir", config.state_directory, "What must last")->capture_default_str();
   app.add_option("--cgroup", config.cgroup, "Below the cgroup2 mount (default: godwit)");
@@ -57,7 +58,8 @@ int parse(int count, char** arguments, Options& options) {
 
 Result<std::unique_ptr<directory::Directory>> open_directory(const Config& config, Peers& peers) {
   if (config.directory_node.empty()) {
-    return std::unique_ptr<directory::Directory>(TRY(directory::Embedded::open(config.state_directory + "/directory.db")));
+    return std::unique_ptr<directory::Directory>(
+        TRY(directory::Embedded::open(config.state_directory + "/directory.db")));
   }
   peers.set_address(config.directory_node, config.directory_address, config.directory_port);
   return std::unique_ptr<directory::Directory>(std::make_unique<RemoteDirectory>(peers, config.directory_node));
@@ -106,7 +108,8 @@ int run(int count, char** arguments) {
   auto served = serve(options.config, signals);
   if (!served) spdlog::critical("{}", served.error().message());
   fflush(nullptr);
-  _exit(served ? 0 : 1);  // gRPC's and other threads may still be waiting for peers; nothing of them needs an orderly end
+  _exit(served ? 0
+               : 1);  // gRPC's and other threads may still be waiting for peers; nothing of them needs an orderly end
 }
 
 }  // namespace

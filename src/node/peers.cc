@@ -9,9 +9,7 @@ namespace {
 
 constexpr std::chrono::seconds kPatience(15);
 
-void set_deadline(grpc::ClientContext& context) {
-  context.set_deadline(std::chrono::system_clock::now() + kPatience);
-}
+void set_deadline(grpc::ClientContext& context) { context.set_deadline(std::chrono::system_clock::now() + kPatience); }
 
 }  // namespace
 
@@ -56,8 +54,7 @@ Result<std::shared_ptr<grpc::Channel>> Peers::Channels::to(const std::string& no
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMs);
     arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
     arguments.SetMaxReceiveMessageSize(kLargestMessage);
-    found->second.channel =
-        grpc::CreateCustomChannel(found->second.address, grpc::SslCredentials(options), arguments);
+    found->second.channel = grpc::CreateCustomChannel(found->second.address, grpc::SslCredentials(options), arguments);
   }
   return found->second.channel;
 }
@@ -127,6 +124,11 @@ Result<api::DirectoryListReply> Peers::directory_list(const std::string& node,
   return call(*channels_, node, request, &api::Peer::Stub::DirectoryList);
 }
 
+Result<api::DirectoryWatchReply> Peers::directory_watch(const std::string& node,
+                                                        const api::DirectoryWatchRequest& request) {
+  return call(*channels_, node, request, &api::Peer::Stub::DirectoryWatch);
+}
+
 Result<api::DirectoryEntry> Peers::directory_put(const std::string& node, const api::DirectoryPutRequest& request) {
   return call(*channels_, node, request, &api::Peer::Stub::DirectoryPut);
 }
@@ -157,6 +159,15 @@ Result<uint64_t> RemoteDirectory::put(std::string_view key, std::string_view val
   request.set_any_version(expect.any);
   request.set_lease_ms(static_cast<uint32_t>(lease.count()));
   return TRY(peers_.directory_put(node_, request)).version();
+}
+
+Result<uint64_t> RemoteDirectory::watch(std::string_view prefix, uint64_t since, std::chrono::milliseconds patience) {
+  api::DirectoryWatchRequest request;
+  request.set_prefix(std::string(prefix));
+  request.set_since_version(since);
+  // Shorter than a call may take; whoever wants to wait longer calls again.
+  request.set_patience_ms(static_cast<uint32_t>(std::min<std::chrono::milliseconds>(patience, kPatience / 2).count()));
+  return TRY(peers_.directory_watch(node_, request)).version();
 }
 
 Result<void> RemoteDirectory::remove(std::string_view key, directory::Expect expect) {

@@ -1,4 +1,5 @@
-// Other nodes of the cluster: where they are, and calls to them. Thread-safe; calls block, so never from the loop's thread.
+// Other nodes of the cluster: where they are, and calls to them. Thread-safe; calls block, so never from the loop's
+// thread.
 #pragma once
 
 #include <functional>
@@ -26,6 +27,7 @@ class Peers {
   Result<std::string> abandon(const std::string& node, const std::string& migration);
   Result<api::DirectoryEntry> directory_get(const std::string& node, const api::DirectoryGetRequest& request);
   Result<api::DirectoryListReply> directory_list(const std::string& node, const api::DirectoryListRequest& request);
+  Result<api::DirectoryWatchReply> directory_watch(const std::string& node, const api::DirectoryWatchRequest& request);
   Result<api::DirectoryEntry> directory_put(const std::string& node, const api::DirectoryPutRequest& request);
 
   struct Channels;  // gRPC's, in rpc files only
@@ -43,6 +45,7 @@ class RemoteDirectory : public directory::Directory {
   Result<std::vector<directory::Entry>> list(std::string_view prefix) override;
   Result<uint64_t> put(std::string_view key, std::string_view value, directory::Expect expect,
                        std::chrono::milliseconds lease) override;
+  Result<uint64_t> watch(std::string_view prefix, uint64_t since, std::chrono::milliseconds patience) override;
   Result<void> remove(std::string_view key, directory::Expect expect) override;
 
  private:

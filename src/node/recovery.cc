@@ -1,4 +1,5 @@
-// Jobs that an earlier daemon of this node left: running ones, ended ones, and those that were being moved when it ended.
+// Jobs that an earlier daemon of this node left: running ones, ended ones, and those that were being moved when it
+// ended.
 #include <spdlog/spdlog.h>
 
 #include <filesystem>

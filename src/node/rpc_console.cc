@@ -13,31 +13,29 @@ using Status = grpc::Status;
 
 namespace {
 
-const Status kUnknownCaller(grpc::StatusCode::UNAUTHENTICATED, "it is not known who makes this call");
 constexpr std::chrono::seconds kGoodbye(3);
 using Stream = grpc::ServerReaderWriter<api::Output, api::AttachInput>;
 
 // Another daemon brings a user's input to where it thinks the job is.
 Status take_input(Daemon& daemon, const Caller& caller, const api::AttachInput::Open& open, Stream& stream) {
-  auto input = ConsoleInput::create(
-      daemon, caller,
-      {.job = open.job(),
-       .console = open.console(),
-       .only_here = true,
-       .taken =
-           [&stream](uint64_t bytes, bool end) {
-             api::Output output;
-             output.mutable_input_taken()->set_bytes(bytes);
-             output.mutable_input_taken()->set_end(end);
-             stream.Write(output);
-           },
-       .over =
-           [&stream](bool ended) {
-             api::Output output;
-             output.mutable_input_taken()->set_moved(!ended);
-             output.mutable_input_taken()->set_ended(ended);
-             stream.Write(output);
-           }});
+  auto input = ConsoleInput::create(daemon, caller,
+                                    {.job = open.job(),
+                                     .console = open.console(),
+                                     .only_here = true,
+                                     .taken =
+                                         [&stream](uint64_t bytes, bool end) {
+                                           api::Output output;
+                                           output.mutable_input_taken()->set_bytes(bytes);
+                                           output.mutable_input_taken()->set_end(end);
+                                           stream.Write(output);
+                                         },
+                                     .over =
+                                         [&stream](bool ended) {
+                                           api::Output output;
+                                           output.mutable_input_taken()->set_moved(!ended);
+                                           output.mutable_input_taken()->set_ended(ended);
+                                           stream.Write(output);
+                                         }});
   if (!input) return to_status(input.error());
   api::AttachInput next;
   while (stream.Read(&next)) (*input)->add(next);
@@ -59,8 +57,11 @@ Status GodwitService::Attach(Context* context, Stream* stream) {
   auto input = ConsoleInput::create(daemon_, *caller, {.job = open.job(), .console = open.console()});
   if (!input) return to_status(input.error());
   Follower follower(daemon_, *caller, *context,
-                    {.job = open.job(), .console = open.console(), .from_offset = open.from_offset(),
-                     .from_end = open.from_end(), .counts_as_reader = true});
+                    {.job = open.job(),
+                     .console = open.console(),
+                     .from_offset = open.from_offset(),
+                     .from_end = open.from_end(),
+                     .counts_as_reader = true});
   std::promise<void> client_done;
   std::thread reader([&] {
     api::AttachInput next;
@@ -81,8 +82,11 @@ Status GodwitService::Logs(Context* context, const api::LogsRequest* request, gr
   auto caller = caller_of(*context);
   if (!caller) return kUnknownCaller;
   Follower follower(daemon_, *caller, *context,
-                    {.job = request->job(), .console = request->console(), .from_offset = request->from_offset(),
-                     .from_end = request->from_end(), .until_end_of_job = request->follow(),
+                    {.job = request->job(),
+                     .console = request->console(),
+                     .from_offset = request->from_offset(),
+                     .from_end = request->from_end(),
+                     .until_end_of_job = request->follow(),
                      .tail_bytes = request->tail_bytes()});
   return follower.run([&](const api::Output& output) { return writer->Write(output); });
 }

@@ -5,16 +5,14 @@
 #include <set>
 #include <thread>
 
-#include "transport/join_token.h"
 #include "sys/text_file.h"
+#include "transport/join_token.h"
 
 namespace godwit::node {
 
 using Status = grpc::Status;
 
 namespace {
-
-const Status kUnknownCaller(grpc::StatusCode::UNAUTHENTICATED, "it is not known who makes this call");
 
 constexpr int kAttempts = 150;  // to find a job that is between two nodes
 constexpr std::chrono::milliseconds kLookAgain(20);
@@ -55,7 +53,8 @@ Status GodwitService::where_it_is(Context* context, const Request* request, Repl
       if (!channel) return to_status(channel.error());
       grpc::ClientContext onward;
       onward.AddMetadata(kUidKey, std::to_string(caller->uid));
-      onward.set_deadline(std::min(context->deadline(), std::chrono::system_clock::now() + kPatience + grace_of(*request)));
+      onward.set_deadline(
+          std::min(context->deadline(), std::chrono::system_clock::now() + kPatience + grace_of(*request)));
       Request there = *request;
       there.set_job(located->id);
       auto stub = api::Godwit::NewStub(*channel);
@@ -149,23 +148,23 @@ Status GodwitService::Remove(Context* context, const api::JobRequest* request, a
 }
 
 Status GodwitService::Stop(Context* context, const api::StopRequest* request, api::Done* reply) {
-  return where_it_is(context, request, reply, &api::Godwit::Stub::Stop,
-                     [&](const std::string& id, const Caller&) -> Result<void> {
-                       TRY(daemon_.signal(id, 0, SIGTERM, false));
-                       auto follow = TRY(daemon_.follow(id, 0));
-                       auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(request->grace_ms());
-                       uint64_t seen = 0;
-                       for (;;) {
-                         auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-                             deadline - std::chrono::steady_clock::now());
-                         auto now = follow.watch->wait(seen, std::max(left, std::chrono::milliseconds(0)));
-                         seen = now.changes;
-                         if (now.ended.contains(0)) return {};
-                         if (now.gone) return error(ErrorKind::gone, "the job moved");
-                         if (left.count() <= 0) break;
-                       }
-                       return daemon_.signal(id, 0, SIGKILL, true);
-                     });
+  return where_it_is(
+      context, request, reply, &api::Godwit::Stub::Stop, [&](const std::string& id, const Caller&) -> Result<void> {
+        TRY(daemon_.signal(id, 0, SIGTERM, false));
+        auto follow = TRY(daemon_.follow(id, 0));
+        auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(request->grace_ms());
+        uint64_t seen = 0;
+        for (;;) {
+          auto left =
+              std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+          auto now = follow.watch->wait(seen, std::max(left, std::chrono::milliseconds(0)));
+          seen = now.changes;
+          if (now.ended.contains(0)) return {};
+          if (now.gone) return error(ErrorKind::gone, "the job moved");
+          if (left.count() <= 0) break;
+        }
+        return daemon_.signal(id, 0, SIGKILL, true);
+      });
 }
 
 Status GodwitService::Move(Context* context, const api::MoveRequest* request,
@@ -194,20 +193,6 @@ Status GodwitService::Move(Context* context, const api::MoveRequest* request,
 
 Status GodwitService::Nodes(Context*, const api::NodesRequest*, api::NodesReply* reply) {
   return answer(daemon_.nodes(), reply);
-}
-
-Status GodwitService::Events(Context* context, const api::EventsRequest* request,
-                             grpc::ServerWriter<api::Event>* writer) {
-  auto caller = caller_of(*context);
-  if (!caller) return kUnknownCaller;
-  uint64_t number = 0;
-  while (!context->IsCancelled()) {
-    for (const api::Event& event : daemon_.events_since(number, std::chrono::milliseconds(500))) {
-      bool wanted = request->job().empty() || request->job() == event.job() || request->job() == event.name();
-      if (wanted && (caller->uid == 0 || daemon_.locate(event.job(), *caller)) && !writer->Write(event)) return Status::OK;
-    }
-  }
-  return Status::OK;
 }
 
 Status GodwitService::Token(Context* context, const api::TokenRequest* request, api::TokenReply* reply) {

@@ -1,4 +1,5 @@
-// The Godwit service: for local users and, over the peer port, for other daemons on behalf of theirs. Included by rpc files only.
+// The Godwit service: for local users and, over the peer port, for other daemons on behalf of theirs. Included by rpc
+// files only.
 #pragma once
 
 #include "godwit/api.grpc.pb.h"

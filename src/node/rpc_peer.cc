@@ -27,7 +27,8 @@ Status PeerService::Abandon(Context* context, const api::AbandonRequest* request
   return Status::OK;
 }
 
-Status PeerService::DirectoryGet(Context* context, const api::DirectoryGetRequest* request, api::DirectoryEntry* reply) {
+Status PeerService::DirectoryGet(Context* context, const api::DirectoryGetRequest* request,
+                                 api::DirectoryEntry* reply) {
   if (peer_node(*context).empty()) return kNoNode;
   auto entry = daemon_.directory().get(request->key());
   if (!entry) return to_status(entry.error());
@@ -54,15 +55,26 @@ Status PeerService::DirectoryList(Context* context, const api::DirectoryListRequ
   return Status::OK;
 }
 
-Status PeerService::DirectoryPut(Context* context, const api::DirectoryPutRequest* request, api::DirectoryEntry* reply) {
+Status PeerService::DirectoryWatch(Context* context, const api::DirectoryWatchRequest* request,
+                                   api::DirectoryWatchReply* reply) {
+  if (peer_node(*context).empty()) return kNoNode;
+  auto version = daemon_.directory().watch(request->prefix(), request->since_version(),
+                                           std::chrono::milliseconds(request->patience_ms()));
+  if (!version) return to_status(version.error());
+  reply->set_version(*version);
+  return Status::OK;
+}
+
+Status PeerService::DirectoryPut(Context* context, const api::DirectoryPutRequest* request,
+                                 api::DirectoryEntry* reply) {
   if (peer_node(*context).empty()) return kNoNode;
   directory::Expect expect{request->expected_version(), request->any_version()};
   if (request->remove()) {
     auto removed = daemon_.directory().remove(request->key(), expect);
     return removed ? Status::OK : to_status(removed.error());
   }
-  auto version = daemon_.directory().put(request->key(), request->value(), expect,
-                                         std::chrono::milliseconds(request->lease_ms()));
+  auto version =
+      daemon_.directory().put(request->key(), request->value(), expect, std::chrono::milliseconds(request->lease_ms()));
   if (!version) return to_status(version.error());
   reply->set_found(true);
   reply->set_version(*version);
@@ -71,16 +83,19 @@ Status PeerService::DirectoryPut(Context* context, const api::DirectoryPutReques
 
 Status MembershipService::Join(grpc::ServerContext*, const api::JoinRequest* request, api::JoinReply* reply) {
   auto admitted = [&]() -> Result<void> {
-    if (!transport::valid_node_name(request->node())) return error(ErrorKind::corrupt, "not a node name: " + request->node());
+    if (!transport::valid_node_name(request->node()))
+      return error(ErrorKind::corrupt, "not a node name: " + request->node());
     if (request->node() == daemon_.config().node || !daemon_.peers().address_of(request->node()).empty()) {
       return error(ErrorKind::conflict, "the cluster already has a node " + request->node());
     }
     const std::string& state = daemon_.config().state_directory;
     TRY(transport::redeem_join_token(state + "/tokens", request->token(), std::chrono::system_clock::now()));
     std::vector<std::string> addresses(request->addresses().begin(), request->addresses().end());
-    reply->set_certificate(TRY(transport::sign_request(state + "/tls", request->certificate_request(), request->node(), addresses)));
+    reply->set_certificate(
+        TRY(transport::sign_request(state + "/tls", request->certificate_request(), request->node(), addresses)));
     reply->set_authority(TRY(sys::read_text(state + "/tls/ca.crt")));
-    reply->set_directory(daemon_.config().node + "=" + daemon_.config().address + ":" + std::to_string(daemon_.config().port));
+    reply->set_directory(daemon_.config().node + "=" + daemon_.config().address + ":" +
+                         std::to_string(daemon_.config().port));
     return {};
   }();
   return admitted ? Status::OK : to_status(admitted.error());

@@ -17,6 +17,7 @@ class PeerService final : public api::Peer::Service {
   Status Abandon(Context*, const api::AbandonRequest*, api::AbandonReply*) override;
   Status DirectoryGet(Context*, const api::DirectoryGetRequest*, api::DirectoryEntry*) override;
   Status DirectoryList(Context*, const api::DirectoryListRequest*, api::DirectoryListReply*) override;
+  Status DirectoryWatch(Context*, const api::DirectoryWatchRequest*, api::DirectoryWatchReply*) override;
   Status DirectoryPut(Context*, const api::DirectoryPutRequest*, api::DirectoryEntry*) override;
 
  private:

@@ -80,7 +80,8 @@ std::string server_address(const std::string& host, unsigned port) {
   return (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + std::to_string(port);
 }
 
-grpc::SslServerCredentialsOptions tls_options(const transport::TlsFiles& tls, grpc_ssl_client_certificate_request_type clients) {
+grpc::SslServerCredentialsOptions tls_options(const transport::TlsFiles& tls,
+                                              grpc_ssl_client_certificate_request_type clients) {
   grpc::SslServerCredentialsOptions options(clients);
   options.pem_root_certs = read_file_or_empty(tls.authority);
   options.pem_key_cert_pairs.push_back({read_file_or_empty(tls.key), read_file_or_empty(tls.certificate)});
@@ -99,8 +100,8 @@ Result<void> Servers::start_peer() {
   builder.RegisterService(&peer_);
   peer_server_ = builder.BuildAndStart();
   if (!peer_server_) {
-    return error(ErrorKind::failed, "cannot listen for other nodes on " +
-                                        server_address(daemon_.config().address, daemon_.config().port));
+    return error(ErrorKind::failed,
+                 "cannot listen for other nodes on " + server_address(daemon_.config().address, daemon_.config().port));
   }
   return {};
 }

@@ -1,4 +1,5 @@
-// The daemon's two gRPC servers: the local unix socket, where the caller is known by SO_PEERCRED, and the peer port with mutual TLS.
+// The daemon's two gRPC servers: the local unix socket, where the caller is known by SO_PEERCRED, and the peer port
+// with mutual TLS.
 #pragma once
 
 #include <memory>

@@ -13,7 +13,8 @@ Result<Known> read(directory::Directory& directory, const std::string& id) {
   auto entry = TRY(directory.get(job_key(id)));
   Known known;
   if (!entry) return known;
-  if (!known.job.ParseFromString(entry->value)) return error(ErrorKind::corrupt, "the directory's entry does not parse");
+  if (!known.job.ParseFromString(entry->value))
+    return error(ErrorKind::corrupt, "the directory's entry does not parse");
   known.version = entry->version;
   return known;
 }
@@ -48,7 +49,8 @@ Ruling settle_arrival(directory::Directory& directory, const api::Job& arrived) 
   bool ours = known->job.node() == arrived.node() && known->job.epoch() == arrived.epoch();
   if (ours) return {Decision::here, known->version, arrived.epoch(), {}};
   // The same value under a new version: a compare-and-swap against the former one fails.
-  auto put = directory.put(job_key(arrived.id()), known->job.SerializeAsString(), directory::Expect::exactly(known->version));
+  auto put =
+      directory.put(job_key(arrived.id()), known->job.SerializeAsString(), directory::Expect::exactly(known->version));
   if (!put) return {Decision::unknown, 0, 0, put.error().message()};
   return {Decision::elsewhere, 0, 0, "the job runs on " + known->job.node()};
 }

@@ -1,5 +1,6 @@
-// The one decision of a migration: which copy counts. It is a compare-and-swap of the job's entry in the directory, made by the
-// destination (switch_over) or, against it, by a source that does not know how things stand (fence). Only one can win.
+// The one decision of a migration: which copy counts. It is a compare-and-swap of the job's entry in the directory,
+// made by the destination (switch_over) or, against it, by a source that does not know how things stand (fence). Only
+// one can win.
 //
 // Blocking; from any thread. Decision::unknown means that the directory did not answer: neither copy may be let run or
 // discarded on its strength; ask again. Asking again is always safe.
@@ -31,8 +32,8 @@ Result<uint64_t> version_of(directory::Directory& directory, const std::string& 
 // Destination: `arrived` has its new node and epoch. `version` is what version_of() said before.
 Ruling switch_over(directory::Directory& directory, const api::Job& arrived, uint64_t version);
 
-// Destination, after a restart of its daemon in the middle: whether the switchover was made; if not, a request for it that is
-// still on its way comes too late.
+// Destination, after a restart of its daemon in the middle: whether the switchover was made; if not, a request for it
+// that is still on its way comes too late.
 Ruling settle_arrival(directory::Directory& directory, const api::Job& arrived);
 
 // Source: `job` as it was when the migration began. Raises the epoch with the node unchanged.

@@ -27,6 +27,9 @@ class Unreliable : public directory::Directory {
     if (lose_answers > 0 && lose_answers-- > 0) return error(ErrorKind::peer_lost, "lost");
     return version;
   }
+  Result<uint64_t> watch(std::string_view prefix, uint64_t since, std::chrono::milliseconds patience) override {
+    return inner_.watch(prefix, since, patience);
+  }
   Result<void> remove(std::string_view key, Expect expect) override { return inner_.remove(key, expect); }
 
   int lose_gets = 0, lose_requests = 0, lose_answers = 0;
@@ -121,8 +124,10 @@ TEST_F(Switchover, AFenceHoldsThoughTheEntryWasRewrittenMeanwhile) {
 TEST_F(Switchover, IsSettledAfterARestartOfTheDestination) {
   EXPECT_EQ(settle_arrival(*directory_, arrived_).decision, Decision::elsewhere);
   EXPECT_EQ(now().epoch(), 4u);
-  EXPECT_EQ(switch_over(*directory_, arrived_, version_).decision, Decision::elsewhere) << "a late request must not count";
-  EXPECT_EQ(switch_over(*directory_, arrived_, *version_of(*directory_, "node1-1", "node1", 4)).decision, Decision::here);
+  EXPECT_EQ(switch_over(*directory_, arrived_, version_).decision, Decision::elsewhere)
+      << "a late request must not count";
+  EXPECT_EQ(switch_over(*directory_, arrived_, *version_of(*directory_, "node1-1", "node1", 4)).decision,
+            Decision::here);
   EXPECT_EQ(settle_arrival(*directory_, arrived_).decision, Decision::here);
 }
 

@@ -49,7 +49,9 @@ void WorkerProcess::kill() {
   if (!ended_) (void)sys::send_signal(pid_, SIGKILL);
 }
 
-Result<void> WorkerProcess::send(const worker::WorkerRequest& request) { return send_bytes(request.SerializeAsString()); }
+Result<void> WorkerProcess::send(const worker::WorkerRequest& request) {
+  return send_bytes(request.SerializeAsString());
+}
 
 Result<void> WorkerProcess::send_bytes(const std::string& body) {
   auto length = static_cast<uint32_t>(body.size());

@@ -1,7 +1,7 @@
 // A worker that this daemon exec'd: its process and the channel to it (proto/godwit/worker.proto).
 //
-// Belongs to the loop's thread. When the channel ends, on_end is called once; a worker that is destroyed is killed. Fork never
-// does work: posix_spawn(3) and nothing else.
+// Belongs to the loop's thread. When the channel ends, on_end is called once; a worker that is destroyed is killed.
+// Fork never does work: posix_spawn(3) and nothing else.
 #pragma once
 
 #include <functional>

@@ -10,8 +10,8 @@
 
 namespace godwit::sys {
 
-// Starts `arguments[0]` (a path) with this process's environment; `fd` becomes descriptor `number` there, every other but the
-// standard streams is close-on-exec by our own rule. Signals are at their defaults.
+// Starts `arguments[0]` (a path) with this process's environment; `fd` becomes descriptor `number` there, every other
+// but the standard streams is close-on-exec by our own rule. Signals are at their defaults.
 Result<pid_t> spawn_program(const std::vector<std::string>& arguments, int fd, int number);
 // Children that have ended are taken from the kernel, all there are. Returns their pids.
 std::vector<pid_t> reap_children();

@@ -20,7 +20,8 @@ struct SocketPair {
   UniqueFd first, second;
 };
 Result<SocketPair> unix_pair();
-// Sends or receives all of `bytes`; peer_lost at the other side's end. Blocks at most `timeout_ms` for each part (-1: for ever).
+// Sends or receives all of `bytes`; peer_lost at the other side's end. Blocks at most `timeout_ms` for each part (-1:
+// for ever).
 Result<void> send_whole(int fd, std::span<const std::byte> bytes, int timeout_ms);
 Result<void> receive_whole(int fd, std::span<std::byte> into, int timeout_ms);
 
