@@ -34,7 +34,8 @@ Result<void> InitClient::send(init::FrameType type, uint32_t console, std::strin
 
 Result<InitClient::Frame> InitClient::receive() {
   init::FrameHead head;
-  TRY(sys::receive_whole(socket_.get(), std::as_writable_bytes(std::span(&head, 1)), kPatienceMs).within("godwit-init"));
+  TRY(sys::receive_whole(socket_.get(), std::as_writable_bytes(std::span(&head, 1)), kPatienceMs)
+          .within("godwit-init"));
   if (head.length > init::kMaxPayload) return error(ErrorKind::corrupt, "godwit-init sent an impossible frame");
   Frame frame{head.type, head.console, std::string(head.length, '\0')};
   TRY(sys::receive_whole(socket_.get(), std::as_writable_bytes(std::span(frame.payload)), kPatienceMs));
@@ -135,7 +136,8 @@ Result<std::vector<InitClient::Frame>> InitClient::read_frames() {
   bool lost = false;
   std::byte buffer[16384];
   while (!lost && TRY(sys::readable_now(socket_.get()))) {
-    auto count = sys::receive_some(socket_.get(), buffer, std::chrono::steady_clock::now() + std::chrono::seconds(1), {});
+    auto count =
+        sys::receive_some(socket_.get(), buffer, std::chrono::steady_clock::now() + std::chrono::seconds(1), {});
     lost = !count || *count == 0;
     if (!lost) received_.append(reinterpret_cast<const char*>(buffer), *count);
   }

@@ -1,7 +1,7 @@
 // InitClient: speaks with a logical host's godwit-init over its socket (init/protocol.h).
 //
-// For workers, which wait for answers, and for the daemon, which reads frames as they come (fd(), read_frames()). Owns the
-// socket. An Error means that init is gone or does not answer; nothing else is affected.
+// For workers, which wait for answers, and for the daemon, which reads frames as they come (fd(), read_frames()). Owns
+// the socket. An Error means that init is gone or does not answer; nothing else is affected.
 #pragma once
 
 #include <functional>
@@ -34,9 +34,13 @@ class InitClient {
 
   // Returns the program's pid in the job. Errors: gone (no such program), denied, ...: the exec's own errno.
   Result<int32_t> start(const ProgramToStart& program);
-  Result<std::map<uint32_t, init::ConsoleState>> states() { return ask_states(init::FrameType::status, init::FrameType::console_state); }
+  Result<std::map<uint32_t, init::ConsoleState>> states() {
+    return ask_states(init::FrameType::status, init::FrameType::console_state);
+  }
   // All output is in the logs and init touches nothing until release().
-  Result<std::map<uint32_t, init::ConsoleState>> hold() { return ask_states(init::FrameType::hold, init::FrameType::held); }
+  Result<std::map<uint32_t, init::ConsoleState>> hold() {
+    return ask_states(init::FrameType::hold, init::FrameType::held);
+  }
   Result<void> release() { return send(init::FrameType::release); }
   Result<void> finish() { return send(init::FrameType::finish); }
   Result<init::ConsoleEnds> adopt(uint32_t console, const init::AdoptConsole& state, const std::string& log_path);

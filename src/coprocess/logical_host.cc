@@ -96,7 +96,8 @@ Result<LogicalHost> LogicalHost::create(const LogicalHostSpec& spec) {
   host.procs_ = TRY(sys::open_file(spec.place.cgroup() + "/procs", O_RDONLY | O_DIRECTORY));
   InitDescriptors given;
   // All far above the numbers they will have in godwit-init.
-  given.listening = TRY(sys::duplicate_above(TRY(sys::listen_unix(spec.place.run_directory() + "/init.sock")).get(), 200));
+  given.listening =
+      TRY(sys::duplicate_above(TRY(sys::listen_unix(spec.place.run_directory() + "/init.sock")).get(), 200));
   given.cgroup = TRY(sys::duplicate_above(host.procs_.get(), 200));
   if (spec.pass_worker_pidfd) given.worker = TRY(sys::duplicate_above(TRY(sys::open_pidfd(::getpid())).get(), 200));
   sys::PipeEnds report = TRY(sys::make_pipe());

@@ -1,8 +1,8 @@
 // LogicalHost: the set of namespaces, the cgroup and the godwit-init that processes move into and live in.
 //
-// Made by a worker, for a program to be started or for one to be moved in. Until commit() its end ends all of it: every process
-// in its cgroups is killed and the cgroups are removed. Requires a single-threaded caller with root's capabilities.
-// Source: namespaces(7), pid_namespaces(7), time_namespaces(7), cgroups(7).
+// Made by a worker, for a program to be started or for one to be moved in. Until commit() its end ends all of it: every
+// process in its cgroups is killed and the cgroups are removed. Requires a single-threaded caller with root's
+// capabilities. Source: namespaces(7), pid_namespaces(7), time_namespaces(7), cgroups(7).
 #pragma once
 
 #include <optional>

@@ -21,7 +21,8 @@ namespace godwit::freeze {
 // Where a `syscall` instruction stands inside this kernel's vDSO, bytes from its start.
 Result<uint64_t> vdso_system_call_offset();
 
-// A stopped thread's registers and signal mask, kept while it runs code of ours with every signal blocked, and put back.
+// A stopped thread's registers and signal mask, kept while it runs code of ours with every signal blocked, and put
+// back.
 class ThreadScope {
  public:
   static Result<ThreadScope> open(pid_t tid);

@@ -67,8 +67,8 @@ Result<RemoteAddress> find_vdso(pid_t host_pid) {
 
 }  // namespace
 
-// A parent in vfork(2) cannot be stopped before its child has called execve, and a stopped child never does: then everything
-// is let go and tried again a moment later.
+// A parent in vfork(2) cannot be stopped before its child has called execve, and a stopped child never does: then
+// everything is let go and tried again a moment later.
 Result<SeizedTree> SeizedTree::seize(const std::string& cgroup, pid_t init_host_pid, sys::Deadline deadline) {
   constexpr std::chrono::milliseconds kOneTry(100);
   constexpr std::chrono::milliseconds kBetween(2);

@@ -1,8 +1,9 @@
-// The job's clocks: CLOCK_MONOTONIC and CLOCK_BOOTTIME go on at the destination by the real time that passed, the freeze included.
+// The job's clocks: CLOCK_MONOTONIC and CLOCK_BOOTTIME go on at the destination by the real time that passed, the
+// freeze included.
 //
-// A time namespace shows the node's clock plus an offset. On the same machine the offset is simply kept; on another one it is
-// what makes the job's clock, as told by the source, go on from the wall clock time that both nodes share (keep them in step
-// by NTP). Source: time_namespaces(7), /proc/PID/timens_offsets.
+// A time namespace shows the node's clock plus an offset. On the same machine the offset is simply kept; on another one
+// it is what makes the job's clock, as told by the source, go on from the wall clock time that both nodes share (keep
+// them in step by NTP). Source: time_namespaces(7), /proc/PID/timens_offsets.
 #pragma once
 
 #include <cstdint>

@@ -72,14 +72,14 @@ Result<void> describe_this_node(wire::Offer& offer) {
 std::vector<worker::Refusal> incompatibilities(const wire::Offer& here, const wire::Offer& source) {
   std::vector<worker::Refusal> found;
   if (here.protocol() != source.protocol()) {
-    found.push_back(refusal("node.protocol", "the two nodes run different versions of godwit",
-                            "install the same version on both"));
+    found.push_back(
+        refusal("node.protocol", "the two nodes run different versions of godwit", "install the same version on both"));
   }
   bool same_vdso = here.vdso_sha256() == source.vdso_sha256() && here.vvar_size() == source.vvar_size();
   if (!same_vdso) {
-    found.push_back(refusal("node.vdso", "the kernels' vDSO differ (" + source.kernel_release() + " and " +
-                                             here.kernel_release() + ")",
-                            "choose a destination with the same kernel"));
+    found.push_back(refusal(
+        "node.vdso", "the kernels' vDSO differ (" + source.kernel_release() + " and " + here.kernel_release() + ")",
+        "choose a destination with the same kernel"));
   }
   if ((source.xfeatures() & ~here.xfeatures()) != 0 || source.xsave_size() > here.xsave_size()) {
     found.push_back(refusal("node.processor_state", "the destination's processor lacks register state of the source's",

@@ -1,5 +1,5 @@
-// The consoles of a moving job: their logs travel ahead, their state with the frozen program; at the destination a fresh
-// godwit-init takes them over and gives the job's side of pipes and terminals to the restored processes.
+// The consoles of a moving job: their logs travel ahead, their state with the frozen program; at the destination a
+// fresh godwit-init takes them over and gives the job's side of pipes and terminals to the restored processes.
 #pragma once
 
 #include <map>
@@ -27,7 +27,8 @@ class HeldConsoles {
   // Requires: the job is frozen. All its output is in the logs afterwards.
   static Result<HeldConsoles> hold(coprocess::InitClient& init);
   ~HeldConsoles();
-  HeldConsoles(HeldConsoles&& other) noexcept : init_(std::exchange(other.init_, nullptr)), states_(std::move(other.states_)) {}
+  HeldConsoles(HeldConsoles&& other) noexcept
+      : init_(std::exchange(other.init_, nullptr)), states_(std::move(other.states_)) {}
   HeldConsoles& operator=(HeldConsoles&&) = delete;
   // The consoles as they are now.
   std::vector<worker::Console> now(const std::vector<worker::Console>& consoles) const;

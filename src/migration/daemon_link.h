@@ -1,4 +1,5 @@
-// What a migration needs of the daemon that started it: to be told how it goes, and to make the switchover in the directory.
+// What a migration needs of the daemon that started it: to be told how it goes, and to make the switchover in the
+// directory.
 #pragma once
 
 #include <string_view>

@@ -148,7 +148,8 @@ Result<void> Destination::run() {
   Connection connection = TRY(listen());
   auto outcome = receive_job(connection);
   if (!outcome) {
-    send_abort(connection, outcome.error(), phases_.list().empty() ? "the start" : "after " + phases_.list().back().name());
+    send_abort(connection, outcome.error(),
+               phases_.list().empty() ? "the start" : "after " + phases_.list().back().name());
     drain(connection);  // what is closed unread would take our words along
   }
   return outcome;
@@ -211,7 +212,8 @@ Result<void> Destination::receive_job(Connection& connection) {
   wire::Committed committed;
   committed.set_committed(true);
   committed.mutable_phases()->Assign(phases_.list().begin(), phases_.list().end());
-  if (connection.send(FrameType::committed, committed)) (void)connection.flush();  // the source can also ask the directory
+  if (connection.send(FrameType::committed, committed))
+    (void)connection.flush();  // the source can also ask the directory
   faults_.at(FaultPoint::destination_running, &connection);
   opener.commit();
   TRY(consoles.release());

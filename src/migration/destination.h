@@ -1,5 +1,5 @@
-// The destination's side of a migration, as a list of stages. Until the switchover nothing it made is visible or runs, and all of
-// it goes when its scopes end.
+// The destination's side of a migration, as a list of stages. Until the switchover nothing it made is visible or runs,
+// and all of it goes when its scopes end.
 #pragma once
 
 #include "base/result.h"

@@ -1,5 +1,5 @@
-// Fault points: the stage boundaries at which a test may have a worker killed or its connection cut, to show that every failure
-// before the switchover leaves the program running at the source, and every one after it at the destination.
+// Fault points: the stage boundaries at which a test may have a worker killed or its connection cut, to show that every
+// failure before the switchover leaves the program running at the source, and every one after it at the destination.
 // Chosen by name ("source.frozen.kill") through a hidden option of godwitd; never active otherwise.
 #pragma once
 

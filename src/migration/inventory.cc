@@ -23,7 +23,9 @@ namespace {
 using freeze::CallBatch;
 using freeze::RemoteCalls;
 
-std::string proc_path(pid_t pid, std::string_view name) { return "/proc/" + std::to_string(pid) + "/" + std::string(name); }
+std::string proc_path(pid_t pid, std::string_view name) {
+  return "/proc/" + std::to_string(pid) + "/" + std::string(name);
+}
 
 worker::Refusal process_refusal(const image::Process& process, std::string code, std::string what, std::string remedy) {
   worker::Refusal refusal;
@@ -79,8 +81,8 @@ Result<void> Inventory::add_identity(const freeze::ListedProcess& listed, image:
                                         "start the program without its seccomp sandbox"));
   }
   if (status.tracer != 0) {
-    refusals->push_back(process_refusal(into, "process.traced", "a debugger or tracer is attached (pid " +
-                                                                    std::to_string(status.tracer) + ")",
+    refusals->push_back(process_refusal(into, "process.traced",
+                                        "a debugger or tracer is attached (pid " + std::to_string(status.tracer) + ")",
                                         "detach it before the move"));
   }
   return {};
@@ -231,8 +233,8 @@ Result<void> Inventory::ask_process(freeze::SeizedProcess& seized, const freeze:
   TRY(questions.add(batch, seized.listed.host_pid));
   size_t brk = batch.add(SYS_brk, {0});
   TRY(calls.run(batch));
-  TRY(questions.answers(batch, [&](pid_t host_tid) { return inside.contains(host_tid) ? inside.at(host_tid) : 0; },
-                        into));
+  TRY(questions.answers(
+      batch, [&](pid_t host_tid) { return inside.contains(host_tid) ? inside.at(host_tid) : 0; }, into));
   auto brk_now = static_cast<uint64_t>(batch.result(brk));
   for (freeze::SeizedThread& thread : seized.threads) {
     TRY(ask_thread(seized, thread, records, calls, *into.add_threads()));

@@ -1,7 +1,8 @@
 // Inventory: everything a logical host consists of, as plain values, taken twice with the same code.
 //
 // plan() looks at the running program from outside: it finds what cannot be moved and what the skeleton must look like.
-// full() asks the frozen program itself, by one batch of remote calls per thread. Nothing in the program is changed by either.
+// full() asks the frozen program itself, by one batch of remote calls per thread. Nothing in the program is changed by
+// either.
 #pragma once
 
 #include <memory>
@@ -12,11 +13,11 @@
 #include "base/result.h"
 #include "files/file_table.h"
 #include "freeze/kernel_tasks.h"
+#include "freeze/remote_calls.h"
 #include "freeze/seized_tree.h"
 #include "godwit/image.pb.h"
 #include "godwit/worker.pb.h"
 #include "objects/descriptor_table.h"
-#include "freeze/remote_calls.h"
 #include "objects/shared_memory.h"
 #include "proc/stat.h"
 
@@ -50,8 +51,7 @@ class Inventory {
   Result<void> check_namespaces(const freeze::ListedProcess& listed, std::vector<worker::Refusal>& refusals);
   Result<void> open_handle(const freeze::ListedProcess& listed);
   Result<void> add_descriptors(objects::Depth depth, image::LogicalHost& host, std::vector<worker::Refusal>& refusals);
-  Result<void> ask_process(freeze::SeizedProcess& seized, const freeze::TaskRecords* records,
-                           image::Process& into);
+  Result<void> ask_process(freeze::SeizedProcess& seized, const freeze::TaskRecords* records, image::Process& into);
   Result<void> ask_thread(const freeze::SeizedProcess& seized, freeze::SeizedThread& thread,
                           const freeze::TaskRecords* records, freeze::RemoteCalls& calls, image::Thread& into);
   std::vector<pid_t> host_pids() const;
@@ -63,9 +63,9 @@ class Inventory {
   objects::SharedMemoryTable shared_;
   address_space::LayoutCapture layouts_;
   objects::DescriptorCapture descriptors_;
-  std::map<pid_t, Handle> handles_;              // by pid in the job
-  std::map<pid_t, image::Process> ahead_;        // by pid in the job: what was read before the freeze
-  std::map<pid_t, image::Thread> threads_ahead_; // by host tid
+  std::map<pid_t, Handle> handles_;               // by pid in the job
+  std::map<pid_t, image::Process> ahead_;         // by pid in the job: what was read before the freeze
+  std::map<pid_t, image::Thread> threads_ahead_;  // by host tid
   std::optional<freeze::TaskRecords> waits_;
 };
 

@@ -63,7 +63,8 @@ Result<void> Restoration::run_batch(pid_t pid, size_t thread, CallBatch& batch, 
   return batch.all_succeeded(what).within("process " + std::to_string(pid));
 }
 
-// Executable, limits of the address space, root and working directory, while only the worker's pidfd is open in the process.
+// Executable, limits of the address space, root and working directory, while only the worker's pidfd is open in the
+// process.
 Result<void> Restoration::set_places(const image::Process& process) {
   RemoteCalls calls = skeleton_.calls(process.pid(), 0);
   constexpr uint64_t pidfd = init::kWorkerPidfd;
@@ -102,7 +103,8 @@ Result<void> Restoration::take_terminal(const image::Process& process) {
   CallBatch batch = calls.batch();
   std::string path = "/dev/pts/" + std::to_string(process.controlling_terminal() - 1);
   constexpr uint64_t kWorkingDirectory = static_cast<uint64_t>(AT_FDCWD);
-  size_t terminal = batch.add(SYS_openat, {kWorkingDirectory, value(batch.put_string(path.c_str())), O_RDWR | O_NOCTTY});
+  size_t terminal =
+      batch.add(SYS_openat, {kWorkingDirectory, value(batch.put_string(path.c_str())), O_RDWR | O_NOCTTY});
   batch.add_using(SYS_ioctl, {0, TIOCSCTTY, 0}, 0, terminal);
   if (process.foreground_group() > 0) {
     auto group = batch.put_value(pid_t{process.foreground_group()});
@@ -152,7 +154,8 @@ Result<void> Restoration::set_registers(const image::Process& process) {
   for (size_t i = 0; i < threads.size(); ++i) {
     const image::Thread& thread = process.threads(static_cast<int>(i));
     TRY(objects::restore_thread(threads[i], thread));
-    TRY(freeze::resume_in_progress(threads[i], thread, memory.vdso(), std::chrono::steady_clock::now() - state_received_));
+    TRY(freeze::resume_in_progress(threads[i], thread, memory.vdso(),
+                                   std::chrono::steady_clock::now() - state_received_));
   }
   return objects::restore_process(threads.front(), process, owner_of(place_));
 }

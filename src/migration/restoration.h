@@ -1,9 +1,9 @@
-// Restoration: brings a frozen logical host back to life inside the destination's skeleton, up to the point where one write
-// to its cgroup lets every thread run.
+// Restoration: brings a frozen logical host back to life inside the destination's skeleton, up to the point where one
+// write to its cgroup lets every thread run.
 //
-// prepare() before the freeze, correct() and restore() in it, hold_frozen() makes it safe against our own end: all threads are
-// released from tracing into a frozen cgroup, complete and not running. run() thaws. What came from the peer is checked before it is
-// used, and no process gets more rights than the job's owner has. One thread only.
+// prepare() before the freeze, correct() and restore() in it, hold_frozen() makes it safe against our own end: all
+// threads are released from tracing into a frozen cgroup, complete and not running. run() thaws. What came from the
+// peer is checked before it is used, and no process gets more rights than the job's owner has. One thread only.
 #pragma once
 
 #include <chrono>

@@ -98,8 +98,8 @@ Result<void> Skeleton::build(const image::LogicalHost& host) {
   return calls.close();
 }
 
-// Ends what was built. One by one: after a write to cgroup.kill, Linux 6.18 also kills what is cloned into that cgroup from
-// another one later (kernel/cgroup/cgroup.c, cgroup_post_fork compares the counters of two cgroups).
+// Ends what was built. One by one: after a write to cgroup.kill, Linux 6.18 also kills what is cloned into that cgroup
+// from another one later (kernel/cgroup/cgroup.c, cgroup_post_fork compares the counters of two cgroups).
 Result<void> Skeleton::discard() {
   sys::Deadline deadline = patience();
   for (auto& [pid, member] : tree_->members()) (void)sys::send_signal(member.host_pid, SIGKILL);  // it may have ended

@@ -1,7 +1,7 @@
 // Skeleton: the logical host as it is prepared at the destination before the freeze, and corrected in it.
 //
-// Processes with the right pids, stopped and traced; their layouts; nothing of their content. It borrows godwit-init only while
-// it clones from it. Failure leaves processes that only the cgroup's owner can end. One thread only.
+// Processes with the right pids, stopped and traced; their layouts; nothing of their content. It borrows godwit-init
+// only while it clones from it. Failure leaves processes that only the cgroup's owner can end. One thread only.
 #pragma once
 
 #include <map>
@@ -20,8 +20,8 @@ class Skeleton {
   Skeleton(const coprocess::InitProcess& init, address_space::MappingSources sources)
       : init_(init), sources_(std::move(sources)) {}
 
-  // Ensures: processes, threads and layouts are those of `host`. What is there already and fits is kept; a tree of another
-  // shape is made anew.
+  // Ensures: processes, threads and layouts are those of `host`. What is there already and fits is kept; a tree of
+  // another shape is made anew.
   Result<void> adapt(const image::LogicalHost& host);
 
   const std::map<pid_t, coprocess::ProcessTree::Member>& members() const { return tree_->members(); }

@@ -107,7 +107,8 @@ Result<void> Source::tell_refused(std::vector<worker::Refusal> refusals, const w
 }
 
 Result<void> Source::tell_dry_run(const wire::Offer& offer, const wire::OfferAnswer& answer) {
-  constexpr double kBytesPerMs = 0.8e6;  // what a TLS link moves into a process on one processor; measured by `make bench`
+  constexpr double kBytesPerMs =
+      0.8e6;  // what a TLS link moves into a process on one processor; measured by `make bench`
   worker::WorkerEvent event;
   worker::Report& report = *event.mutable_dry_run()->mutable_report();
   report = report_;
@@ -154,8 +155,8 @@ Result<void> Source::move_frozen(Connection& connection, Inventory& inventory, f
   return {};
 }
 
-// Returns when the destination has become the process. Once "go" is sent only the directory knows for sure: from here on the
-// cgroup is frozen, so that not even our death lets this copy run before the daemon has asked.
+// Returns when the destination has become the process. Once "go" is sent only the directory knows for sure: from here
+// on the cgroup is frozen, so that not even our death lets this copy run before the daemon has asked.
 Result<void> Source::await_switchover(Connection& connection) {
   TRY(receive<wire::Ready>(connection, FrameType::ready, kSpin));
   freeze::FrozenCgroup frozen = TRY(freeze::FrozenCgroup::freeze(order_.place().cgroup() + "/procs"));
@@ -200,7 +201,8 @@ void Source::count(const wire::FinalState& state, const freeze::SeizedTree& tree
 void Source::note_left_behind(const files::Carrier& carrier) {
   files::LeftBehind left = files::left_behind_of(order_.place());
   for (const std::string& path : carrier.left_behind_paths()) {
-    (void)left.note(path, order_.place().job());  // without the note the file counts as somebody else's: the careful side
+    (void)left.note(path,
+                    order_.place().job());  // without the note the file counts as somebody else's: the careful side
   }
 }
 
@@ -242,8 +244,8 @@ Result<void> Source::run() {
   start("frozen");
   TRY(inventory.note_waits());
   frozen_at_ = std::chrono::steady_clock::now();
-  freeze::SeizedTree tree = TRY(freeze::SeizedTree::seize(order_.place().cgroup() + "/procs",
-                                                          order_.place().init_pid(), frozen_at_ + kFreezePatience));
+  freeze::SeizedTree tree = TRY(freeze::SeizedTree::seize(order_.place().cgroup() + "/procs", order_.place().init_pid(),
+                                                          frozen_at_ + kFreezePatience));
   phases_.end("freeze");
   faults_.at(FaultPoint::source_frozen, &connection);
   HeldConsoles held = TRY(HeldConsoles::hold(init));

@@ -1,4 +1,5 @@
-// The source's side of a migration, as a list of stages. Until the switchover everything it does can be undone and is, by scopes.
+// The source's side of a migration, as a list of stages. Until the switchover everything it does can be undone and is,
+// by scopes.
 #pragma once
 
 #include "base/result.h"

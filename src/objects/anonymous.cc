@@ -63,8 +63,8 @@ Captured capture_anonymous(const OpenDescriptor& open, CaptureTools&, image::Des
     into.mutable_signalfd()->set_mask(open.info.number("sigmask", 16));
   } else {
     std::string name(kind.size() > 2 && kind.front() == '[' ? kind.substr(1, kind.size() - 2) : kind);
-    std::string remedy = name == "io_uring" ? "configure the program not to use io_uring"
-                                            : "have the program close it before the move";
+    std::string remedy =
+        name == "io_uring" ? "configure the program not to use io_uring" : "have the program close it before the move";
     return Unsupported{"descriptor." + name, name, remedy};
   }
   return std::optional<Unsupported>();

@@ -1,5 +1,5 @@
-// What every kind of open file description is captured from and restored with. One file per kind beside this one holds both
-// halves: capture_x() at the source, restore_x() at the destination.
+// What every kind of open file description is captured from and restored with. One file per kind beside this one holds
+// both halves: capture_x() at the source, restore_x() at the destination.
 #pragma once
 
 #include <sys/stat.h>
@@ -45,8 +45,8 @@ struct ConsoleFd {
 struct OpenDescriptor {
   pid_t pid, host_pid;
   int number;
-  const UniqueFd& copy;      // by pidfd_getfd
-  std::string link;          // text of /proc/PID/fd/N
+  const UniqueFd& copy;  // by pidfd_getfd
+  std::string link;      // text of /proc/PID/fd/N
   struct stat status;
   proc::FdInfo info;
 };
@@ -69,7 +69,7 @@ struct RestoreTools {
     UniqueFd read, write;
   };
   std::map<uint64_t, Pipe> pipes;
-  std::map<uint64_t, UniqueFd> unix_peers;       // the other half of pairs, by its inode
+  std::map<uint64_t, UniqueFd> unix_peers;  // the other half of pairs, by its inode
 };
 
 // Status flags that open(2) and fcntl(2) may be given again.

@@ -21,7 +21,9 @@ namespace {
 
 using freeze::CallBatch;
 
-std::string proc_path(pid_t pid, std::string_view rest) { return "/proc/" + std::to_string(pid) + "/" + std::string(rest); }
+std::string proc_path(pid_t pid, std::string_view rest) {
+  return "/proc/" + std::to_string(pid) + "/" + std::string(rest);
+}
 
 Result<std::vector<int>> open_numbers(pid_t host_pid) {
   std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(proc_path(host_pid, "fd").c_str()), ::closedir);
@@ -29,7 +31,8 @@ Result<std::vector<int>> open_numbers(pid_t host_pid) {
   std::vector<int> numbers;
   while (dirent* entry = ::readdir(directory.get())) {
     int number = 0;
-    auto [rest, failed] = std::from_chars(entry->d_name, entry->d_name + std::char_traits<char>::length(entry->d_name), number);
+    auto [rest, failed] =
+        std::from_chars(entry->d_name, entry->d_name + std::char_traits<char>::length(entry->d_name), number);
     if (failed == std::errc() && *rest == 0) numbers.push_back(number);
   }
   std::sort(numbers.begin(), numbers.end());
@@ -48,7 +51,8 @@ Captured capture_kind(const OpenDescriptor& open, CaptureTools& tools, image::De
   if (S_ISFIFO(open.status.st_mode)) return capture_pipe(open, tools, into);
   if (S_ISSOCK(open.status.st_mode) && open.link.starts_with("socket:")) return capture_socket(open, tools, into);
   if (is_terminal_device(open.status)) return capture_terminal(open, tools, into);
-  if (open.link.starts_with("/") && (S_ISREG(open.status.st_mode) || S_ISDIR(open.status.st_mode) || S_ISCHR(open.status.st_mode))) {
+  if (open.link.starts_with("/") &&
+      (S_ISREG(open.status.st_mode) || S_ISDIR(open.status.st_mode) || S_ISCHR(open.status.st_mode))) {
     return capture_file(open, tools, into);
   }
   return Unsupported{"descriptor.unknown", open.link, "have the program close it before the move"};
@@ -131,8 +135,13 @@ Result<void> DescriptorCapture::capture_process(const ProcessRef& ref, Depth dep
     auto one = [&]() -> Result<void> {
       UniqueFd copy = TRY(sys::pidfd_getfd(ref.pidfd, number));
       std::string name = std::to_string(number);
-      OpenDescriptor open{ref.pid, ref.host_pid, number, copy, TRY(sys::read_link(proc_path(ref.host_pid, "fd/" + name))),
-                          TRY(sys::status_of(copy.get())), {}};
+      OpenDescriptor open{ref.pid,
+                          ref.host_pid,
+                          number,
+                          copy,
+                          TRY(sys::read_link(proc_path(ref.host_pid, "fd/" + name))),
+                          TRY(sys::status_of(copy.get())),
+                          {}};
       std::string text = TRY(sys::read_text(proc_path(ref.host_pid, "fdinfo/" + name)));
       open.info = TRY(proc::parse_fdinfo(text));
       return capture_one(open, depth, host, *process, refusals);
@@ -171,7 +180,8 @@ Result<void> DescriptorCapture::capture(std::span<const ProcessRef> processes, D
 }
 
 Result<DescriptorRestore> DescriptorRestore::create(const image::LogicalHost& host, files::Opener& opener,
-                                                    const sys::MountNamespace& mounts, SharedMemorySet& shared_memory, std::span<const ConsoleFd> consoles,
+                                                    const sys::MountNamespace& mounts, SharedMemorySet& shared_memory,
+                                                    std::span<const ConsoleFd> consoles,
                                                     std::chrono::nanoseconds elapsed) {
   DescriptorRestore restore;
   RestoreTools tools{opener, mounts, shared_memory, consoles, elapsed, {}, {}};
@@ -196,8 +206,8 @@ Result<void> DescriptorRestore::install(const image::Process& process, int worke
   int above = worker_pidfd + 1;
   std::set<int> seen;
   for (const image::Descriptor& descriptor : process.descriptors()) {
-    bool sound = descriptor.number() >= 0 && descriptor.number() < kMostNumber && seen.insert(descriptor.number()).second &&
-                 descriptions_.contains(descriptor.description());
+    bool sound = descriptor.number() >= 0 && descriptor.number() < kMostNumber &&
+                 seen.insert(descriptor.number()).second && descriptions_.contains(descriptor.description());
     if (!sound) return error(ErrorKind::corrupt, "an impossible descriptor");
     above = std::max(above, descriptor.number() + 1);
   }
@@ -225,7 +235,8 @@ Result<void> DescriptorRestore::install(const image::Process& process, int worke
   return add_epoll_watches(process, new_batch, run);
 }
 
-// An epoll watch is known by descriptor number and description: it is set by a process in which the number shows the target.
+// An epoll watch is known by descriptor number and description: it is set by a process in which the number shows the
+// target.
 Result<void> DescriptorRestore::add_epoll_watches(const image::Process& process, const NewBatch& new_batch,
                                                   const RunBatch& run) {
   CallBatch batch = new_batch();

@@ -1,7 +1,8 @@
 // The descriptors of all processes: the walk at the source, the making and the installing at the destination.
 //
-// At the source each description (shared by dup and fork) is found once: descriptors come out with pidfd_getfd(2), kcmp(2) tells
-// which are one. At the destination this worker makes every description and the processes take them out of it.
+// At the source each description (shared by dup and fork) is found once: descriptors come out with pidfd_getfd(2),
+// kcmp(2) tells which are one. At the destination this worker makes every description and the processes take them out
+// of it.
 #pragma once
 
 #include <functional>
@@ -17,7 +18,7 @@
 namespace godwit::objects {
 
 struct ProcessRef {
-  pid_t pid;       // inside the job
+  pid_t pid;  // inside the job
   pid_t host_pid;
   int pidfd;
 };
@@ -59,10 +60,11 @@ class DescriptorRestore {
 
   // Makes all descriptions in this worker, content included. `elapsed`: since the capture.
   static Result<DescriptorRestore> create(const image::LogicalHost& host, files::Opener& opener,
-                                          const sys::MountNamespace& mounts, SharedMemorySet& shared_memory, std::span<const ConsoleFd> consoles,
-                                          std::chrono::nanoseconds elapsed);
+                                          const sys::MountNamespace& mounts, SharedMemorySet& shared_memory,
+                                          std::span<const ConsoleFd> consoles, std::chrono::nanoseconds elapsed);
 
-  // Puts the descriptors of `process` into it. Requires: nothing is open there but `worker_pidfd`, which is closed in the end.
+  // Puts the descriptors of `process` into it. Requires: nothing is open there but `worker_pidfd`, which is closed in
+  // the end.
   Result<void> install(const image::Process& process, int worker_pidfd, const NewBatch& new_batch, const RunBatch& run);
 
  private:

@@ -1,4 +1,5 @@
-// Regular files, directories, character devices and memfds: what open(2) gives and a path names (memfds have a name too).
+// Regular files, directories, character devices and memfds: what open(2) gives and a path names (memfds have a name
+// too).
 #include <fcntl.h>
 
 #include "objects/description.h"

@@ -1,4 +1,5 @@
-// Pipes and FIFOs, with what is in them. Content is looked at with tee(2), which takes nothing out. Source: pipe(7), tee(2).
+// Pipes and FIFOs, with what is in them. Content is looked at with tee(2), which takes nothing out. Source: pipe(7),
+// tee(2).
 #include <fcntl.h>
 
 #include "objects/description.h"
@@ -51,11 +52,13 @@ Result<UniqueFd> restore_pipe(const image::Description& description, RestoreTool
       made.write = std::move(ends.write);
     }
     int any = made.read.get();
-    if (TRY(sys::pipe_capacity(any)) != end.capacity()) (void)sys::set_pipe_capacity(any, end.capacity());  // a user's limit
+    if (TRY(sys::pipe_capacity(any)) != end.capacity())
+      (void)sys::set_pipe_capacity(any, end.capacity());  // a user's limit
     known = tools.pipes.emplace(end.pipe(), std::move(made)).first;
   }
   int any = known->second.read.get();
-  // A FIFO on a file system shared by nodes of one machine (a lab) is one and the same pipe: its content is there already.
+  // A FIFO on a file system shared by nodes of one machine (a lab) is one and the same pipe: its content is there
+  // already.
   bool same_pipe = !content.empty() && TRY(sys::peek_pipe(any, end.capacity())) == end.content();
   if (!content.empty() && !same_pipe) TRY(sys::fill_pipe(any, content));
   return sys::reopen(known->second.read.get(), flags);

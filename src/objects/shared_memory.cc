@@ -101,7 +101,8 @@ Result<void> SharedMemorySet::adapt(const image::LogicalHost& host) {
         bool sealable = (image.seals() & kNoSealing) == 0 || image.seals() != kNoSealing;
         made = TRY(sys::make_memfd(image.name(), sealable, image.size()));
       } else if (image.kind() == image::SharedMemory::SYSV) {
-        made = TRY(sys::make_sysv_segment({image.shmid(), image.key(), image.mode(), image.uid(), image.gid(), image.size()}));
+        made = TRY(
+            sys::make_sysv_segment({image.shmid(), image.key(), image.mode(), image.uid(), image.gid(), image.size()}));
       } else {
         made = TRY(sys::make_anonymous_shared(image.size()));
       }

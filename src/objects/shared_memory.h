@@ -1,7 +1,8 @@
-// Memory objects that are not files: memfd, MAP_SHARED|MAP_ANONYMOUS and System V segments, mapped or open in any process.
+// Memory objects that are not files: memfd, MAP_SHARED|MAP_ANONYMOUS and System V segments, mapped or open in any
+// process.
 //
-// The table at the source keeps a descriptor of each for its content; the set at the destination makes them empty, and keeps
-// those that fit when it is adapted again. Content travels with the pages. Source: memfd_create(2), shmget(2),
+// The table at the source keeps a descriptor of each for its content; the set at the destination makes them empty, and
+// keeps those that fit when it is adapted again. Content travels with the pages. Source: memfd_create(2), shmget(2),
 // /proc/PID/map_files in proc(5), Linux mm/shmem.c.
 #pragma once
 

@@ -1,5 +1,6 @@
 // Terminals: the job's side of a console (its master is godwit-init's) and pseudo-terminals of the job's own.
-// Settings, size, lock and what is written and not yet read from the master. Source: pty(7), ioctl_tty(2), Linux drivers/tty/.
+// Settings, size, lock and what is written and not yet read from the master. Source: pty(7), ioctl_tty(2), Linux
+// drivers/tty/.
 #include <fcntl.h>
 
 #include "objects/description.h"

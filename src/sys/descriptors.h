@@ -12,7 +12,8 @@ namespace godwit::sys {
 
 // The same description at the lowest free number from `from` on, close-on-exec.
 Result<UniqueFd> duplicate_above(int fd, int from);
-// The same description at just this number; whatever was there is closed. It stays open over exec unless asked otherwise.
+// The same description at just this number; whatever was there is closed. It stays open over exec unless asked
+// otherwise.
 Result<void> duplicate_to(int fd, int number, bool close_on_exec = false);
 // Makes the directory, or takes it if it is there; mode 0700.
 Result<void> make_private_directory(const std::string& path, uid_t uid, gid_t gid);

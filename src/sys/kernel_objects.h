@@ -1,4 +1,5 @@
-// Small kernel objects behind descriptors: eventfd(2), epoll_create(2), timerfd_create(2), signalfd(2). Always close-on-exec.
+// Small kernel objects behind descriptors: eventfd(2), epoll_create(2), timerfd_create(2), signalfd(2). Always
+// close-on-exec.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +15,8 @@ Result<UniqueFd> make_epoll();
 Result<UniqueFd> make_signalfd(uint64_t mask, int flags);
 struct TimerSetting {
   int32_t clock;
-  uint64_t ticks;        // expirations not yet read
-  uint64_t value_ns;     // until the next one; 0: not running
+  uint64_t ticks;     // expirations not yet read
+  uint64_t value_ns;  // until the next one; 0: not running
   uint64_t interval_ns;
 };
 Result<UniqueFd> make_timerfd(const TimerSetting& setting, int flags);

@@ -1,4 +1,5 @@
-// Memory objects: memfd_create(2) with its seals, anonymous shared memory as a descriptor, System V segments (shmget(2)).
+// Memory objects: memfd_create(2) with its seals, anonymous shared memory as a descriptor, System V segments
+// (shmget(2)).
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,8 @@
 // NamespaceVisit: this process is in another process's mount namespace while the scope lasts.
 //
-// Files opened meanwhile belong to that namespace's mounts. Paths below /proc mean that namespace's proc: reopen descriptors through
-// /proc/self outside the scope. Requires a single-threaded process. Source: setns(2), mount_namespaces(7).
+// Files opened meanwhile belong to that namespace's mounts. Paths below /proc mean that namespace's proc: reopen
+// descriptors through /proc/self outside the scope. Requires a single-threaded process. Source: setns(2),
+// mount_namespaces(7).
 #pragma once
 
 #include "base/result.h"

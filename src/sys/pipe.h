@@ -1,4 +1,5 @@
-// Pipes: capacity (fcntl(2), F_GETPIPE_SZ), looking at the content without taking it (tee(2)), filling. Source: pipe(7).
+// Pipes: capacity (fcntl(2), F_GETPIPE_SZ), looking at the content without taking it (tee(2)), filling. Source:
+// pipe(7).
 #pragma once
 
 #include <cstdint>

@@ -19,10 +19,11 @@ namespace godwit::sys {
 namespace {
 
 // asm-generic/ioctls.h
-constexpr unsigned long kGetSettings = 0x802c542a, kSetSettings = 0x402c542b;     // TCGETS2, TCSETS2
-constexpr unsigned long kGetNumber = 0x80045430, kSetLock = 0x40045431;           // TIOCGPTN, TIOCSPTLCK
-constexpr unsigned long kGetLock = 0x80045439, kGetPacket = 0x80045438, kPacket = 0x5420;  // TIOCGPTLCK, TIOCGPKT, TIOCPKT
-constexpr unsigned long kGetSize = 0x5413, kSetSize = 0x5414;                     // TIOCGWINSZ, TIOCSWINSZ
+constexpr unsigned long kGetSettings = 0x802c542a, kSetSettings = 0x402c542b;  // TCGETS2, TCSETS2
+constexpr unsigned long kGetNumber = 0x80045430, kSetLock = 0x40045431;        // TIOCGPTN, TIOCSPTLCK
+constexpr unsigned long kGetLock = 0x80045439, kGetPacket = 0x80045438,
+                        kPacket = 0x5420;                      // TIOCGPTLCK, TIOCGPKT, TIOCPKT
+constexpr unsigned long kGetSize = 0x5413, kSetSize = 0x5414;  // TIOCGWINSZ, TIOCSWINSZ
 
 struct WindowSizeRaw {
   unsigned short rows, columns, x, y;
@@ -45,7 +46,8 @@ Result<uint64_t> terminal_index(int master) {
 Result<TerminalIdentity> identify_terminal(int fd, dev_t device) {
   constexpr unsigned kFirstSlaveMajor = 136, kLastSlaveMajor = 143;
   bool slave = major(device) >= kFirstSlaveMajor && major(device) <= kLastSlaveMajor;
-  if (slave) return TerminalIdentity{static_cast<int32_t>((major(device) - kFirstSlaveMajor) * 256 + minor(device)), false};
+  if (slave)
+    return TerminalIdentity{static_cast<int32_t>((major(device) - kFirstSlaveMajor) * 256 + minor(device)), false};
   bool multiplexer = major(device) == 5 && minor(device) == 2;
   if (multiplexer) return TerminalIdentity{static_cast<int32_t>(TRY(terminal_index(fd))), true};
   // Opened as /dev/tty: the terminal itself tells its device.
@@ -62,7 +64,8 @@ Result<TerminalSettings> terminal_settings(int fd) {
   WindowSizeRaw size{};
   if (ioctl(fd, kGetSettings, &settings) != 0) return last_error("ioctl(TCGETS2)");
   if (ioctl(fd, kGetSize, &size) != 0) return last_error("ioctl(TIOCGWINSZ)");
-  return TerminalSettings{std::string(reinterpret_cast<const char*>(&settings), sizeof settings), size.rows, size.columns};
+  return TerminalSettings{std::string(reinterpret_cast<const char*>(&settings), sizeof settings), size.rows,
+                          size.columns};
 }
 
 Result<void> set_terminal_settings(int fd, const std::string& termios) {
@@ -113,7 +116,8 @@ Result<void> put_terminal_output(const std::string& slave_path, const std::strin
 Result<std::string> peek_terminal_output(int master, const std::string& slave_path) {
   int flags = ::fcntl(master, F_GETFL);
   if (flags < 0) return last_error("fcntl(F_GETFL)");
-  if ((flags & O_NONBLOCK) == 0 && ::fcntl(master, F_SETFL, flags | O_NONBLOCK) != 0) return last_error("fcntl(F_SETFL)");
+  if ((flags & O_NONBLOCK) == 0 && ::fcntl(master, F_SETFL, flags | O_NONBLOCK) != 0)
+    return last_error("fcntl(F_SETFL)");
   std::string bytes;
   char buffer[4096];
   ssize_t count;

@@ -38,7 +38,8 @@ Result<std::string> peek_terminal_output(int master, const std::string& slave_pa
 // Writes through the slave just as it stands, without output processing.
 Result<void> put_terminal_output(const std::string& slave_path, const std::string& bytes);
 
-// A new terminal with just this number in the devpts of our mount namespace; unlocked. Errors: conflict when it is taken.
+// A new terminal with just this number in the devpts of our mount namespace; unlocked. Errors: conflict when it is
+// taken.
 Result<UniqueFd> make_terminal(int32_t index, int flags);
 Result<void> set_terminal_owner(const std::string& slave_path, uid_t uid, gid_t gid, unsigned mode);
 

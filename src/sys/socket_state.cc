@@ -18,9 +18,9 @@ struct KnownOption {
   bool ipv6_only;
 };
 constexpr KnownOption kListenerOptions[] = {
-    {SOL_SOCKET, SO_REUSEADDR, false}, {SOL_SOCKET, SO_REUSEPORT, false}, {SOL_SOCKET, SO_KEEPALIVE, false},
-    {SOL_SOCKET, SO_OOBINLINE, false}, {SOL_SOCKET, SO_LINGER, false},    {IPPROTO_IPV6, IPV6_V6ONLY, true},
-    {IPPROTO_TCP, TCP_NODELAY, false}, {IPPROTO_TCP, TCP_KEEPIDLE, false}, {IPPROTO_TCP, TCP_KEEPINTVL, false},
+    {SOL_SOCKET, SO_REUSEADDR, false}, {SOL_SOCKET, SO_REUSEPORT, false},     {SOL_SOCKET, SO_KEEPALIVE, false},
+    {SOL_SOCKET, SO_OOBINLINE, false}, {SOL_SOCKET, SO_LINGER, false},        {IPPROTO_IPV6, IPV6_V6ONLY, true},
+    {IPPROTO_TCP, TCP_NODELAY, false}, {IPPROTO_TCP, TCP_KEEPIDLE, false},    {IPPROTO_TCP, TCP_KEEPINTVL, false},
     {IPPROTO_TCP, TCP_KEEPCNT, false}, {IPPROTO_TCP, TCP_DEFER_ACCEPT, false}};
 
 Result<int> option(int fd, int name) {
@@ -34,8 +34,8 @@ std::string tcp_state_name(int fd) {
   tcp_info info{};
   socklen_t length = sizeof info;
   if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return "unknown";
-  constexpr std::array<const char*, 13> kNames{"unknown",   "established", "syn_sent",   "syn_received", "fin_wait1",
-                                               "fin_wait2", "time_wait",   "closed",     "close_wait",   "last_ack",
+  constexpr std::array<const char*, 13> kNames{"unknown",   "established", "syn_sent",    "syn_received", "fin_wait1",
+                                               "fin_wait2", "time_wait",   "closed",      "close_wait",   "last_ack",
                                                "listening", "closing",     "syn_received"};
   return info.tcpi_state < kNames.size() ? kNames[info.tcpi_state] : "unknown";
 }
@@ -61,7 +61,9 @@ Result<SocketKind> socket_kind(int fd) {
     kind.name = std::string("unix.") + shape;
     kind.description = std::string("unix ") + shape + (kind.listening ? ", listening" : "");
   } else {
-    kind.name = kind.family == AF_NETLINK ? "netlink" : kind.family == AF_PACKET ? "packet" : "family" + std::to_string(kind.family);
+    kind.name = kind.family == AF_NETLINK  ? "netlink"
+                : kind.family == AF_PACKET ? "packet"
+                                           : "family" + std::to_string(kind.family);
     kind.description = kind.name;
   }
   return kind;
@@ -76,7 +78,7 @@ Result<ListenerState> listener_state(int fd) {
   tcp_info info{};
   socklen_t info_length = sizeof info;
   if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &info_length) != 0) return last_error("getsockopt(TCP_INFO)");
-  state.backlog = info.tcpi_sacked;   // of a listening socket: net/ipv4/tcp.c, tcp_get_info
+  state.backlog = info.tcpi_sacked;  // of a listening socket: net/ipv4/tcp.c, tcp_get_info
   state.waiting = info.tcpi_unacked;
   for (const KnownOption& known : kListenerOptions) {
     if (known.ipv6_only && address.ss_family != AF_INET6) continue;
@@ -99,7 +101,8 @@ Result<UniqueFd> make_listener(uint32_t family, const ListenerState& state, int 
   for (const SocketOptionValue& value : state.options) {
     for (const KnownOption& known : kListenerOptions) {
       if (known.level != value.level || known.name != value.name) continue;
-      (void)::setsockopt(fd.get(), value.level, value.name, value.bytes.data(), static_cast<socklen_t>(value.bytes.size()));
+      (void)::setsockopt(fd.get(), value.level, value.name, value.bytes.data(),
+                         static_cast<socklen_t>(value.bytes.size()));
     }
   }
   auto* where = reinterpret_cast<sockaddr*>(&address);

@@ -25,11 +25,12 @@ struct SocketOptionValue {
 struct ListenerState {
   std::string address;  // struct sockaddr
   uint32_t backlog;
-  uint32_t waiting;     // connections not yet accepted
+  uint32_t waiting;  // connections not yet accepted
   std::vector<SocketOptionValue> options;
 };
 Result<ListenerState> listener_state(int fd);
-// In the network namespace of the calling thread. Options come from a peer: only those that listener_state reports are set.
+// In the network namespace of the calling thread. Options come from a peer: only those that listener_state reports are
+// set.
 Result<UniqueFd> make_listener(uint32_t family, const ListenerState& state, int flags);
 
 }  // namespace godwit::sys

@@ -1,5 +1,6 @@
 // godwit-worker: does one piece of work for the daemon that exec'd it, and ends. Roles: launch, source, destination.
-// A worker that fails or is killed takes nothing with it: what it held is put back by its scopes, the kernel or the daemon.
+// A worker that fails or is killed takes nothing with it: what it held is put back by its scopes, the kernel or the
+// daemon.
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-// What the self-checking programs share: each runs, verifying all the time, until the file named by its first argument is there,
-// verifies once more that what it uses still works, prints PASS and ends with 0.
+// What the self-checking programs share: each runs, verifying all the time, until the file named by its first argument
+// is there, verifies once more that what it uses still works, prints PASS and ends with 0.
 #pragma once
 
 #include <errno.h>
@@ -9,12 +9,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CHECK(condition)                                                                                  \
-  do {                                                                                                    \
-    if (!(condition)) {                                                                                   \
+#define CHECK(condition)                                                                                     \
+  do {                                                                                                       \
+    if (!(condition)) {                                                                                      \
       dprintf(1, "FAIL %s:%d: %s (errno %d: %s)\n", __FILE__, __LINE__, #condition, errno, strerror(errno)); \
-      _exit(1);                                                                                           \
-    }                                                                                                     \
+      _exit(1);                                                                                              \
+    }                                                                                                        \
   } while (0)
 
 static const char* flag_path;

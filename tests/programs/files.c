@@ -1,4 +1,5 @@
-// Open files: offsets shared by dup and fork, O_APPEND, an unlinked file, a directory, a private file that is carried; cwd, umask.
+// Open files: offsets shared by dup and fork, O_APPEND, an unlinked file, a directory, a private file that is carried;
+// cwd, umask.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/resource.h>

@@ -1,4 +1,5 @@
-// Anonymous memory: patterns, protections, holes, zero pages, brk; a modified private file mapping; memory shared by fork.
+// Anonymous memory: patterns, protections, holes, zero pages, brk; a modified private file mapping; memory shared by
+// fork.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>

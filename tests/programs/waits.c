@@ -60,8 +60,9 @@ static int wait_signal(void) {
 static struct {
   const char* name;
   int (*wait)(void);
-} kinds[] = {{"nanosleep", sleep_relative}, {"clock_nanosleep", sleep_clock}, {"absolute", sleep_absolute}, {"poll", wait_poll},
-             {"select", wait_select},       {"epoll_wait", wait_epoll},       {"futex", wait_futex},         {"sigtimedwait", wait_signal}};
+} kinds[] = {{"nanosleep", sleep_relative}, {"clock_nanosleep", sleep_clock}, {"absolute", sleep_absolute},
+             {"poll", wait_poll},           {"select", wait_select},          {"epoll_wait", wait_epoll},
+             {"futex", wait_futex},         {"sigtimedwait", wait_signal}};
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
 static void* repeat(void* argument) {
