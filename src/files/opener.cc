@@ -163,14 +163,25 @@ Result<Opener::Carried*> Opener::carried(uint32_t id) {
 }
 
 Result<void> Opener::write(uint32_t file, uint64_t offset, std::span<const std::byte> bytes) {
-  return sys::write_at(TRY(carried(file))->fd.get(), offset, bytes);
+  return sys::write_at(TRY(content_of(file))->fd.get(), offset, bytes);
+}
+
+Result<Opener::Carried*> Opener::content_of(uint32_t file) {
+  Carried* target = TRY(carried(file));
+  if (!target->writable) target->fd = TRY(sys::reopen(target->fd.get(), O_RDWR));
+  target->writable = true;
+  return target;
 }
 
 Result<void> Opener::finish(uint32_t file, uint64_t size, int64_t mtime_ns) {
-  Carried* target = TRY(carried(file));
+  Carried* target = TRY(content_of(file));
   TRY(sys::set_size(target->fd.get(), size));
+  TRY(sys::set_modification_time(target->fd.get(), mtime_ns));
   target->finished = true;
-  return sys::set_modification_time(target->fd.get(), mtime_ns);
+  if (files_.at(file).written()) return {};
+  target->fd = TRY(sys::reopen(target->fd.get(), O_RDONLY));
+  target->writable = false;
+  return {};
 }
 
 // Carried directories and FIFOs; what the destination has already serves.
