@@ -224,7 +224,7 @@ Result<ConsoleInput::Next> ConsoleInput::deliver_elsewhere(const Located& locate
   if (stopped) return Next::stopped;
   if (ended || news.ended()) return Next::ended;
   if (status.ok()) return Next::look_again;
-  return from_status(status);
+  return from_status(status, located.node);
 }
 
 bool ConsoleInput::stopping() {

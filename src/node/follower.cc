@@ -78,7 +78,7 @@ Result<Follower::Outcome> Follower::elsewhere(const Located& located, const Sink
     request.set_console(request_.console);
     api::WaitReply reply;
     grpc::Status status = stub->Wait(context.get(), request, &reply);
-    if (!status.ok()) return from_status(status);
+    if (!status.ok()) return from_status(status, located.node);
     api::Output last;
     last.mutable_ended()->set_status(reply.status());
     sink(last);
@@ -106,7 +106,7 @@ Result<Follower::Outcome> Follower::elsewhere(const Located& located, const Sink
   }
   grpc::Status status = stream->Finish();
   if (status.ok()) return Outcome::ended;
-  return from_status(status);
+  return from_status(status, located.node);
 }
 
 grpc::Status Follower::run(const Sink& sink) {

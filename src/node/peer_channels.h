@@ -31,7 +31,9 @@ inline constexpr int kLargestMessage = 64 << 20;
 // The metadata key that carries the caller's uid from one daemon to another.
 inline constexpr char kUidKey[] = "godwit-uid";
 
-Error from_status(const grpc::Status& status);
+// Of a call to `node`, in words for a user: what gRPC says of its connections is for the log.
+grpc::Status in_own_words(const grpc::Status& status, const std::string& node);
+Error from_status(const grpc::Status& status, const std::string& node);
 grpc::Status to_status(const Error& error);
 std::string read_file_or_empty(const std::string& path);
 

@@ -1,5 +1,7 @@
 #include "node/peers.h"
 
+#include <spdlog/spdlog.h>
+
 #include "node/peer_channels.h"
 #include "sys/text_file.h"
 
@@ -59,7 +61,18 @@ Result<std::shared_ptr<grpc::Channel>> Peers::Channels::to(const std::string& no
   return found->second.channel;
 }
 
-Error from_status(const grpc::Status& status) {
+grpc::Status in_own_words(const grpc::Status& status, const std::string& node) {
+  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
+    return {grpc::StatusCode::UNAVAILABLE, "node " + node + " did not answer in time"};
+  }
+  bool passed_on = status.error_message().starts_with("node ") || status.error_message().starts_with("job ");
+  if (status.error_code() != grpc::StatusCode::UNAVAILABLE || passed_on) return status;
+  spdlog::debug("node {}: {}", node, status.error_message());
+  return {grpc::StatusCode::UNAVAILABLE, "node " + node + " cannot be reached; `godwit nodes` shows which are up"};
+}
+
+Error from_status(const grpc::Status& given, const std::string& node) {
+  grpc::Status status = in_own_words(given, node);
   ErrorKind kind = ErrorKind::failed;
   switch (status.error_code()) {
     case grpc::StatusCode::NOT_FOUND: kind = ErrorKind::gone; break;
@@ -101,7 +114,7 @@ static Result<Reply> call(Peers::Channels& channels, const std::string& node, co
   set_deadline(context);
   Reply reply;
   grpc::Status status = (stub.get()->*method)(&context, request, &reply);
-  if (!status.ok()) return from_status(status).within("node " + node);
+  if (!status.ok()) return from_status(status, node);
   return reply;
 }
 

@@ -59,10 +59,7 @@ Status GodwitService::where_it_is(Context* context, const Request* request, Repl
       there.set_job(located->id);
       auto stub = api::Godwit::NewStub(*channel);
       status = (stub.get()->*method)(&onward, there, reply);
-      if (status.error_code() == grpc::StatusCode::UNAVAILABLE && !status.error_message().starts_with("job")) {
-        status = Status(status.error_code(), "node " + located->node + ", where job " + request->job() +
-                                                 " is, cannot be reached: " + status.error_message());
-      }
+      status = in_own_words(status, located->node);
     }
     bool between = status.error_code() == grpc::StatusCode::NOT_FOUND && !caller->forwarded;
     if (!between || context->IsCancelled()) return status;
@@ -85,7 +82,7 @@ Status GodwitService::Run(Context* context, const api::RunRequest* request, api:
   grpc::ClientContext onward;
   onward.AddMetadata(kUidKey, std::to_string(caller->uid));
   onward.set_deadline(std::chrono::system_clock::now() + kPatience);
-  return api::Godwit::NewStub(*channel)->Run(&onward, *request, reply);
+  return in_own_words(api::Godwit::NewStub(*channel)->Run(&onward, *request, reply), request->node());
 }
 
 // Those of every node that is up; of those that do not answer what the directory knows.
@@ -183,7 +180,10 @@ Status GodwitService::Move(Context* context, const api::MoveRequest* request,
     auto reader = api::Godwit::NewStub(*channel)->Move(&onward, there);
     api::MoveEvent event;
     while (reader->Read(&event)) writer->Write(event);
-    return reader->Finish();
+    Status status = reader->Finish();
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return status;
+    return {grpc::StatusCode::ABORTED, "the daemon of " + located->node + " ended while it moved job " + request->job() +
+                                           "; the job runs on, `godwit ps` shows where"};
   }
   auto stream = daemon_.move(located->id, *request);
   if (!stream) return to_status(stream.error());
