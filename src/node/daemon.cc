@@ -20,7 +20,7 @@ namespace {
 constexpr size_t kKeptEvents = 1000;
 constexpr std::chrono::hours kKeepEnded(1);
 constexpr std::chrono::minutes kExpiry(1);
-constexpr std::chrono::seconds kLookAgain(1);
+constexpr std::chrono::milliseconds kLookAgain(20);
 
 int64_t unix_ms() {
   auto since = std::chrono::system_clock::now().time_since_epoch();
