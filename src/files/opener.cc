@@ -152,6 +152,13 @@ Result<Opener::Carried> Opener::make_carried(const image::File& file) {
   return made;
 }
 
+// The skeleton's processes inherit what is open when they are made.
+Result<void> Opener::make_read_only(Carried& file) {
+  file.fd = TRY(sys::reopen(file.fd.get(), O_RDONLY));
+  file.writable = false;
+  return {};
+}
+
 Result<Opener::Carried*> Opener::carried(uint32_t id) {
   auto known = carried_.find(id);
   if (known != carried_.end()) return &known->second;
@@ -159,6 +166,7 @@ Result<Opener::Carried*> Opener::carried(uint32_t id) {
   bool expected = file != files_.end() && S_ISREG(file->second.mode()) && origin_of(id) == image::File::CARRIED;
   if (!expected) return error(ErrorKind::corrupt, "content of a file that is not carried");
   Carried made = TRY(make_carried(file->second).within("carrying " + file->second.path()));
+  if (!file->second.written()) TRY(make_read_only(made));
   return &carried_.emplace(id, std::move(made)).first->second;
 }
 
@@ -178,10 +186,7 @@ Result<void> Opener::finish(uint32_t file, uint64_t size, int64_t mtime_ns) {
   TRY(sys::set_size(target->fd.get(), size));
   TRY(sys::set_modification_time(target->fd.get(), mtime_ns));
   target->finished = true;
-  if (files_.at(file).written()) return {};
-  target->fd = TRY(sys::reopen(target->fd.get(), O_RDONLY));
-  target->writable = false;
-  return {};
+  return files_.at(file).written() ? Result<void>() : make_read_only(*target);
 }
 
 // Carried directories and FIFOs; what the destination has already serves.

@@ -58,7 +58,8 @@ class Opener {
  private:
   struct Carried {
     UniqueFd fd;                         // readable
-    bool writable = true;                // and writable; not once the content of an executable has come (ETXTBSY)
+    bool writable = true;                // and writable; of a file that is not written only while content comes:
+                                         // what anyone holds open for writing cannot be executed
     std::optional<Placement> placement;  // none: it has no name, or only the job sees it
     std::string hidden;                  // its name below the daemon's state directory; empty: none
     bool finished = false;               // its content has arrived
@@ -68,6 +69,7 @@ class Opener {
   Result<void> lose_name(const image::File& file);
   Result<Carried*> carried(uint32_t file);
   Result<Carried*> content_of(uint32_t file);
+  static Result<void> make_read_only(Carried& file);
   Result<Carried> make_carried(const image::File& file);
   Result<Carried> make_hidden(const image::File& file);
   Result<UniqueFd> make_nameless(const image::File& file);

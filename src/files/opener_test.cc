@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -211,6 +212,28 @@ TEST_F(OpenerTest, LateFileIsAskedForAndItsContentMustCome) {
   EXPECT_FALSE(opener->publish());
   fill(*opener, 4, "x");
   EXPECT_TRUE(opener->publish());
+}
+
+TEST_F(OpenerTest, CarriedProgramCanBeExecuted) {
+  std::ifstream file("/bin/true", std::ios::binary);
+  std::string program{std::istreambuf_iterator<char>(file), {}};
+  add(1, "/d/program", false, S_IFREG | 0755);
+  auto opener = this->opener();
+  auto early = opener->open(1, O_RDONLY);  // as for a mapping in the skeleton
+  ASSERT_TRUE(early);
+  fill(*opener, 1, program);
+  auto fd = opener->open(1, O_RDONLY);
+  ASSERT_TRUE(fd);
+  pid_t child = ::fork();
+  if (child == 0) {
+    char name[] = "true";
+    char* arguments[] = {name, nullptr};
+    ::fexecve(fd->get(), arguments, arguments + 1);
+    ::_exit(100 + (errno == ETXTBSY ? 1 : 0));
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST_F(OpenerTest, NothingIsMadeWithMoreRightsThanTheOwners) {
