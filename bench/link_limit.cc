@@ -27,7 +27,8 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }
 
 double copy_once(size_t bytes) {
-  auto* from = static_cast<char*>(mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0));
+  auto* from = static_cast<char*>(
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0));
   auto* to = static_cast<char*>(mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   std::memset(from, 1, bytes);
   auto start = std::chrono::steady_clock::now();

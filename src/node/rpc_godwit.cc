@@ -182,8 +182,8 @@ Status GodwitService::Move(Context* context, const api::MoveRequest* request,
     while (reader->Read(&event)) writer->Write(event);
     Status status = reader->Finish();
     if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return status;
-    return {grpc::StatusCode::ABORTED, "the daemon of " + located->node + " ended while it moved job " + request->job() +
-                                           "; the job runs on, `godwit ps` shows where"};
+    return {grpc::StatusCode::ABORTED, "the daemon of " + located->node + " ended while it moved job " +
+                                           request->job() + "; the job runs on, `godwit ps` shows where"};
   }
   auto stream = daemon_.move(located->id, *request);
   if (!stream) return to_status(stream.error());

@@ -1,5 +1,5 @@
-// /proc/PID/fdinfo/N as values. A pure function of text. Source: proc_pid_fdinfo(5); Linux fs/eventpoll.c, fs/timerfd.c,
-// fs/eventfd.c, fs/signalfd.c (their show_fdinfo functions).
+// /proc/PID/fdinfo/N as values. A pure function of text. Source: proc_pid_fdinfo(5); Linux fs/eventpoll.c,
+// fs/timerfd.c, fs/eventfd.c, fs/signalfd.c (their show_fdinfo functions).
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace godwit::proc {
 
 struct FdInfo {
   uint64_t position = 0;
-  uint32_t flags = 0;  // octal in the text; O_CLOEXEC is the descriptor's own
+  uint32_t flags = 0;                                      // octal in the text; O_CLOEXEC is the descriptor's own
   std::map<std::string, std::string, std::less<>> fields;  // every "name: value" line, the first of a name
   struct EpollTarget {
     int32_t number;
