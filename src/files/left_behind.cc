@@ -4,7 +4,6 @@
 
 #include <filesystem>
 
-#include "sys/durable_file.h"
 #include "sys/hash.h"
 #include "sys/text_file.h"
 
@@ -28,10 +27,7 @@ std::string LeftBehind::file_for(const std::string& path) const {
 }
 
 Result<void> LeftBehind::note(const std::string& path, const std::string& job) const {
-  struct stat status = TRY(sys::status_of(path));
-  std::error_code failed;
-  std::filesystem::create_directories(directory_, failed);
-  return sys::replace_file(file_for(path), description(status, job), 0600);
+  return note(path, TRY(sys::status_of(path)), job);
 }
 
 Result<void> LeftBehind::note(const std::string& path, const struct stat& status, const std::string& job) const {

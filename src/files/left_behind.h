@@ -16,10 +16,10 @@ class LeftBehind {
  public:
   LeftBehind() = default;
   explicit LeftBehind(std::string directory) : directory_(std::move(directory)) {}
-  // Notes the file at `path` as it is now.
+  // Notes the file at `path` as it is now. A note that a crash loses makes the file count as somebody else's: the
+  // careful side.
   Result<void> note(const std::string& path, const std::string& job) const;
-  // The same of a file that is about to get this name. Does not wait for the
-  // disk.
+  // The same of a file that is about to get this name. Neither waits for the disk.
   Result<void> note(const std::string& path, const struct stat& status, const std::string& job) const;
   // Whether the file that is at `path` now is what `job` left there.
   bool is_former_copy(const std::string& path, const struct stat& status, const std::string& job) const;
