@@ -42,6 +42,8 @@ class Source {
  private:
   Result<Connection> connect();
   Result<wire::Offer> make_offer(Inventory& inventory, std::vector<worker::Refusal>& refusals);
+  Result<wire::Offer> look_at_program(Connection& connection, Inventory& inventory,
+                                      std::vector<worker::Refusal>& refusals);
   Result<void> tell_refused(std::vector<worker::Refusal> refusals, const wire::Offer& offer,
                             const wire::OfferAnswer& answer);
   Result<void> tell_dry_run(const wire::Offer& offer, const wire::OfferAnswer& answer);
@@ -91,6 +93,19 @@ Result<wire::Offer> Source::make_offer(Inventory& inventory, std::vector<worker:
   TRY(files::add_hashes(inventory.files(), *offer.mutable_plan(), {}));
   TRY(describe_clocks(order_.place().init_pid(), offer));
   report_.set_processes(static_cast<uint32_t>(offer.plan().processes_size()));
+  return offer;
+}
+
+// Processes come and go while they are looked at: what ended under our eyes is looked at once more.
+Result<wire::Offer> Source::look_at_program(Connection& connection, Inventory& inventory,
+                                            std::vector<worker::Refusal>& refusals) {
+  constexpr int kLooks = 10;
+  auto offer = make_offer(inventory, refusals);
+  for (int look = 1; look < kLooks && !offer && offer.error().kind == ErrorKind::gone; ++look) {
+    refusals.clear();
+    offer = make_offer(inventory, refusals);
+  }
+  if (!offer) send_abort(connection, offer.error(), stage_);
   return offer;
 }
 
@@ -220,7 +235,7 @@ Result<void> Source::run() {
   auto tasks = freeze::KernelTasks::load();  // without it every question is asked of the program itself
   Inventory inventory(order_.place().init_pid(), std::move(ends), std::move(table), tasks ? &*tasks : nullptr);
   std::vector<worker::Refusal> refusals;
-  wire::Offer offer = TRY(make_offer(inventory, refusals));
+  wire::Offer offer = TRY(look_at_program(connection, inventory, refusals));
   offer.set_judge_only(!refusals.empty() || order_.options().dry_run());
   TRY(connection.send(FrameType::offer, offer));
   auto answer = TRY(receive<wire::OfferAnswer>(connection, FrameType::offer_answer));
