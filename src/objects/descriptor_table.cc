@@ -47,6 +47,13 @@ bool is_terminal_device(const struct stat& status) {
 }
 
 Captured capture_kind(const OpenDescriptor& open, CaptureTools& tools, image::Description& into) {
+  if (!open.info.locks.empty()) {
+    return Unsupported{"descriptor.lock", "a lock on " + open.link, "have the program release it before the move"};
+  }
+  if ((open.info.flags & O_ASYNC) != 0) {
+    return Unsupported{"descriptor.signal_driven", "signal-driven input and output (O_ASYNC) on " + open.link,
+                       "have the program use poll or epoll"};
+  }
   if (open.link.starts_with("anon_inode:")) return capture_anonymous(open, tools, into);
   if (S_ISFIFO(open.status.st_mode)) return capture_pipe(open, tools, into);
   if (S_ISSOCK(open.status.st_mode) && open.link.starts_with("socket:")) return capture_socket(open, tools, into);
