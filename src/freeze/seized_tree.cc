@@ -1,6 +1,7 @@
 #include "freeze/seized_tree.h"
 
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <set>
@@ -16,45 +17,94 @@ namespace godwit::freeze {
 
 namespace {
 
+std::string task_file(pid_t pid, pid_t tid, const char* name) {
+  return "/proc/" + std::to_string(pid) + "/task/" + std::to_string(tid) + "/" + name;
+}
+
 bool in_uninterruptible_sleep(pid_t pid, pid_t tid) {
-  auto stat = sys::read_text("/proc/" + std::to_string(pid) + "/task/" + std::to_string(tid) + "/stat");
+  auto stat = sys::read_text(task_file(pid, tid, "stat"));
   if (!stat) return false;
   size_t after_name = stat->rfind(") ");
   return after_name != std::string::npos && after_name + 2 < stat->size() && (*stat)[after_name + 2] == 'D';
 }
 
-// Takes one thread over; false when it ended before we could.
+// A parent that sleeps in the call which made its child waits for the child's execve or end: vfork(2). Source: Linux
+// kernel/fork.c, wait_for_vfork_done.
+bool waits_for_execve(pid_t pid, pid_t tid) {
+  auto text = sys::read_text(task_file(pid, tid, "syscall"));  // proc_pid_syscall(5): the number comes first
+  if (!text) return false;
+  std::string number = text->substr(0, text->find(' '));
+  return number == std::to_string(SYS_vfork) || number == std::to_string(SYS_clone) ||
+         number == std::to_string(SYS_clone3);
+}
+
+bool is_traced(pid_t host_tid) {
+  auto text = sys::read_text("/proc/" + std::to_string(host_tid) + "/status");
+  return text && text->find("\nTracerPid:\t0\n") == std::string::npos;
+}
+
+// Takes one thread over; false when it ended before we could, which the kernel also calls EPERM (kernel/ptrace.c,
+// ptrace_attach).
 Result<bool> take_over(pid_t host_tid) {
   auto seized = sys::ptrace_seize(host_tid, PTRACE_O_TRACESYSGOOD);
   if (!seized) {
     if (seized.error().kind == ErrorKind::gone) return false;
     if (seized.error().kind == ErrorKind::denied) {
+      if (!is_traced(host_tid)) return false;
       return error(ErrorKind::denied, "thread " + std::to_string(host_tid) + " is being traced by another program");
     }
     return std::unexpected(std::move(seized.error()));
   }
-  TRY(sys::ptrace_interrupt(host_tid));
+  auto interrupted = sys::ptrace_interrupt(host_tid);
+  if (!interrupted && interrupted.error().kind == ErrorKind::gone) return false;
+  TRY(std::move(interrupted));
   return true;
 }
 
 // Waits for the stop that the interrupt causes. A signal that arrives at the same moment is put back by hand: its
-// delivery stop comes first, and it is delivered again when the thread goes on.
-Result<bool> await_stop(const SeizedProcess& process, SeizedThread& thread, sys::Deadline deadline) {
+// delivery stop comes first, and it is delivered again when the thread goes on. ErrorKind::retry: not before a child,
+// which is stopped too, has called execve.
+Result<bool> await_stop(pid_t host_pid, SeizedThread& thread, sys::Deadline deadline) {
+  auto note = [&thread](bool group_stopped) -> Result<bool> {
+    thread.registers = TRY(sys::get_registers(thread.host_tid));
+    thread.call = classify_call(thread.registers, nullptr);
+    thread.group_stopped = group_stopped;
+    thread.stopped = true;
+    return true;
+  };
   for (int passed = 0; passed < 64; ++passed) {
     auto stop = TRY(sys::try_wait(thread.host_tid));
     if (!stop) {
-      thread.delayed = thread.delayed || in_uninterruptible_sleep(process.listed.host_pid, thread.host_tid);
+      bool asleep = in_uninterruptible_sleep(host_pid, thread.host_tid);
+      thread.delayed = thread.delayed || asleep;
+      if (asleep && waits_for_execve(host_pid, thread.host_tid)) {
+        return error(ErrorKind::retry, "thread " + std::to_string(thread.host_tid) + " is in vfork");
+      }
       stop = TRY(sys::wait_for_stop(thread.host_tid, deadline, std::chrono::microseconds(500)));
     }
     switch (stop->kind) {
       case sys::Stop::Kind::ended: return false;
-      case sys::Stop::Kind::interrupt: return true;
-      case sys::Stop::Kind::group_stop: thread.group_stopped = true; return true;
+      case sys::Stop::Kind::interrupt: return note(false);
+      case sys::Stop::Kind::group_stop: return note(true);
       case sys::Stop::Kind::signal: TRY(sys::ptrace_continue(thread.host_tid, stop->signal)); break;
       default: TRY(sys::ptrace_continue(thread.host_tid)); break;
     }
   }
-  return error(ErrorKind::retry, "thread " + std::to_string(thread.host_tid) + " keeps receiving signals");
+  return error(ErrorKind::exhausted, "thread " + std::to_string(thread.host_tid) + " keeps receiving signals");
+}
+
+// Waits for all threads of one process; those that end instead are forgotten.
+Result<void> await_threads(SeizedProcess& process, sys::Deadline deadline) {
+  for (size_t i = 0; i < process.threads.size();) {
+    SeizedThread& thread = process.threads[i];
+    if (!thread.stopped && !TRY(await_stop(process.listed.host_pid, thread, deadline))) {
+      process.threads.erase(process.threads.begin() + static_cast<ptrdiff_t>(i));
+      continue;
+    }
+    if (thread.tid == 0) thread.tid = TRY(inner_tid(process.listed.host_pid, thread.host_tid));
+    ++i;
+  }
+  return {};
 }
 
 Result<RemoteAddress> find_vdso(pid_t host_pid) {
@@ -75,7 +125,8 @@ Result<SeizedTree> SeizedTree::seize(const std::string& cgroup, pid_t init_host_
   for (;;) {
     auto now = std::chrono::steady_clock::now();
     auto tree = try_seize(cgroup, init_host_pid, std::min(deadline, now + kOneTry));
-    bool again = !tree && tree.error().kind == ErrorKind::exhausted && now + kOneTry < deadline;
+    bool in_vain = !tree && (tree.error().kind == ErrorKind::exhausted || tree.error().kind == ErrorKind::retry);
+    bool again = in_vain && now + kOneTry < deadline;
     if (!again) return tree;
     std::this_thread::sleep_for(kBetween);
   }
@@ -85,47 +136,44 @@ Result<SeizedTree> SeizedTree::try_seize(const std::string& cgroup, pid_t init_h
   SeizedTree tree;
   FrozenCgroup frozen = TRY(FrozenCgroup::freeze(cgroup));
   std::set<pid_t> seen;
-  bool found_new = true;
-  while (found_new) {
-    found_new = false;
-    for (ListedProcess& listed : TRY(list_processes(init_host_pid))) {
-      auto known = std::find_if(tree.processes_.begin(), tree.processes_.end(),
-                                [&](const SeizedProcess& p) { return p.listed.host_pid == listed.host_pid; });
-      if (known == tree.processes_.end()) {
-        tree.processes_.push_back({std::move(listed), {}, {}});
-        known = tree.processes_.end() - 1;
-      } else {
-        known->listed = std::move(listed);
-      }
-      for (pid_t tid : known->listed.host_threads) {
-        if (!seen.insert(tid).second) continue;
-        if (!TRY(take_over(tid))) continue;
-        known->threads.push_back({tid, 0, false, false, {}});
-        found_new = true;
-      }
-    }
+  for (bool changed = true; changed;) {
+    changed = TRY(tree.take_over_new(TRY(list_processes(init_host_pid)), seen));
     for (SeizedProcess& process : tree.processes_) {
-      std::vector<SeizedThread> alive;
-      for (SeizedThread& thread : process.threads) {
-        if (thread.tid != 0 || TRY(await_stop(process, thread, deadline))) alive.push_back(thread);
-        if (!alive.empty() && alive.back().tid == 0) {
-          alive.back().tid = TRY(inner_tid(process.listed.host_pid, alive.back().host_tid));
-        }
-      }
-      process.threads = std::move(alive);
+      size_t before = process.threads.size();
+      TRY(await_threads(process, deadline));
+      changed = changed || process.threads.size() != before;  // what ended leaves something to be seen, or nothing
     }
   }
   // All threads are stopped.
   auto ended = [](const SeizedProcess& p) { return p.threads.empty() && !p.listed.zombie; };
   std::erase_if(tree.processes_, ended);
   for (SeizedProcess& process : tree.processes_) {
-    for (SeizedThread& thread : process.threads) {
-      thread.registers = TRY(sys::get_registers(thread.host_tid));
-      thread.call = classify_call(thread.registers, nullptr);
-    }
     if (!process.listed.zombie) process.vdso = TRY(find_vdso(process.listed.host_pid));
   }
   return tree;
+}
+
+// True when there were threads not seen before. Processes that are listed no longer are forgotten.
+Result<bool> SeizedTree::take_over_new(std::vector<ListedProcess> listed, std::set<pid_t>& seen) {
+  auto same = [](const ListedProcess& a, const ListedProcess& b) { return a.host_pid == b.host_pid; };
+  std::erase_if(processes_, [&](const SeizedProcess& known) {
+    return std::none_of(listed.begin(), listed.end(), [&](auto& each) { return same(each, known.listed); });
+  });
+  bool found_new = false;
+  for (ListedProcess& each : listed) {
+    auto known = std::find_if(processes_.begin(), processes_.end(), [&](auto& p) { return same(p.listed, each); });
+    if (known == processes_.end()) {
+      processes_.emplace_back();
+      known = processes_.end() - 1;
+    }
+    known->listed = std::move(each);
+    for (pid_t tid : known->listed.host_threads) {
+      if (!seen.insert(tid).second) continue;
+      found_new = true;
+      if (TRY(take_over(tid))) known->threads.emplace_back().host_tid = tid;
+    }
+  }
+  return found_new;
 }
 
 Result<void> SeizedTree::make_resumable(SeizedThread& thread) {
@@ -136,12 +184,29 @@ Result<void> SeizedTree::make_resumable(SeizedThread& thread) {
 
 SeizedTree::~SeizedTree() { let_go(); }
 
+// Only what is stopped can be let go; a parent in vfork stops when its child runs again.
 void SeizedTree::let_go() {
-  for (SeizedProcess& process : processes_) {
-    for (SeizedThread& thread : process.threads) {
-      (void)make_resumable(thread);  // gone ones need nothing
-      (void)sys::ptrace_detach(thread.host_tid);
+  constexpr std::chrono::seconds kPatience(2);
+  constexpr std::chrono::microseconds kBetween(50);
+  auto deadline = std::chrono::steady_clock::now() + kPatience;
+  auto released = [](const SeizedProcess& process, SeizedThread& thread) {
+    if (!thread.stopped) {
+      auto stopped = await_stop(process.listed.host_pid, thread, std::chrono::steady_clock::now());
+      if (!stopped) return stopped.error().kind != ErrorKind::retry && stopped.error().kind != ErrorKind::exhausted;
+      if (!*stopped) return true;
     }
+    (void)make_resumable(thread);  // gone ones need nothing
+    (void)sys::ptrace_detach(thread.host_tid);
+    return true;
+  };
+  for (;;) {
+    bool left = false;
+    for (SeizedProcess& process : processes_) {
+      std::erase_if(process.threads, [&](SeizedThread& thread) { return released(process, thread); });
+      left = left || !process.threads.empty();
+    }
+    if (!left || std::chrono::steady_clock::now() > deadline) break;
+    std::this_thread::sleep_for(kBetween);
   }
   processes_.clear();
 }

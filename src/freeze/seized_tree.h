@@ -9,6 +9,7 @@
 
 #include <sys/user.h>
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct SeizedThread {
   pid_t host_tid = 0;
   pid_t tid = 0;               // in the job's pid namespace
   bool delayed = false;        // it was in an uninterruptible system call
+  bool stopped = false;        // only then do the registers and `call` mean anything
   bool group_stopped = false;  // stopped by job control before we came
   user_regs_struct registers{};
   image::SystemCallInProgress call;  // what it takes to let it go on unnoticed
@@ -50,13 +52,15 @@ class SeizedTree {
   const std::vector<SeizedProcess>& processes() const { return processes_; }
   // Whatever lets this thread go now, even our death, the program will not notice. Nothing may run in it afterwards.
   static Result<void> make_resumable(SeizedThread& thread);
-  // Lets every thread go on where it was. The destructor does the same.
+  // Lets every thread go on where it was, those that have not stopped yet as soon as they do. The destructor does the
+  // same. Requires: the cgroup is not frozen.
   void let_go();
   // The threads will never run again: forget them (they are killed by whoever owns the cgroup).
   void commit() && { processes_.clear(); }
 
  private:
   SeizedTree() = default;
+  Result<bool> take_over_new(std::vector<ListedProcess> listed, std::set<pid_t>& seen);
   static Result<SeizedTree> try_seize(const std::string& cgroup, pid_t init_host_pid, sys::Deadline deadline);
   std::vector<SeizedProcess> processes_;
 };

@@ -287,11 +287,11 @@ void Departure::finish(api::MoveEvent told, bool departed) {
   } else {
     daemon_.background_.run(
         [daemon, to = to_, migration = migration_, stream = stream_, told = std::move(told)]() mutable {
-          // A node that cannot be reached notices by itself. One that can may know better than we why the connection
-          // ended.
+          // A node that cannot be reached notices by itself. One that can knows better than we why it ended the
+          // connection.
           auto why = daemon->peers_.abandon(to, migration);
-          bool told_there = told.has_failed() && why && !why->empty() && !told.failed().message().ends_with(*why);
-          if (told_there) told.mutable_failed()->set_message(to + ": " + *why);
+          bool ended_there = told.has_failed() && told.failed().kind() == to_string(ErrorKind::peer_lost);
+          if (ended_there && why && !why->empty()) told.mutable_failed()->set_message(to + ": " + *why);
           stream->add(std::move(told));
         });
   }

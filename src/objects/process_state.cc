@@ -28,6 +28,7 @@ std::string proc_file(pid_t host_pid, const char* name) { return "/proc/" + std:
 template <class Int>
 Result<Int> read_number(const std::string& path, int base) {
   std::string text = TRY(sys::read_text(path));
+  if (text.empty()) return error(ErrorKind::gone, path + " is empty: the process is ending");
   Int number{};
   auto [rest, failed] = std::from_chars(text.data(), text.data() + text.size(), number, base);
   if (failed != std::errc()) return error(ErrorKind::corrupt, path);
