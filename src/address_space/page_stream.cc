@@ -34,11 +34,9 @@ PageSender::PageSender(transport::Connection& connection) : connection_(connecti
   std::fill(buffer_.begin(), buffer_.end(), std::byte{1});  // touched now, not in the freeze
 }
 
-Result<void> PageSender::send(pid_t host_pid, pid_t pid, sys::AddressRange range, bool skip_zero) {
-  if (pid != pid_ || skip_zero != skip_zero_) TRY(flush());
-  host_pid_ = host_pid;
-  pid_ = pid;
-  skip_zero_ = skip_zero;
+Result<void> PageSender::send(const PageOrigin& origin, sys::AddressRange range) {
+  if (origin != origin_) TRY(flush());
+  origin_ = origin;
   while (range.start < range.end) {
     sys::AddressRange part{range.start, std::min(range.end, range.start + (kChunkBytes - gathered_))};
     TRY(gather(part));
@@ -54,51 +52,85 @@ Result<void> PageSender::gather(sys::AddressRange range) {
   return {};
 }
 
-// Pages that the program itself may not read at present: PROT_NONE, execute only.
-Result<void> PageSender::read_protected(const std::vector<sys::AddressRange>& ranges) {
-  sys::MemoryFile memory = TRY(sys::MemoryFile::open(host_pid_));
+// Reads the ranges into the buffer, one after the other, and returns those that could be read. The second way also
+// reaches pages that the program itself may not read at present: PROT_NONE, execute only.
+Result<std::vector<sys::AddressRange>> PageSender::read(std::vector<sys::AddressRange> ranges, size_t wanted) {
+  auto count = sys::read_memory(origin_.host_pid, ranges, std::span(buffer_).first(wanted));
+  if (count && *count == wanted) return ranges;
+  if (!count && !running_) return std::unexpected(std::move(count.error()));
+  auto memory = sys::MemoryFile::open(origin_.host_pid);
+  if (!memory && running_) return std::vector<sys::AddressRange>();
+  if (!memory) return std::unexpected(std::move(memory.error()));
+  std::vector<sys::AddressRange> readable;
   size_t at = 0;
   for (const sys::AddressRange& range : ranges) {
-    TRY(memory.read(range.start, std::span(buffer_).subspan(at, range.size())));
+    auto got = memory->read(range.start, std::span(buffer_).subspan(at, range.size()));
+    if (!got && running_) continue;
+    TRY(std::move(got));
+    readable.push_back(range);
     at += range.size();
   }
-  return {};
+  return readable;
 }
 
 Result<void> PageSender::flush() {
   if (ranges_.empty()) return {};
   size_t wanted = std::exchange(gathered_, 0);
-  std::vector<sys::AddressRange> ranges = std::exchange(ranges_, {});
+  std::vector<sys::AddressRange> ranges = TRY(read(std::exchange(ranges_, {}), wanted));
   ranges_.reserve(kRangesPerChunk);
-  size_t count = TRY(sys::read_memory(host_pid_, ranges, std::span(buffer_).first(wanted)));
-  if (count != wanted) TRY(read_protected(ranges));
+  return send_worthwhile(ranges);
+}
 
-  // Runs of pages that are worth sending, closed up in the buffer.
+namespace {
+
+void append_page(std::vector<sys::AddressRange>& ranges, uint64_t page) {
+  if (!ranges.empty() && ranges.back().end == page) {
+    ranges.back().end += kPageBytes;
+  } else {
+    ranges.push_back({page, page + kPageBytes});
+  }
+}
+
+std::vector<std::byte> encode_head(pid_t pid, std::span<const sys::AddressRange> ranges) {
+  PagesHead head{static_cast<uint32_t>(pid), static_cast<uint32_t>(ranges.size())};
+  std::vector<std::byte> bytes(sizeof head + ranges.size_bytes());
+  std::memcpy(bytes.data(), &head, sizeof head);
+  std::memcpy(bytes.data() + sizeof head, ranges.data(), ranges.size_bytes());
+  return bytes;
+}
+
+}  // namespace
+
+// Closes up in the buffer the runs of pages that are worth sending, and sends them.
+Result<void> PageSender::send_worthwhile(const std::vector<sys::AddressRange>& ranges) {
   std::vector<sys::AddressRange> kept;
   size_t from = 0;
   size_t to = 0;
   for (const sys::AddressRange& range : ranges) {
     for (uint64_t page = range.start; page < range.end; page += kPageBytes, from += kPageBytes) {
-      if (skip_zero_ && all_zero(&buffer_[from])) {
+      if (origin_.over_zeros && all_zero(&buffer_[from])) {
         ++counts_.zero;
+        append_page(zeros_, page);
         continue;
       }
       if (from != to) std::memmove(&buffer_[to], &buffer_[from], kPageBytes);
       to += kPageBytes;
-      if (!kept.empty() && kept.back().end == page) {
-        kept.back().end += kPageBytes;
-      } else {
-        kept.push_back({page, page + kPageBytes});
-      }
+      append_page(kept, page);
     }
   }
   if (kept.empty()) return {};
   counts_.sent += to / kPageBytes;
-  PagesHead head{static_cast<uint32_t>(pid_), static_cast<uint32_t>(kept.size())};
-  std::vector<std::byte> bytes(sizeof head + kept.size() * sizeof(sys::AddressRange));
-  std::memcpy(bytes.data(), &head, sizeof head);
-  std::memcpy(bytes.data() + sizeof head, kept.data(), kept.size() * sizeof(sys::AddressRange));
-  return connection_.send(transport::FrameType::pages, bytes, std::span(buffer_).first(to));
+  return connection_.send(transport::FrameType::pages, encode_head(origin_.pid, kept), std::span(buffer_).first(to));
+}
+
+Result<void> PageSender::drop(pid_t pid, std::span<const sys::AddressRange> ranges) {
+  TRY(flush());
+  while (!ranges.empty()) {
+    auto part = ranges.first(std::min(ranges.size(), kRangesPerChunk));
+    TRY(connection_.send(transport::FrameType::zero_pages, encode_head(pid, part)));
+    ranges = ranges.subspan(part.size());
+  }
+  return {};
 }
 
 Result<void> PageSender::send_object(uint32_t object, int fd, uint64_t offset, uint64_t length) {
@@ -122,36 +154,68 @@ Result<void> PageSender::send_object(uint32_t object, int fd, uint64_t offset, u
   return {};
 }
 
-PageReceiver::PageReceiver(transport::Connection& connection, FindProcess process, FindObject object)
-    : connection_(connection), process_(std::move(process)), object_(std::move(object)), buffer_(kChunkBytes) {}
+PageReceiver::PageReceiver(transport::Connection& connection, FindProcess process, FindObject object, Drop drop)
+    : connection_(connection),
+      process_(std::move(process)),
+      object_(std::move(object)),
+      drop_(std::move(drop)),
+      buffer_(kChunkBytes) {
+  std::fill(buffer_.begin(), buffer_.end(), std::byte{1});  // touched now, not in the freeze
+}
+
+namespace {
+
+struct PagesFrame {
+  pid_t pid;
+  std::vector<sys::AddressRange> ranges;
+  size_t rest;  // bytes of the frame that follow
+};
+
+// The head of a frame of ranges, checked: they are in order and whole pages.
+Result<PagesFrame> receive_head(transport::Connection& connection, uint32_t length) {
+  PagesHead head;
+  if (length < sizeof head) return error(ErrorKind::corrupt, "a frame of pages is too short");
+  TRY(connection.receive_bytes(std::as_writable_bytes(std::span(&head, 1))));
+  size_t range_bytes = size_t{head.count} * sizeof(sys::AddressRange);
+  if (head.count > kRangesPerChunk || length < sizeof head + range_bytes) {
+    return error(ErrorKind::corrupt, "a frame of pages names too many ranges");
+  }
+  PagesFrame frame{static_cast<pid_t>(head.pid), std::vector<sys::AddressRange>(head.count),
+                   length - sizeof head - range_bytes};
+  TRY(connection.receive_bytes(std::as_writable_bytes(std::span(frame.ranges))));
+  for (const sys::AddressRange& range : frame.ranges) {
+    if (range.start >= range.end || (range.start | range.end) % kPageBytes != 0) {
+      return error(ErrorKind::corrupt, "a frame of pages has an impossible range");
+    }
+  }
+  return frame;
+}
+
+}  // namespace
 
 Result<void> PageReceiver::receive_pages(uint32_t length) {
-  PagesHead head;
-  if (length < sizeof head) return error(ErrorKind::corrupt, "a pages frame is too short");
-  TRY(connection_.receive_bytes(std::as_writable_bytes(std::span(&head, 1))));
-  size_t range_bytes = size_t{head.count} * sizeof(sys::AddressRange);
-  if (head.count > kChunkBytes / kPageBytes || length < sizeof head + range_bytes) {
-    return error(ErrorKind::corrupt, "a pages frame names too many ranges");
-  }
-  std::vector<sys::AddressRange> ranges(head.count);
-  TRY(connection_.receive_bytes(std::as_writable_bytes(std::span(ranges))));
-  size_t rest = length - sizeof head - range_bytes;
+  PagesFrame frame = TRY(receive_head(connection_, length));
   size_t sum = 0;
-  for (const sys::AddressRange& range : ranges) {
-    if (range.start >= range.end || range.size() > rest - std::min(sum, rest)) {
-      return error(ErrorKind::corrupt, "a pages frame has ranges that do not fit it");
-    }
+  for (const sys::AddressRange& range : frame.ranges) {
+    if (range.size() > frame.rest - sum) return error(ErrorKind::corrupt, "a frame of pages has too few bytes");
     sum += range.size();
   }
-  if (sum != rest || rest > buffer_.size()) return error(ErrorKind::corrupt, "a pages frame has the wrong length");
-  const sys::MemoryFile* memory = TRY(process_(static_cast<pid_t>(head.pid)));
-  TRY(connection_.receive_bytes(std::span(buffer_).first(rest)));
+  if (sum != frame.rest || sum > buffer_.size())
+    return error(ErrorKind::corrupt, "a frame of pages has a wrong length");
+  const sys::MemoryFile* memory = TRY(process_(frame.pid));
+  TRY(connection_.receive_bytes(std::span(buffer_).first(sum)));
   size_t at = 0;
-  for (const sys::AddressRange& range : ranges) {
+  for (const sys::AddressRange& range : frame.ranges) {
     TRY(memory->write(range.start, std::span(buffer_).subspan(at, range.size())));
     at += range.size();
   }
   return {};
+}
+
+Result<void> PageReceiver::receive_drop(uint32_t length) {
+  PagesFrame frame = TRY(receive_head(connection_, length));
+  if (frame.rest != 0) return error(ErrorKind::corrupt, "a frame of dropped pages has bytes");
+  return drop_(frame.pid, frame.ranges);
 }
 
 Result<void> PageReceiver::receive_object(uint32_t length) {

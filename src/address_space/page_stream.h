@@ -1,14 +1,16 @@
 // Pages on the wire: frames of ranges and their bytes, read from one process and written into another.
 //
 // A pages frame is {u32 pid, u32 count, count x {u64 start, u64 end}} and then the bytes of all ranges, at most
-// kChunkBytes; a shared memory frame is {u32 object, u32 zero, u64 offset} and then bytes. Little-endian. Nothing is
-// copied between process and connection but once each way.
+// kChunkBytes; a zero_pages frame is the same without bytes, for pages that are to be dropped; a shared memory frame is
+// {u32 object, u32 zero, u64 offset} and then bytes. Little-endian. Nothing is copied between process and connection
+// but once each way.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -26,29 +28,43 @@ struct PageCounts {
   uint64_t zero = 0;  // found all zero, not sent
 };
 
+// Whose pages are sent.
+struct PageOrigin {
+  pid_t host_pid = 0;
+  pid_t pid = 0;
+  bool over_zeros = false;  // what the destination has there is zero: pages of zeros need not be sent
+  bool operator==(const PageOrigin&) const = default;
+};
+
 class PageSender {
  public:
   explicit PageSender(transport::Connection& connection);
 
-  // Sends the pages of `range` of process `host_pid`. With `skip_zero` pages of zeros are left out: the destination's
-  // memory is zero there.
-  Result<void> send(pid_t host_pid, pid_t pid, sys::AddressRange range, bool skip_zero);
+  // Whether the program runs: what it unmaps under our eyes is passed by then, and an error otherwise.
+  void set_running(bool running) { running_ = running; }
+  Result<void> send(const PageOrigin& origin, sys::AddressRange range);
   // Sends `length` bytes of a memory object from `fd` at `offset`; holes and zero pages are left out.
   Result<void> send_object(uint32_t object, int fd, uint64_t offset, uint64_t length);
+  // Tells that these ranges are now as they were before anything was written to them.
+  Result<void> drop(pid_t pid, std::span<const sys::AddressRange> ranges);
   // Sends what has gathered. Call it after the last send().
   Result<void> flush();
+  // The pages that were not sent because they are zero, since they were last asked for. Requires: flushed.
+  std::vector<sys::AddressRange> take_zeros() { return std::exchange(zeros_, {}); }
   const PageCounts& counts() const { return counts_; }
 
  private:
   Result<void> gather(sys::AddressRange range);
-  Result<void> read_protected(const std::vector<sys::AddressRange>& ranges);
+  Result<std::vector<sys::AddressRange>> read(std::vector<sys::AddressRange> ranges, size_t wanted);
+  Result<void> send_worthwhile(const std::vector<sys::AddressRange>& ranges);
+
   transport::Connection& connection_;
   std::vector<std::byte> buffer_;
   std::vector<sys::AddressRange> ranges_;
   size_t gathered_ = 0;  // bytes
-  pid_t host_pid_ = 0;
-  pid_t pid_ = 0;
-  bool skip_zero_ = false;
+  PageOrigin origin_;
+  bool running_ = false;
+  std::vector<sys::AddressRange> zeros_;
   PageCounts counts_;
 };
 
@@ -57,16 +73,19 @@ class PageReceiver {
  public:
   using FindProcess = std::function<Result<const sys::MemoryFile*>(pid_t)>;
   using FindObject = std::function<Result<int>(uint32_t)>;
-  PageReceiver(transport::Connection& connection, FindProcess process, FindObject object);
+  using Drop = std::function<Result<void>(pid_t, std::span<const sys::AddressRange>)>;
+  PageReceiver(transport::Connection& connection, FindProcess process, FindObject object, Drop drop);
 
   // Takes the payload of a frame whose header has just been read.
   Result<void> receive_pages(uint32_t length);
+  Result<void> receive_drop(uint32_t length);
   Result<void> receive_object(uint32_t length);
 
  private:
   transport::Connection& connection_;
   FindProcess process_;
   FindObject object_;
+  Drop drop_;
   std::vector<std::byte> buffer_;
 };
 

@@ -24,6 +24,8 @@ struct MoveCommand {
   bool dry_run = false;
   double timeout_ms = 0;
   double max_freeze_ms = 0;
+  unsigned max_rounds = 0;
+  std::string on_timeout;
   std::string progress = "auto";
   bool json = false;
 };
@@ -123,6 +125,8 @@ api::MoveRequest request_of(const MoveCommand& options, const std::string& job) 
   request.set_dry_run(options.dry_run);
   request.set_timeout_ms(static_cast<uint32_t>(options.timeout_ms));
   request.set_max_freeze_ms(static_cast<uint32_t>(options.max_freeze_ms));
+  request.set_max_rounds(options.max_rounds);
+  request.set_on_timeout(options.on_timeout);
   return request;
 }
 
@@ -170,11 +174,14 @@ void add_move(Command root, Globals& globals) {
   Command command = root.command("move", "Move a running job to another node");
   command.required_option("--to", options->to, "NODE", "The destination")
       .choice("--memory", options->memory, {"total", "precopy", "postcopy", "hybrid"},
-              "How the memory travels (default: the daemon's)")
+              "How the memory travels (default: hybrid)")
       .flag("--dry-run", options->dry_run,
             "Touch nothing; say what would move, what is in the way and how long it takes")
       .duration("--timeout", options->timeout_ms, "Give up when the whole move takes longer")
-      .duration("--max-freeze", options->max_freeze_ms, "Give up when the job has stood still that long")
+      .duration("--max-freeze", options->max_freeze_ms, "The freeze that rounds of pre-copy aim at (default: 10ms)")
+      .number("--max-rounds", options->max_rounds, 1, 1000, "The most rounds of pre-copy (default: 30)")
+      .choice("--on-timeout", options->on_timeout, {"postcopy", "throttle", "cancel", "freeze"},
+              "When rounds do not get there (default: postcopy for hybrid, cancel for precopy)")
       .choice("--progress", options->progress, {"auto", "plain", "json", "none"},
               "What to show meanwhile (default: auto)")
       .flag("--json", options->json, "Print one JSON object");

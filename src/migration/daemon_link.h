@@ -13,7 +13,7 @@ class DaemonLink {
  public:
   virtual ~DaemonLink() = default;
   // May be dropped when the daemon does not listen; never blocks for long.
-  virtual void progress(std::string_view stage, uint64_t done_bytes, uint64_t total_bytes) = 0;
+  virtual void progress(const worker::WorkerEvent::Progress& progress) = 0;
   virtual Result<void> event(const worker::WorkerEvent& event) = 0;
   // Sends CommitWanted or FenceWanted and waits for the result.
   virtual Result<worker::WorkerRequest::CommitResult> ask(const worker::WorkerEvent& event) = 0;

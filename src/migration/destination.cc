@@ -44,8 +44,8 @@ class Destination {
   Result<bool> judge(Connection& connection, const wire::Offer& offer, wire::OfferAnswer& answer);
   Result<files::DestinationView> destination_view();
   Result<coprocess::LogicalHost> make_logical_host(const wire::Offer& offer);
-  Result<wire::FinalState> receive_rounds(Connection& connection, files::Receiver& files);
-  Result<void> receive_memory(Connection& connection, Restoration& restoration, files::Receiver& files);
+  Result<transport::Frame> receive_content(Connection& connection, Restoration& restoration,
+                                           address_space::PageReceiver& pages, files::Receiver& files);
   Result<bool> switch_over(Connection& connection);
   Result<void> report(coprocess::LogicalHost& host, const std::vector<worker::Console>& consoles);
 
@@ -53,6 +53,7 @@ class Destination {
   DaemonLink& link_;
   FaultInjector faults_;
   Phases phases_{"destination"};
+  image::LogicalHost layout_;  // of the rounds; the skeleton refers to it
 };
 
 Result<Connection> Destination::listen() {
@@ -93,30 +94,17 @@ Result<coprocess::LogicalHost> Destination::make_logical_host(const wire::Offer&
   return coprocess::LogicalHost::create(spec);
 }
 
-// What comes while the program still runs at the source, until its final state.
-Result<wire::FinalState> Destination::receive_rounds(Connection& connection, files::Receiver& files) {
-  for (;;) {
-    transport::Frame frame = TRY(connection.receive());
-    if (frame.type == FrameType::log_part) {
-      TRY(append_log(order_.place(), TRY(expect<wire::LogPart>(frame, FrameType::log_part))));
-    } else if (frame.type == FrameType::final_state) {
-      return expect<wire::FinalState>(frame, FrameType::final_state);
-    } else if (frame.type == FrameType::abort) {
-      return abort_reason(frame);
-    } else {
-      TRY(files.take(frame));
-    }
-  }
-}
-
-Result<void> Destination::receive_memory(Connection& connection, Restoration& restoration, files::Receiver& files) {
-  address_space::PageReceiver pages(
-      connection, [&](pid_t pid) { return restoration.skeleton().memory_file(pid); },
-      [&](uint32_t object) { return restoration.shared_memory_fd(object); });
+// Takes what fills the skeleton, in rounds or in the freeze, up to the first frame of another kind.
+Result<transport::Frame> Destination::receive_content(Connection& connection, Restoration& restoration,
+                                                      address_space::PageReceiver& pages, files::Receiver& files) {
   for (;;) {
     transport::FrameHeader header = TRY(connection.receive_header(kSpin));
     if (header.type == FrameType::pages) {
       TRY(pages.receive_pages(header.length));
+      continue;
+    }
+    if (header.type == FrameType::zero_pages) {
+      TRY(pages.receive_drop(header.length));
       continue;
     }
     if (header.type == FrameType::shared_memory_pages) {
@@ -124,14 +112,29 @@ Result<void> Destination::receive_memory(Connection& connection, Restoration& re
       continue;
     }
     transport::Frame frame = TRY(connection.receive_payload(header));
-    if (frame.type == FrameType::memory_end) return {};
-    if (frame.type == FrameType::abort) return abort_reason(frame);
-    if (frame.type == FrameType::log_part) {
-      TRY(append_log(order_.place(), TRY(expect<wire::LogPart>(frame, FrameType::log_part))));
-    } else {
-      TRY(files.take(frame));
+    switch (frame.type) {
+      case FrameType::final_state:
+      case FrameType::memory_end: return frame;
+      case FrameType::abort: return abort_reason(frame);
+      case FrameType::log_part:
+        TRY(append_log(order_.place(), TRY(expect<wire::LogPart>(frame, FrameType::log_part))));
+        break;
+      case FrameType::layout:
+        layout_ = TRY(expect<image::LogicalHost>(frame, FrameType::layout));
+        TRY(restoration.correct(layout_));
+        break;
+      case FrameType::round_end:
+        TRY(connection.send(FrameType::round_done));
+        TRY(connection.flush());
+        break;
+      default: TRY(files.take(frame)); break;
     }
   }
+}
+
+Result<void> expect_memory_end(const transport::Frame& frame) {
+  if (frame.type == FrameType::memory_end) return {};
+  return error(ErrorKind::corrupt, "the other node sent its final state twice");
 }
 
 // The commit: one compare-and-swap in the directory, made by our daemon.
@@ -176,7 +179,9 @@ Result<void> Destination::receive_job(Connection& connection) {
   faults_.at(FaultPoint::destination_skeleton_ready, &connection);
 
   // The skeleton is ready; the program still runs at the source.
-  wire::FinalState state = TRY(receive_rounds(connection, carried));
+  address_space::PageReceiver pages(restoration.page_sinks(connection));
+  auto state = TRY(
+      expect<wire::FinalState>(TRY(receive_content(connection, restoration, pages, carried)), FrameType::final_state));
   phases_.end("rounds");
   faults_.at(FaultPoint::destination_state_received, &connection);
 
@@ -184,7 +189,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   TRY(restoration.correct(state.host()));
   TRY(carried.ask(connection));
   phases_.end("correct skeleton");
-  TRY(receive_memory(connection, restoration, carried));
+  TRY(expect_memory_end(TRY(receive_content(connection, restoration, pages, carried))));
   phases_.end("memory");
   std::vector<worker::Console> now(state.consoles().begin(), state.consoles().end());
   AdoptedConsoles consoles = TRY(AdoptedConsoles::adopt(order_.place(), host.init_pidfd(), now));

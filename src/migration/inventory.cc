@@ -175,6 +175,22 @@ Result<image::LogicalHost> Inventory::plan(std::vector<worker::Refusal>& refusal
   return host;
 }
 
+Result<image::LogicalHost> Inventory::plan_again(std::vector<worker::Refusal>& refusals) {
+  constexpr int kLooks = 10;
+  for (int look = 1;; ++look) {
+    refusals.clear();
+    auto found = plan(refusals);
+    if (found || found.error().kind != ErrorKind::gone || look == kLooks) return found;
+  }
+}
+
+Result<int> Inventory::pidfd_of(pid_t host_pid) const {
+  for (auto& [pid, handle] : handles_) {
+    if (handle.host_pid == host_pid) return handle.pidfd.get();
+  }
+  return error(ErrorKind::gone, "pid " + std::to_string(host_pid) + " is new");
+}
+
 std::vector<pid_t> Inventory::host_pids() const {
   std::vector<pid_t> pids;
   for (auto& [pid, handle] : handles_) pids.push_back(handle.host_pid);
@@ -183,6 +199,19 @@ std::vector<pid_t> Inventory::host_pids() const {
 
 Result<void> Inventory::note_waits() {
   if (tasks_ != nullptr) waits_ = TRY(tasks_->read(host_pids()));
+  return {};
+}
+
+Result<void> Inventory::note_calls(freeze::SeizedTree& tree) const {
+  std::optional<freeze::TaskRecords> records;
+  if (tasks_ != nullptr) records = TRY(tasks_->read(host_pids()));
+  for (freeze::SeizedProcess& process : tree.processes()) {
+    for (freeze::SeizedThread& thread : process.threads) {
+      const freeze::TaskRecord* before = waits_ ? waits_->find(thread.host_tid) : nullptr;
+      const freeze::TaskRecord* now = records ? records->find(thread.host_tid) : nullptr;
+      thread.call = freeze::classify(thread.registers, before, now, tasks_);
+    }
+  }
   return {};
 }
 
@@ -273,8 +302,8 @@ Result<image::LogicalHost> Inventory::full(freeze::SeizedTree& tree, std::vector
   return host;
 }
 
-std::vector<address_space::MemoryOfProcess> Inventory::memory_of(const image::LogicalHost& host) const {
-  std::vector<address_space::MemoryOfProcess> memories;
+std::vector<Inventory::MemoryOfProcess> Inventory::memory_of(const image::LogicalHost& host) const {
+  std::vector<MemoryOfProcess> memories;
   for (const image::Process& process : host.processes()) {
     if (process.zombie()) continue;
     memories.push_back({handles_.at(process.pid()).host_pid, process.pid(), &process.address_space()});

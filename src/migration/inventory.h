@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "address_space/layout.h"
-#include "address_space/total_freezing.h"
 #include "base/result.h"
 #include "files/file_table.h"
 #include "freeze/kernel_tasks.h"
@@ -30,14 +29,26 @@ class Inventory {
             const freeze::KernelTasks* tasks);
 
   Result<image::LogicalHost> plan(std::vector<worker::Refusal>& refusals);
+  // The same, looked at once more when a process ended under our eyes.
+  Result<image::LogicalHost> plan_again(std::vector<worker::Refusal>& refusals);
   // What every thread waits for; to be taken just before the freeze.
   Result<void> note_waits();
+  // Of a tree that is stopped for a moment only: what each thread needs to go on unnoticed.
+  Result<void> note_calls(freeze::SeizedTree& tree) const;
   Result<image::LogicalHost> full(freeze::SeizedTree& tree, std::vector<worker::Refusal>& refusals);
 
   files::FileTable& files() { return files_; }
   const objects::SharedMemoryTable& shared_memory() const { return shared_; }
+  struct MemoryOfProcess {
+    pid_t host_pid;
+    pid_t pid;
+    const image::AddressSpace* space;
+  };
   // The processes of `host` with memory of their own, as the last plan() or full() found them.
-  std::vector<address_space::MemoryOfProcess> memory_of(const image::LogicalHost& host) const;
+  std::vector<MemoryOfProcess> memory_of(const image::LogicalHost& host) const;
+  pid_t init_host_pid() const { return init_host_pid_; }
+  // ErrorKind::gone when it is not of the last plan.
+  Result<int> pidfd_of(pid_t host_pid) const;
 
  private:
   struct Handle {

@@ -48,6 +48,12 @@ Result<int> Restoration::file_fd(uint32_t file, bool writable) {
 
 Result<int> Restoration::shared_memory_fd(uint32_t object) { return shared_.fd_of(object); }
 
+address_space::PageReceiver Restoration::page_sinks(transport::Connection& connection) {
+  return {connection, [this](pid_t pid) { return skeleton_.memory_file(pid); },
+          [this](uint32_t object) { return shared_memory_fd(object); },
+          [this](pid_t pid, std::span<const sys::AddressRange> ranges) { return skeleton_.drop(pid, ranges); }};
+}
+
 Result<void> Restoration::prepare(const image::LogicalHost& plan) { return correct(plan); }
 
 Result<void> Restoration::correct(const image::LogicalHost& state) {

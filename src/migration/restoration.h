@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 
+#include "address_space/page_stream.h"
 #include "base/result.h"
 #include "coprocess/logical_host.h"
 #include "files/opener.h"
@@ -37,10 +38,11 @@ class Restoration {
   Result<void> hold_frozen();
   Result<void> run();
 
-  Skeleton& skeleton() { return skeleton_; }
-  Result<int> shared_memory_fd(uint32_t object);
+  // Where pages that arrive on `connection` go.
+  address_space::PageReceiver page_sinks(transport::Connection& connection);
 
  private:
+  Result<int> shared_memory_fd(uint32_t object);
   address_space::MappingSources mapping_sources();
   Result<int> file_fd(uint32_t file, bool writable);
   Result<void> install_descriptors(const image::Process& process);

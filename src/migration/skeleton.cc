@@ -1,6 +1,8 @@
 #include "migration/skeleton.h"
 
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
+
 #include <ranges>
 #include <thread>
 
@@ -15,6 +17,7 @@ namespace godwit::migration {
 
 namespace {
 
+using freeze::CallBatch;
 using freeze::RemoteAddress;
 using freeze::RemoteCalls;
 
@@ -128,6 +131,19 @@ Result<const sys::MemoryFile*> Skeleton::memory_file(pid_t pid) {
   auto member = tree_->members().find(pid);
   if (member == tree_->members().end()) return error(ErrorKind::corrupt, "pages of a process that is not there");
   return &files_.emplace(pid, TRY(sys::MemoryFile::open(member->second.host_pid))).first->second;
+}
+
+Result<void> Skeleton::drop(pid_t pid, std::span<const sys::AddressRange> ranges) {
+  if (!tree_ || !tree_->members().contains(pid))
+    return error(ErrorKind::corrupt, "pages of a process that is not there");
+  constexpr uint64_t kDontNeedEvenIfLocked = 24;  // MADV_DONTNEED_LOCKED, since Linux 5.18
+  RemoteCalls calls = tree_->calls(pid);
+  CallBatch batch = calls.batch();
+  for (const sys::AddressRange& range : ranges) {
+    batch.add(SYS_madvise, {range.start, range.size(), kDontNeedEvenIfLocked});
+  }
+  TRY(calls.run(batch));
+  return batch.all_succeeded("giving up pages");
 }
 
 RemoteCalls Skeleton::calls(pid_t pid, size_t thread) const {

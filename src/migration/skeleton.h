@@ -6,6 +6,7 @@
 
 #include <map>
 #include <optional>
+#include <span>
 
 #include "address_space/skeleton_memory.h"
 #include "base/result.h"
@@ -28,6 +29,8 @@ class Skeleton {
   address_space::SkeletonMemory& memory(pid_t pid) { return memories_.at(pid); }
   // The memory file of a process, for content.
   Result<const sys::MemoryFile*> memory_file(pid_t pid);
+  // Takes content away again: the ranges read as if nothing had been written.
+  Result<void> drop(pid_t pid, std::span<const sys::AddressRange> ranges);
   // A scope of remote calls in one thread: position as in image.Process.threads.
   freeze::RemoteCalls calls(pid_t pid, size_t thread) const;
 

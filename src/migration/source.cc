@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "address_space/total_freezing.h"
+#include "address_space/convergence.h"
 #include "coprocess/init_client.h"
 #include "files/carrier.h"
 #include "files/offer.h"
@@ -11,6 +11,7 @@
 #include "migration/clocks.h"
 #include "migration/compatibility.h"
 #include "migration/consoles.h"
+#include "migration/departing_host.h"
 #include "migration/exchange.h"
 #include "migration/fault_point.h"
 #include "migration/inventory.h"
@@ -30,6 +31,8 @@ constexpr std::chrono::microseconds kSpin(150);
 constexpr std::chrono::seconds kConnectPatience(15);
 constexpr std::chrono::seconds kFreezePatience(30);
 
+uint64_t to_mib(double bytes) { return static_cast<uint64_t>(bytes / (1 << 20)); }
+
 class Source {
  public:
   Source(const worker::SourceOrder& order, DaemonLink& link, FaultInjector faults)
@@ -48,12 +51,16 @@ class Source {
                             const wire::OfferAnswer& answer);
   Result<void> tell_dry_run(const wire::Offer& offer, const wire::OfferAnswer& answer);
   Result<wire::FinalState> capture(Inventory& inventory, freeze::SeizedTree& tree, const HeldConsoles& held);
-  Result<void> move_frozen(Connection& connection, Inventory& inventory, freeze::SeizedTree& tree,
+  Result<void> pretransfer(Inventory& inventory, DepartingHost& memory);
+  Result<freeze::SeizedTree> stop(Inventory& inventory);
+  Result<void> move_frozen(Connection& connection, DepartingHost& memory, freeze::SeizedTree& tree,
                            const wire::FinalState& state, files::Carrier& carrier, LogSender& logs);
   Result<void> await_switchover(Connection& connection);
   Result<void> fence(const Error& lost);
   std::vector<worker::Console> consoles() const { return {order_.consoles().begin(), order_.consoles().end()}; }
   void note_left_behind(const files::Carrier& carrier);
+  void tell_round(const DepartingHost::Progress& progress);
+  void count_pages(const DepartingHost& memory);
   void count(const wire::FinalState& state, const freeze::SeizedTree& tree);
   void start(std::string_view stage);
 
@@ -69,7 +76,10 @@ class Source {
 
 void Source::start(std::string_view stage) {
   stage_ = stage;
-  link_.progress(stage, 0, memory_bytes_);
+  worker::WorkerEvent::Progress told;
+  told.set_stage(std::string(stage));
+  told.set_total_bytes(memory_bytes_);
+  link_.progress(told);
 }
 
 Result<Connection> Source::connect() {
@@ -87,8 +97,11 @@ Result<wire::Offer> Source::make_offer(Inventory& inventory, std::vector<worker:
   offer.set_job(order_.place().job());
   *offer.mutable_place() = order_.place();
   *offer.mutable_consoles() = order_.consoles();
-  *offer.mutable_plan() = TRY(inventory.plan(refusals));
-  memory_bytes_ = TRY(address_space::memory_bytes(inventory.memory_of(offer.plan())));
+  *offer.mutable_plan() = TRY(inventory.plan_again(refusals));
+  memory_bytes_ = 0;
+  for (const Inventory::MemoryOfProcess& process : inventory.memory_of(offer.plan())) {
+    memory_bytes_ += TRY(address_space::own_bytes(process.host_pid, *process.space));
+  }
   offer.set_memory_bytes(memory_bytes_);
   TRY(files::add_hashes(inventory.files(), *offer.mutable_plan(), {}));
   TRY(describe_clocks(order_.place().init_pid(), offer));
@@ -96,15 +109,9 @@ Result<wire::Offer> Source::make_offer(Inventory& inventory, std::vector<worker:
   return offer;
 }
 
-// Processes come and go while they are looked at: what ended under our eyes is looked at once more.
 Result<wire::Offer> Source::look_at_program(Connection& connection, Inventory& inventory,
                                             std::vector<worker::Refusal>& refusals) {
-  constexpr int kLooks = 10;
   auto offer = make_offer(inventory, refusals);
-  for (int look = 1; look < kLooks && !offer && offer.error().kind == ErrorKind::gone; ++look) {
-    refusals.clear();
-    offer = make_offer(inventory, refusals);
-  }
   if (!offer) send_abort(connection, offer.error(), stage_);
   return offer;
 }
@@ -147,21 +154,50 @@ Result<wire::FinalState> Source::capture(Inventory& inventory, freeze::SeizedTre
   return state;
 }
 
-Result<void> Source::move_frozen(Connection& connection, Inventory& inventory, freeze::SeizedTree& tree,
+// All threads stopped, what each was waiting for noted just before.
+Result<freeze::SeizedTree> Source::stop(Inventory& inventory) {
+  TRY(inventory.note_waits());
+  return freeze::SeizedTree::seize(order_.place().cgroup() + "/procs", order_.place().init_pid(),
+                                   std::chrono::steady_clock::now() + kFreezePatience);
+}
+
+// Memory travels while the program runs. Afterwards the destination lacks only what was written in the last moments.
+Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory) {
+  auto stopped_at = std::chrono::steady_clock::now();
+  {
+    freeze::SeizedTree tree = TRY(stop(inventory));
+    TRY(inventory.note_calls(tree));
+    TRY(memory.track(tree));
+  }
+  report_.set_tracking_stop_ms(Phases::milliseconds(std::chrono::steady_clock::now() - stopped_at));
+  address_space::Convergence::Limits limits;
+  const worker::MoveOptions& options = order_.options();
+  if (options.max_freeze_ms() > 0) limits.max_freeze = std::chrono::milliseconds(options.max_freeze_ms());
+  if (options.max_rounds() > 0) limits.max_rounds = static_cast<int>(options.max_rounds());
+  address_space::Convergence rule(limits);
+  auto verdict = TRY(memory.run_rounds(rule, [&](const DepartingHost::Progress& progress) {
+    tell_round(progress);
+    return !link_.cancelled();
+  }));
+  report_.set_rounds(static_cast<uint32_t>(rule.rounds()));
+  bool stuck = verdict == address_space::Convergence::Verdict::stuck;
+  if (!stuck || options.on_timeout() == "freeze") return {};
+  return error(ErrorKind::exhausted,
+               "pre-copy does not converge: the program writes " + std::to_string(to_mib(rule.dirty_rate())) +
+                   " MiB/s and the link carries " + std::to_string(to_mib(rule.bandwidth())) +
+                   " MiB/s; move it with --memory hybrid, allow a longer --max-freeze, or --on-timeout freeze");
+}
+
+Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, freeze::SeizedTree& tree,
                                  const wire::FinalState& state, files::Carrier& carrier, LogSender& logs) {
   TRY(connection.send(FrameType::final_state, state));
   TRY(connection.flush());
   faults_.at(FaultPoint::source_state_sent, &connection);
   TRY(logs.send_rest(connection, {state.consoles().begin(), state.consoles().end()}));
-  auto processes = inventory.memory_of(state.host());
-  address_space::MemoryCounts counts =
-      TRY(address_space::send_whole_memory(processes, state.host(), inventory.shared_memory(), connection));
+  TRY(memory.send_rest(state.host()));
   TRY(carrier.send_changes(connection, state.host()));
   TRY(connection.send(FrameType::memory_end));
   TRY(connection.flush());
-  report_.set_pages_total(counts.total_pages);
-  report_.set_pages_sent(counts.sent_pages);
-  report_.set_pages_zero(counts.zero_pages);
   faults_.at(FaultPoint::source_memory_sent, &connection);
   // Only now: it may write into the program's memory, which had to be sent as it was.
   for (freeze::SeizedProcess& process : tree.processes()) {
@@ -199,6 +235,26 @@ Result<void> Source::fence(const Error& lost) {
     case worker::WorkerRequest::CommitResult::REFUSED: return {};
     default: return error(ErrorKind::peer_lost, "the directory cannot be reached to learn which copy counts");
   }
+}
+
+void Source::count_pages(const DepartingHost& memory) {
+  const address_space::PageCounts& counts = memory.counts();
+  report_.set_pages_sent(counts.sent);
+  report_.set_pages_zero(counts.zero);
+  report_.set_pages_redundant(memory.redundant_pages());
+  report_.set_pages_total(counts.sent + counts.zero - memory.redundant_pages());
+}
+
+void Source::tell_round(const DepartingHost::Progress& progress) {
+  worker::WorkerEvent::Progress told;
+  told.set_stage(stage_);
+  told.set_done_bytes(progress.done_bytes);
+  told.set_total_bytes(std::max(memory_bytes_, progress.done_bytes + progress.left_bytes));
+  told.set_round(static_cast<uint32_t>(progress.rule.rounds()));
+  told.set_dirty_rate(progress.rule.dirty_rate());
+  told.set_bandwidth(progress.rule.bandwidth());
+  told.set_expected_freeze_ms(Phases::milliseconds(progress.rule.expected_freeze()));
+  link_.progress(told);
 }
 
 void Source::count(const wire::FinalState& state, const freeze::SeizedTree& tree) {
@@ -256,11 +312,17 @@ Result<void> Source::run() {
   faults_.at(FaultPoint::source_skeleton_ready, &connection);
   if (link_.cancelled()) return error(ErrorKind::denied, "cancelled");
 
+  DepartingHost memory(inventory, connection, offer.plan());
+  if (order_.options().memory() != "total") {
+    start("rounds");
+    auto copied = pretransfer(inventory, memory);
+    if (!copied) return explained(connection, std::move(copied.error()));
+    phases_.end("rounds");
+  }
+
   start("frozen");
-  TRY(inventory.note_waits());
   frozen_at_ = std::chrono::steady_clock::now();
-  freeze::SeizedTree tree = TRY(freeze::SeizedTree::seize(order_.place().cgroup() + "/procs", order_.place().init_pid(),
-                                                          frozen_at_ + kFreezePatience));
+  freeze::SeizedTree tree = TRY(stop(inventory));
   phases_.end("freeze");
   faults_.at(FaultPoint::source_frozen, &connection);
   HeldConsoles held = TRY(HeldConsoles::hold(init));
@@ -268,7 +330,7 @@ Result<void> Source::run() {
   TRY(files::add_hashes(inventory.files(), *state.mutable_host(), files::shared_devices(offer.plan(), answer)));
   phases_.end("state");
   count(state, tree);
-  auto sent = move_frozen(connection, inventory, tree, state, carrier, logs);
+  auto sent = move_frozen(connection, memory, tree, state, carrier, logs);
   if (!sent) return explained(connection, std::move(sent.error()));
   phases_.end("memory");
   TRY(await_switchover(connection));
@@ -283,6 +345,7 @@ Result<void> Source::run() {
   note_left_behind(carrier);
   phases_.end("discard");
   worker::WorkerEvent event;
+  count_pages(memory);
   report_.set_downtime_ms(report_.freeze_ms());
   report_.set_total_ms(phases_.elapsed_ms());
   report_.set_bytes_sent(connection.bytes_sent());

@@ -3,6 +3,9 @@
 #include <openssl/rand.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <array>
+
 #include "sys/text_file.h"
 
 namespace godwit::node {
@@ -12,6 +15,7 @@ using CommitResult = worker::WorkerRequest::CommitResult;
 namespace {
 
 using std::chrono::milliseconds;
+constexpr const char* kDefaultMethod = "hybrid";
 constexpr milliseconds kAskAgain(300);
 constexpr milliseconds kLastWords(20'000);        // from a worker's last word to its end
 constexpr milliseconds kWorkersPatience(20'000);  // it waits 30 s for our answer
@@ -58,7 +62,9 @@ Result<api::PrepareRequest> Daemon::begin_move(const std::string& id, const api:
   preparation.set_migration(hexadecimal(random_bytes(8)));
   preparation.set_source_node(config_.node);
   preparation.set_token(random_bytes(32));
-  preparation.mutable_options()->set_memory(request.memory().empty() ? "total" : request.memory());
+  preparation.mutable_options()->set_memory(request.memory().empty() ? kDefaultMethod : request.memory());
+  preparation.mutable_options()->set_max_rounds(request.max_rounds());
+  preparation.mutable_options()->set_on_timeout(request.on_timeout());
   preparation.mutable_options()->set_dry_run(request.dry_run());
   preparation.mutable_options()->set_timeout_ms(request.timeout_ms());
   preparation.mutable_options()->set_max_freeze_ms(request.max_freeze_ms());
@@ -82,8 +88,10 @@ Result<api::PrepareRequest> Daemon::begin_move(const std::string& id, const api:
 }
 
 Result<std::shared_ptr<MoveStream>> Daemon::move(const std::string& id, const api::MoveRequest& request) {
-  if (!request.memory().empty() && request.memory() != "total") {
-    return error(ErrorKind::unsupported, "this version moves memory by total freezing only; use --memory total");
+  constexpr std::array<std::string_view, 5> kMethods{"", "total", "precopy", "postcopy", "hybrid"};
+  if (std::ranges::find(kMethods, request.memory()) == kMethods.end()) {
+    return error(ErrorKind::unsupported,
+                 "memory moves by total, precopy, postcopy or hybrid, not by '" + request.memory() + "'");
   }
   if (request.to() == config_.node) return error(ErrorKind::unsupported, "the job is already on " + config_.node);
   if (!knows_node(request.to())) {

@@ -34,6 +34,7 @@ struct PageRegionRaw {
 };
 constexpr unsigned long kPagemapScan = _IOWR('f', 16, PmScanArg);
 constexpr uint64_t kScanWriteProtect = 1 << 0;
+constexpr uint64_t kScanCheckTracked = 1 << 1;
 
 }  // namespace
 
@@ -50,7 +51,7 @@ Result<void> PageMap::scan(AddressRange range, const PageQuery& query, std::vect
   while (at < range.end) {
     PmScanArg argument{};
     argument.size = sizeof argument;
-    argument.flags = query.protect ? kScanWriteProtect : 0;
+    argument.flags = (query.protect ? kScanWriteProtect : 0) | (query.tracked ? kScanCheckTracked : 0);
     argument.start = at;
     argument.end = range.end;
     argument.vec = reinterpret_cast<uint64_t>(found.data());

@@ -35,7 +35,8 @@ struct PageQuery {
   uint64_t all_of = 0;    // every one of these
   uint64_t any_of = 0;    // and at least one of these, when not 0
   uint64_t report = 0;    // what PageRegion.categories tells
-  bool protect = false;   // write-protect what matches, atomically (needs userfaultfd WP_ASYNC registration)
+  bool protect = false;   // write-protect what matches, atomically
+  bool tracked = false;   // ErrorKind::denied where writes are not tracked (by a userfaultfd with WP_ASYNC)
 };
 
 class PageMap {

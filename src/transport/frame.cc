@@ -34,6 +34,8 @@ std::optional<std::string_view> name_of(FrameType type) {
     case FrameType::carried_request: return "carried_request";
     case FrameType::log_end: return "log_end";
     case FrameType::scratch_entry: return "scratch_entry";
+    case FrameType::round_end: return "round_end";
+    case FrameType::round_done: return "round_done";
   }
   return std::nullopt;
 }
@@ -44,7 +46,9 @@ uint32_t longest_payload(FrameType type) {
     case FrameType::zero_pages:
     case FrameType::shared_memory_pages: return kMaxPagesBytes;
     case FrameType::clock_probe:
-    case FrameType::clock_answer: return 64;
+    case FrameType::clock_answer:
+    case FrameType::round_end:
+    case FrameType::round_done: return 64;
     default: return kMaxMessageBytes;
   }
 }

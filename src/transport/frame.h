@@ -39,6 +39,8 @@ enum class FrameType : uint32_t {
   carried_request = 22,
   log_end = 23,
   scratch_entry = 24,
+  round_end = 25,
+  round_done = 26,
 };
 
 constexpr uint32_t kMaxMessageBytes = 64u << 20;

@@ -35,11 +35,9 @@ Result<worker::WorkerRequest> Channel::request(int timeout_ms) {
   return request;
 }
 
-void Channel::progress(std::string_view stage, uint64_t done_bytes, uint64_t total_bytes) {
+void Channel::progress(const worker::WorkerEvent::Progress& progress) {
   worker::WorkerEvent report;
-  report.mutable_progress()->set_stage(std::string(stage));
-  report.mutable_progress()->set_done_bytes(done_bytes);
-  report.mutable_progress()->set_total_bytes(total_bytes);
+  *report.mutable_progress() = progress;
   auto elapsed = std::chrono::steady_clock::now() - start_;
   report.mutable_progress()->set_elapsed_ms(std::chrono::duration<double, std::milli>(elapsed).count());
   (void)event(report);  // progress is for the eye

@@ -14,7 +14,7 @@ class Channel : public migration::DaemonLink {
   explicit Channel(UniqueFd fd) : fd_(std::move(fd)), start_(std::chrono::steady_clock::now()) {}
 
   Result<worker::WorkerOrder> order();
-  void progress(std::string_view stage, uint64_t done_bytes, uint64_t total_bytes) override;
+  void progress(const worker::WorkerEvent::Progress& progress) override;
   Result<void> event(const worker::WorkerEvent& event) override;
   Result<worker::WorkerRequest::CommitResult> ask(const worker::WorkerEvent& event) override;
   bool cancelled() override;

@@ -1,0 +1,43 @@
+#include "address_space/convergence.h"
+
+namespace godwit::address_space {
+
+namespace {
+
+constexpr uint64_t kSmallBytes = 256 << 10;  // not worth a round of its own
+constexpr uint64_t kTellingBytes = 1 << 20;  // enough to measure a bandwidth by
+constexpr double kShrinks = 0.75;            // of the round before
+constexpr int kPatience = 2;                 // rounds in vain before it counts as stuck
+constexpr std::chrono::nanoseconds kFixedPart = std::chrono::milliseconds(2);  // freeze, state and switchover
+
+double seconds(std::chrono::nanoseconds length) { return std::chrono::duration<double>(length).count(); }
+
+}  // namespace
+
+std::chrono::nanoseconds Convergence::expected_freeze() const {
+  if (bandwidth_ <= 0) return kFixedPart;
+  double left = dirty_rate_ * seconds(last_.length) / bandwidth_;
+  return kFixedPart + std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(left));
+}
+
+Convergence::Verdict Convergence::after(const Round& round) {
+  ++rounds_;
+  bool telling = round.bytes >= kTellingBytes && round.length.count() > 0;
+  if (telling || (bandwidth_ == 0 && round.length.count() > 0 && round.bytes > 0)) {
+    bandwidth_ = static_cast<double>(round.bytes) / seconds(round.length);
+  }
+  if (rounds_ > 1 && round.since_last.count() > 0) {
+    dirty_rate_ = static_cast<double>(round.bytes) / seconds(round.since_last);
+  }
+  bool shrinks = rounds_ == 1 || static_cast<double>(round.bytes) < kShrinks * static_cast<double>(last_.bytes);
+  in_vain_ = shrinks ? 0 : in_vain_ + 1;
+  last_ = round;
+  if (rounds_ > 1 && round.bytes <= kSmallBytes) return Verdict::freeze;
+  bool last_chance = rounds_ >= limits_.max_rounds;
+  if (rounds_ == 1 && !last_chance) return Verdict::another;
+  if (shrinks && !last_chance) return Verdict::another;
+  if (expected_freeze() <= limits_.max_freeze) return Verdict::freeze;
+  return in_vain_ >= kPatience || last_chance ? Verdict::stuck : Verdict::another;
+}
+
+}  // namespace godwit::address_space

@@ -1,0 +1,49 @@
+// Convergence: whether another round of pre-copy pays, decided from what the last ones showed. Pure.
+//
+// A round sends what was written during the one before, so rounds shrink by the factor dirty rate / bandwidth until
+// fixed costs stop them. The freeze will have to send what is written while the last round runs:
+//   expected freeze = fixed part + dirty rate x length of the last round / bandwidth
+// Source of the scheme: C. Clark et al., "Live Migration of Virtual Machines", NSDI 2005, section 3.2.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace godwit::address_space {
+
+struct Round {
+  uint64_t bytes = 0;                      // sent in it
+  std::chrono::nanoseconds length{0};      // until the other side had it
+  std::chrono::nanoseconds since_last{0};  // from the beginning of the one before to its own
+};
+
+class Convergence {
+ public:
+  struct Limits {
+    std::chrono::nanoseconds max_freeze = std::chrono::milliseconds(10);
+    int max_rounds = 30;
+  };
+  enum class Verdict {
+    another,  // the next round will be smaller
+    freeze,   // what is left is small, or good enough
+    stuck,    // the program writes faster than rounds can follow
+  };
+
+  explicit Convergence(Limits limits) : limits_(limits) {}
+  Verdict after(const Round& round);
+
+  int rounds() const { return rounds_; }
+  double bandwidth() const { return bandwidth_; }    // bytes per second; 0: not known yet
+  double dirty_rate() const { return dirty_rate_; }  // bytes per second, as sent
+  std::chrono::nanoseconds expected_freeze() const;
+
+ private:
+  Limits limits_;
+  int rounds_ = 0;
+  int in_vain_ = 0;  // rounds that did not shrink, in a row
+  double bandwidth_ = 0;
+  double dirty_rate_ = 0;
+  Round last_;
+};
+
+}  // namespace godwit::address_space

@@ -1,0 +1,67 @@
+#include "address_space/convergence.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace godwit::address_space {
+namespace {
+
+using Verdict = Convergence::Verdict;
+using std::chrono::duration;
+using std::chrono::duration_cast;
+using std::chrono::nanoseconds;
+
+nanoseconds seconds(double length) { return duration_cast<nanoseconds>(duration<double>(length)); }
+
+// A program of `size` bytes that writes to new pages at `rate`, over a link of `bandwidth`, bytes per second.
+struct Program {
+  double size, rate, bandwidth;
+  double overhead = 0.0005;  // of each round, seconds
+
+  Verdict migrate(Convergence& rule) const {
+    double left = size;
+    double last = 0;
+    for (;;) {
+      double length = left / bandwidth + overhead;
+      Verdict verdict = rule.after({static_cast<uint64_t>(left), seconds(length), seconds(last)});
+      if (verdict != Verdict::another) return verdict;
+      left = std::min(size, rate * length);
+      last = length;
+    }
+  }
+};
+
+TEST(Convergence, IdleProgramNeedsTwoRounds) {
+  Convergence rule({});
+  EXPECT_EQ((Program{1e9, 0, 1e9}).migrate(rule), Verdict::freeze);
+  EXPECT_EQ(rule.rounds(), 2);
+}
+
+TEST(Convergence, BusyProgramConverges) {
+  Convergence rule({});
+  EXPECT_EQ((Program{1e9, 4e8, 1.5e9}).migrate(rule), Verdict::freeze);
+  EXPECT_GT(rule.rounds(), 3);
+  EXPECT_LT(rule.rounds(), 15);
+  EXPECT_LT(rule.expected_freeze(), std::chrono::milliseconds(5));
+}
+
+TEST(Convergence, ProgramFasterThanTheLinkIsStuckSoon) {
+  Convergence rule({});
+  EXPECT_EQ((Program{1e9, 3e9, 1e9}).migrate(rule), Verdict::stuck);
+  EXPECT_LE(rule.rounds(), 4);
+}
+
+TEST(Convergence, RoundsAreBounded) {
+  Convergence rule({.max_freeze = std::chrono::milliseconds(3), .max_rounds = 3});
+  EXPECT_EQ((Program{1e9, 5e8, 1e9}).migrate(rule), Verdict::stuck);
+  EXPECT_EQ(rule.rounds(), 3);
+}
+
+TEST(Convergence, GoodEnoughIsGoodEnough) {
+  Convergence rule({.max_freeze = std::chrono::seconds(3), .max_rounds = 30});
+  EXPECT_EQ((Program{1e9, 1.1e9, 1e9}).migrate(rule), Verdict::freeze);
+}
+
+}  // namespace
+}  // namespace godwit::address_space

@@ -1,0 +1,167 @@
+#include "address_space/departing_memory.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+
+#include "address_space/skeleton_memory.h"
+
+namespace godwit::address_space {
+
+namespace {
+
+constexpr uint64_t kPieceBytes = uint64_t{64} << 20;  // protected at once while the program runs
+
+bool may_have_own_pages(const image::Mapping& mapping) {
+  bool is_private = (mapping.flags() & MAP_TYPE) == MAP_PRIVATE;
+  return is_private && (mapping.kind() == image::Mapping::ANONYMOUS || mapping.kind() == image::Mapping::FILE ||
+                        mapping.kind() == image::Mapping::SHARED_MEMORY);
+}
+
+bool is_anonymous(const image::Mapping& mapping) { return mapping.kind() == image::Mapping::ANONYMOUS; }
+
+constexpr sys::PageQuery kOwnPages{.inverted = sys::kPageFile | sys::kPageZero,
+                                   .all_of = sys::kPageFile | sys::kPageZero,
+                                   .any_of = sys::kPagePresent | sys::kPageSwapped,
+                                   .report = 0};
+// Neither there nor remembered: holes, and places whose content was given up.
+constexpr sys::PageQuery kAbsentPages{
+    .inverted = sys::kPagePresent, .all_of = sys::kPagePresent, .any_of = 0, .report = sys::kPageSwapped};
+
+Result<std::vector<sys::PageRegion>> scan(const sys::PageMap& pages, sys::AddressRange range,
+                                          const sys::PageQuery& query) {
+  std::vector<sys::PageRegion> regions;
+  TRY(pages.scan(range, query, regions));
+  return regions;
+}
+
+}  // namespace
+
+PageOrigin DepartingMemory::origin(const image::Mapping& mapping) const {
+  return {host_pid_, pid_, is_anonymous(mapping)};
+}
+
+void DepartingMemory::follow(const image::AddressSpace& space) {
+  std::vector<image::Mapping> now;
+  for (const image::Mapping& mapping : space.mappings()) {
+    if (mapping.kind() != image::Mapping::VDSO && mapping.kind() != image::Mapping::VVAR) now.push_back(mapping);
+  }
+  for (const image::Mapping& lost : layout_difference(layout_, now)) {
+    sent_.remove({lost.start(), lost.end()});
+    missing_.remove({lost.start(), lost.end()});
+  }
+  for (const image::Mapping& fresh : layout_difference(now, layout_)) missing_.add({fresh.start(), fresh.end()});
+  layout_ = std::move(now);
+}
+
+void DepartingMemory::forget() {
+  layout_.clear();
+  missing_.clear();
+  sent_.clear();
+}
+
+Result<void> DepartingMemory::send(Pass pass, PageSender& sender) {
+  if (pass == Pass::running && !tracking_) return {};
+  if (!pages_) pages_ = TRY(sys::PageMap::open(host_pid_));
+  sender.set_running(pass == Pass::running);
+  for (const image::Mapping& mapping : layout_) {
+    if (!may_have_own_pages(mapping)) continue;
+    uint64_t step = pass == Pass::running ? kPieceBytes : mapping.end() - mapping.start();
+    for (uint64_t at = mapping.start(); at < mapping.end(); at += step) {
+      TRY(send_piece(mapping, {at, std::min(at + step, mapping.end())}, pass, sender));
+    }
+  }
+  return settle(sender);
+}
+
+// What was written since the last pass. A mapping that was not covered (it is new, or was moved) is covered now, and
+// then all of it is missing.
+Result<std::vector<sys::AddressRange>> DepartingMemory::written(const image::Mapping& mapping, sys::AddressRange piece,
+                                                                Pass pass) {
+  std::vector<sys::AddressRange> ranges;
+  if (!tracking_) return ranges;
+  auto protect = pass == Pass::running ? WriteTracking::Protect::yes : WriteTracking::Protect::no;
+  auto look = [&] {
+    return is_anonymous(mapping) ? tracking_->written(piece, protect, ranges)
+                                 : tracking_->written_own(piece, protect, ranges);
+  };
+  auto looked = look();
+  if (looked) return ranges;
+  if (looked.error().kind != ErrorKind::denied) return std::unexpected(std::move(looked.error()));
+  missing_.add(piece);
+  if (pass == Pass::frozen) return ranges;
+  auto covered = tracking_->cover({mapping.start(), mapping.end()});
+  if (covered) {
+    missing_.add({mapping.start(), mapping.end()});
+    ranges.clear();
+    (void)look();  // protects it; should the mapping have gone meanwhile, the next layout says so
+  }
+  ranges.clear();
+  return ranges;
+}
+
+// Content that the destination has and the program gave up: madvise(MADV_DONTNEED) and the like.
+Result<void> DepartingMemory::find_dropped(const image::Mapping& mapping, sys::AddressRange piece) {
+  for (const sys::AddressRange& range : sent_.within(piece)) {
+    if (is_anonymous(mapping)) {
+      for (const sys::PageRegion& absent : TRY(scan(*pages_, range, kAbsentPages))) {
+        if (absent.categories == 0) dropped_.push_back(absent.range);
+      }
+      continue;
+    }
+    RangeSet own;
+    for (const sys::PageRegion& region : TRY(scan(*pages_, range, kOwnPages))) own.add(region.range);
+    for (const sys::AddressRange& absent : own.outside(range)) dropped_.push_back(absent);
+  }
+  return {};
+}
+
+Result<void> DepartingMemory::send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass,
+                                         PageSender& sender) {
+  std::vector<sys::AddressRange> changed = TRY(written(mapping, piece, pass));
+  TRY(find_dropped(mapping, piece));
+  auto send = [&](sys::AddressRange range) -> Result<void> {
+    TRY(sender.send(origin(mapping), range));
+    queued_.push_back(range);
+    return {};
+  };
+  for (const sys::AddressRange& range : missing_.within(piece)) {
+    for (const sys::PageRegion& region : TRY(scan(*pages_, range, kOwnPages))) TRY(send(region.range));
+  }
+  for (const sys::AddressRange& range : changed) {
+    for (const sys::AddressRange& known : missing_.outside(range)) {
+      for (const sys::AddressRange& again : sent_.within(known)) redundant_bytes_ += again.size();
+      TRY(send(known));
+    }
+  }
+  missing_.remove(piece);
+  return {};
+}
+
+// The end of a pass: pages of zeros that the destination has other content of are dropped there too.
+Result<void> DepartingMemory::settle(PageSender& sender) {
+  TRY(sender.flush());
+  std::vector<sys::AddressRange> zeros = sender.take_zeros();
+  for (const sys::AddressRange& range : zeros) {
+    for (const sys::AddressRange& stale : sent_.within(range)) dropped_.push_back(stale);
+  }
+  for (const sys::AddressRange& range : queued_) sent_.add(range);
+  for (const sys::AddressRange& range : zeros) sent_.remove(range);
+  for (const sys::AddressRange& range : dropped_) sent_.remove(range);
+  queued_.clear();
+  return sender.drop(pid_, std::exchange(dropped_, {}));
+}
+
+Result<uint64_t> own_bytes(pid_t host_pid, const image::AddressSpace& space) {
+  sys::PageMap pages = TRY(sys::PageMap::open(host_pid));
+  uint64_t bytes = 0;
+  for (const image::Mapping& mapping : space.mappings()) {
+    if (!may_have_own_pages(mapping)) continue;
+    for (const sys::PageRegion& region : TRY(scan(pages, {mapping.start(), mapping.end()}, kOwnPages))) {
+      bytes += region.range.size();
+    }
+  }
+  return bytes;
+}
+
+}  // namespace godwit::address_space

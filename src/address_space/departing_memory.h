@@ -1,0 +1,69 @@
+// DepartingMemory: one process's memory at the source: what the destination has of it, and what must be sent to make
+// that complete.
+//
+// One pass serves all methods. Total freezing is a single pass while the program is stopped; pre-copy makes passes
+// while it runs, each sending what was written since the one before, and a last one in the freeze. What is private and
+// the program's own is sent: present or swapped, not the zero page, not a file's. Both sides follow the same layouts in
+// the same order, so that the source knows which pages the destination lost by remapping. Used by one thread only.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <vector>
+
+#include "address_space/page_stream.h"
+#include "address_space/range_set.h"
+#include "address_space/write_tracking.h"
+#include "base/result.h"
+#include "godwit/image.pb.h"
+
+namespace godwit::address_space {
+
+enum class Pass { running, frozen };
+
+class DepartingMemory {
+ public:
+  DepartingMemory(pid_t host_pid, pid_t pid) : host_pid_(host_pid), pid_(pid) {}
+
+  // From now on passes while the program runs are possible.
+  void track(WriteTracking tracking) { tracking_ = std::move(tracking); }
+  bool tracked() const { return tracking_.has_value(); }
+
+  // The destination now has this layout: what it lost thereby, and what is new, will be sent.
+  void follow(const image::AddressSpace& space);
+  // The destination began anew and has nothing of it.
+  void forget();
+  // Sends what the destination lacks. Requires: follow(space) was the last; `frozen` means that all threads are
+  // stopped. While the program runs nothing is sent of a process whose writes are not tracked. Errors while it runs:
+  // none for memory that goes away meanwhile.
+  Result<void> send(Pass pass, PageSender& sender);
+
+  uint64_t redundant_pages() const { return redundant_bytes_ / kPageBytes; }
+  // What follow() and track() have found, not yet sent.
+  uint64_t missing_bytes() const { return missing_.bytes(); }
+  pid_t host_pid() const { return host_pid_; }
+
+ private:
+  Result<void> send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass, PageSender& sender);
+  Result<std::vector<sys::AddressRange>> written(const image::Mapping& mapping, sys::AddressRange piece, Pass pass);
+  Result<void> find_dropped(const image::Mapping& mapping, sys::AddressRange piece);
+  Result<void> settle(PageSender& sender);
+  PageOrigin origin(const image::Mapping& mapping) const;
+
+  pid_t host_pid_;
+  pid_t pid_;
+  std::optional<sys::PageMap> pages_;
+  std::optional<WriteTracking> tracking_;
+  std::vector<image::Mapping> layout_;      // as the destination has it
+  RangeSet missing_;                        // of which it has nothing yet
+  RangeSet sent_;                           // of which it has content
+  std::vector<sys::AddressRange> queued_;   // sent in this pass
+  std::vector<sys::AddressRange> dropped_;  // content that is no longer there
+  uint64_t redundant_bytes_ = 0;
+};
+
+// How many bytes of its own a process has now: for progress, predictions and --dry-run.
+Result<uint64_t> own_bytes(pid_t host_pid, const image::AddressSpace& space);
+
+}  // namespace godwit::address_space

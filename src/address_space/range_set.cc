@@ -1,0 +1,73 @@
+#include "address_space/range_set.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace godwit::address_space {
+
+namespace {
+
+// The first range that ends behind `address`.
+template <class Map>
+auto first_behind(Map& ranges, uint64_t address) {
+  auto it = ranges.upper_bound(address);
+  if (it != ranges.begin() && std::prev(it)->second > address) return std::prev(it);
+  return it;
+}
+
+}  // namespace
+
+void RangeSet::add(sys::AddressRange range) {
+  if (range.start >= range.end) return;
+  remove(range);
+  auto next = ranges_.lower_bound(range.start);
+  bytes_ += range.size();
+  uint64_t start = range.start;
+  uint64_t end = range.end;
+  if (next != ranges_.begin() && std::prev(next)->second == start) {
+    start = std::prev(next)->first;
+    ranges_.erase(std::prev(next));
+  }
+  if (next != ranges_.end() && next->first == end) {
+    end = next->second;
+    ranges_.erase(next);
+  }
+  ranges_[start] = end;
+}
+
+void RangeSet::remove(sys::AddressRange range) {
+  auto it = first_behind(ranges_, range.start);
+  while (it != ranges_.end() && it->first < range.end) {
+    auto [start, end] = *it;
+    bytes_ -= std::min(end, range.end) - std::max(start, range.start);
+    it = ranges_.erase(it);
+    if (start < range.start) ranges_[start] = range.start;
+    if (end > range.end) it = ranges_.emplace(range.end, end).first;
+  }
+}
+
+bool RangeSet::contains(uint64_t address) const {
+  auto it = first_behind(ranges_, address);
+  return it != ranges_.end() && it->first <= address;
+}
+
+std::vector<sys::AddressRange> RangeSet::within(sys::AddressRange range) const {
+  std::vector<sys::AddressRange> parts;
+  for (auto it = first_behind(ranges_, range.start); it != ranges_.end() && it->first < range.end; ++it) {
+    parts.push_back({std::max(it->first, range.start), std::min(it->second, range.end)});
+  }
+  return parts;
+}
+
+std::vector<sys::AddressRange> RangeSet::outside(sys::AddressRange range) const {
+  std::vector<sys::AddressRange> parts;
+  uint64_t at = range.start;
+  for (const sys::AddressRange& inside : within(range)) {
+    if (inside.start > at) parts.push_back({at, inside.start});
+    at = inside.end;
+  }
+  if (at < range.end) parts.push_back({at, range.end});
+  return parts;
+}
+
+}  // namespace godwit::address_space

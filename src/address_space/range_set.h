@@ -1,0 +1,29 @@
+// RangeSet: a set of addresses, kept as disjoint half-open ranges. Plain value; logarithmic in the number of ranges.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "sys/process_memory.h"
+
+namespace godwit::address_space {
+
+class RangeSet {
+ public:
+  void add(sys::AddressRange range);
+  void remove(sys::AddressRange range);
+  void clear() { ranges_.clear(); }
+  bool empty() const { return ranges_.empty(); }
+  bool contains(uint64_t address) const;
+  // The parts of `range` that are in the set, or are not, by address.
+  std::vector<sys::AddressRange> within(sys::AddressRange range) const;
+  std::vector<sys::AddressRange> outside(sys::AddressRange range) const;
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  std::map<uint64_t, uint64_t> ranges_;  // start -> end
+  uint64_t bytes_ = 0;
+};
+
+}  // namespace godwit::address_space

@@ -1,0 +1,55 @@
+#include "address_space/range_set.h"
+
+#include <gtest/gtest.h>
+
+#include <bitset>
+#include <random>
+
+namespace godwit::address_space {
+namespace {
+
+using sys::AddressRange;
+using Ranges = std::vector<AddressRange>;
+
+TEST(RangeSet, JoinsWhatTouches) {
+  RangeSet set;
+  set.add({10, 20});
+  set.add({30, 40});
+  set.add({20, 30});
+  EXPECT_EQ(set.within({0, 100}), (Ranges{{10, 40}}));
+  EXPECT_EQ(set.bytes(), 30);
+}
+
+TEST(RangeSet, SplitsWhatIsCut) {
+  RangeSet set;
+  set.add({10, 40});
+  set.remove({20, 30});
+  EXPECT_EQ(set.within({0, 100}), (Ranges{{10, 20}, {30, 40}}));
+  EXPECT_EQ(set.outside({0, 50}), (Ranges{{0, 10}, {20, 30}, {40, 50}}));
+  EXPECT_TRUE(set.contains(10));
+  EXPECT_FALSE(set.contains(20));
+}
+
+TEST(RangeSet, AgreesWithASetOfBits) {
+  constexpr size_t kSize = 256;
+  std::mt19937 random(7);
+  RangeSet set;
+  std::bitset<kSize> bits;
+  for (int step = 0; step < 5000; ++step) {
+    uint64_t a = random() % kSize;
+    uint64_t b = random() % kSize;
+    AddressRange range{std::min(a, b), std::max(a, b)};
+    bool add = random() % 2 == 0;
+    if (add) {
+      set.add(range);
+    } else {
+      set.remove(range);
+    }
+    for (uint64_t i = range.start; i < range.end; ++i) bits[i] = add;
+    ASSERT_EQ(set.bytes(), bits.count());
+    for (uint64_t i = 0; i < kSize; ++i) ASSERT_EQ(set.contains(i), bits[i]) << step;
+  }
+}
+
+}  // namespace
+}  // namespace godwit::address_space

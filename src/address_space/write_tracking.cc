@@ -1,0 +1,64 @@
+#include "address_space/write_tracking.h"
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+
+#include "sys/pidfd.h"
+
+namespace godwit::address_space {
+
+namespace {
+
+void append(const std::vector<sys::PageRegion>& regions, std::vector<sys::AddressRange>& into) {
+  for (const sys::PageRegion& region : regions) into.push_back(region.range);
+}
+
+}  // namespace
+
+Result<UniqueFd> make_userfaultfd(freeze::RemoteCalls& calls, int pidfd) {
+  freeze::CallBatch make = calls.batch();
+  size_t made = make.add(SYS_userfaultfd, {O_CLOEXEC | O_NONBLOCK});
+  TRY(calls.run(make));
+  TRY(make.all_succeeded("userfaultfd in the program"));
+  auto number = static_cast<int>(make.result(made));
+  auto taken = sys::pidfd_getfd(pidfd, number);
+  freeze::CallBatch close = calls.batch();
+  close.add(SYS_close, {static_cast<uint64_t>(number)});
+  TRY(calls.run(close));
+  return taken;
+}
+
+Result<WriteTracking> WriteTracking::attach(freeze::RemoteCalls& calls, pid_t host_pid, int pidfd) {
+  UniqueFd fd = TRY(make_userfaultfd(calls, pidfd));
+  sys::Userfaultfd faults = TRY(sys::Userfaultfd::for_write_tracking(std::move(fd)));
+  return WriteTracking(std::move(faults), TRY(sys::PageMap::open(host_pid)));
+}
+
+Result<void> WriteTracking::written(sys::AddressRange range, Protect protect,
+                                    std::vector<sys::AddressRange>& into) const {
+  // Both masks just this: the kernel's fast form (fs/proc/task_mmu.c, pagemap_scan_pmd_entry).
+  std::vector<sys::PageRegion> regions;
+  TRY(pages_.scan(
+      range,
+      {.all_of = sys::kPageWritten, .report = sys::kPageWritten, .protect = protect == Protect::yes, .tracked = true},
+      regions));
+  append(regions, into);
+  return {};
+}
+
+Result<void> WriteTracking::written_own(sys::AddressRange range, Protect protect,
+                                        std::vector<sys::AddressRange>& into) const {
+  std::vector<sys::PageRegion> regions;
+  TRY(pages_.scan(range,
+                  {.inverted = sys::kPageFile | sys::kPageZero,
+                   .all_of = sys::kPageFile | sys::kPageZero | sys::kPageWritten,
+                   .any_of = sys::kPagePresent | sys::kPageSwapped,
+                   .report = 0,
+                   .protect = protect == Protect::yes,
+                   .tracked = true},
+                  regions));
+  append(regions, into);
+  return {};
+}
+
+}  // namespace godwit::address_space

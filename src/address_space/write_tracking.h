@@ -1,0 +1,44 @@
+// WriteTracking: which pages of a process were written since they were last looked at, found while it runs.
+//
+// A userfaultfd with WP_ASYNC, made in the process in one short stop, marks what is write-protected; the kernel lifts
+// the protection by itself when the program writes, and PAGEMAP_SCAN reports what is no longer protected. Nothing of it
+// is seen by the program but a fault of about a microsecond at the first write to a page. The scope's end stops it.
+// Decision: docs/decisions/0001-write-tracking.md. Sources: see sys/userfaultfd.h and sys/pagemap_scan.h.
+#pragma once
+
+#include <sys/types.h>
+
+#include <vector>
+
+#include "base/result.h"
+#include "freeze/remote_calls.h"
+#include "sys/pagemap_scan.h"
+#include "sys/userfaultfd.h"
+
+namespace godwit::address_space {
+
+// A userfaultfd made in a stopped process and taken out of it. Requires: all its threads are stopped (it takes the
+// lowest free descriptor number for a moment).
+Result<UniqueFd> make_userfaultfd(freeze::RemoteCalls& calls, int pidfd);
+
+class WriteTracking {
+ public:
+  static Result<WriteTracking> attach(freeze::RemoteCalls& calls, pid_t host_pid, int pidfd);
+
+  enum class Protect { yes, no };
+  // Appends the ranges written since they were last protected. With `protect` they are protected again. Pages that were
+  // never there count as written, and so do those of a mapping that has just been covered.
+  // Errors: denied when the range is not covered.
+  Result<void> written(sys::AddressRange range, Protect protect, std::vector<sys::AddressRange>& into) const;
+  // The same for private mappings of files: only what the program made its own.
+  Result<void> written_own(sys::AddressRange range, Protect protect, std::vector<sys::AddressRange>& into) const;
+  // From now on writes to `range`, which is a whole mapping, are noticed.
+  Result<void> cover(sys::AddressRange range) const { return faults_.track_writes(range); }
+
+ private:
+  WriteTracking(sys::Userfaultfd faults, sys::PageMap pages) : faults_(std::move(faults)), pages_(std::move(pages)) {}
+  sys::Userfaultfd faults_;
+  sys::PageMap pages_;
+};
+
+}  // namespace godwit::address_space

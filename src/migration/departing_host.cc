@@ -1,0 +1,133 @@
+#include "migration/departing_host.h"
+
+#include <chrono>
+
+#include "coprocess/process_tree.h"
+#include "freeze/process_list.h"
+#include "freeze/remote_calls.h"
+#include "migration/exchange.h"
+#include "sys/text_file.h"
+
+namespace godwit::migration {
+
+using address_space::Convergence;
+using address_space::DepartingMemory;
+using address_space::Pass;
+using transport::FrameType;
+
+DepartingHost::DepartingHost(Inventory& inventory, transport::Connection& connection, const image::LogicalHost& told)
+    : inventory_(inventory), connection_(connection), sender_(connection) {
+  follow(told);
+}
+
+// What the destination does with this layout, done here in thought: see Skeleton::adapt.
+void DepartingHost::follow(const image::LogicalHost& host) {
+  bool anew = !coprocess::ProcessTree::same_shape(told_, host);
+  std::map<pid_t, DepartingMemory> now;
+  for (const Inventory::MemoryOfProcess& process : inventory_.memory_of(host)) {
+    auto known = memories_.extract(process.pid);
+    if (!known.empty() && known.mapped().host_pid() == process.host_pid) {
+      now.insert(std::move(known));
+    } else {
+      now.emplace(process.pid, DepartingMemory(process.host_pid, process.pid));
+    }
+    DepartingMemory& memory = now.at(process.pid);
+    if (anew) memory.forget();
+    memory.follow(*process.space);
+  }
+  for (auto& [pid, ended] : memories_) redundant_pages_ += ended.redundant_pages();
+  memories_ = std::move(now);
+  told_ = host;
+}
+
+Result<void> DepartingHost::track(freeze::SeizedTree& tree) {
+  for (freeze::SeizedProcess& process : tree.processes()) {
+    auto memory = memories_.find(process.listed.pid);
+    if (process.threads.empty() || memory == memories_.end() || memory->second.tracked()) continue;
+    pid_t host_pid = process.listed.host_pid;
+    auto calls = TRY(freeze::RemoteCalls::open(process.threads.front().host_tid, process.vdso));
+    auto tracking = address_space::WriteTracking::attach(calls, host_pid, TRY(inventory_.pidfd_of(host_pid)));
+    TRY(calls.close());
+    memory->second.track(TRY(std::move(tracking).within("tracking writes of pid " + std::to_string(host_pid))));
+  }
+  return {};
+}
+
+bool DepartingHost::all_tracked() const {
+  return std::all_of(memories_.begin(), memories_.end(), [](auto& entry) { return entry.second.tracked(); });
+}
+
+// Processes, threads and mappings, cheaply: whether the destination must be told of another layout.
+Result<std::string> DepartingHost::fingerprint() const {
+  std::string text;
+  for (const freeze::ListedProcess& listed : TRY(freeze::list_processes(inventory_.init_host_pid()))) {
+    text += std::to_string(listed.pid) + (listed.zombie ? "z" : "");
+    for (pid_t thread : listed.host_threads) text += " " + std::to_string(thread);
+    auto maps = sys::read_text("/proc/" + std::to_string(listed.host_pid) + "/maps");
+    if (maps) text += "\n" + *maps;
+  }
+  return text;
+}
+
+Result<void> DepartingHost::follow_program() {
+  std::string now = TRY(fingerprint());
+  if (now == fingerprint_) return {};
+  std::vector<worker::Refusal> refusals;
+  image::LogicalHost plan = TRY(inventory_.plan_again(refusals));
+  if (!refusals.empty()) {
+    return error(ErrorKind::unsupported,
+                 "the program has come to use " + refusals.front().what() + "; " + refusals.front().remedy());
+  }
+  TRY(connection_.send(FrameType::layout, plan));
+  follow(plan);
+  fingerprint_ = std::move(now);
+  return {};
+}
+
+// Returns the bytes of pages sent. Ends when the destination has them all.
+Result<uint64_t> DepartingHost::round() {
+  uint64_t before = sender_.counts().sent;
+  for (auto& [pid, memory] : memories_) {
+    auto sent = memory.send(Pass::running, sender_);
+    if (!sent && sent.error().kind == ErrorKind::gone) continue;  // it ended; the next layout is without it
+    TRY(std::move(sent));
+  }
+  TRY(connection_.send(FrameType::round_end));
+  TRY(receive_signal(connection_, FrameType::round_done));
+  return (sender_.counts().sent - before) * address_space::kPageBytes;
+}
+
+Result<Convergence::Verdict> DepartingHost::run_rounds(Convergence& rule, const Report& report) {
+  using Clock = std::chrono::steady_clock;
+  uint64_t done = 0;
+  auto last_begin = Clock::now();
+  for (;;) {
+    auto begin = Clock::now();
+    TRY(follow_program());
+    if (!all_tracked()) return Convergence::Verdict::freeze;  // processes came: the rest is for the freeze
+    uint64_t bytes = TRY(round());
+    done += bytes;
+    auto verdict = rule.after({bytes, Clock::now() - begin, begin - last_begin});
+    last_begin = begin;
+    auto left = static_cast<uint64_t>(rule.dirty_rate() * std::chrono::duration<double>(Clock::now() - begin).count());
+    if (!report({done, left, rule})) return error(ErrorKind::denied, "cancelled");
+    if (verdict != Convergence::Verdict::another) return verdict;
+  }
+}
+
+Result<void> DepartingHost::send_rest(const image::LogicalHost& state) {
+  follow(state);
+  for (auto& [pid, memory] : memories_) TRY(memory.send(Pass::frozen, sender_));
+  for (const image::SharedMemory& object : state.shared_memory()) {
+    TRY(sender_.send_object(object.id(), TRY(inventory_.shared_memory().fd_of(object.id())), 0, object.size()));
+  }
+  return {};
+}
+
+uint64_t DepartingHost::redundant_pages() const {
+  uint64_t pages = redundant_pages_;
+  for (auto& [pid, memory] : memories_) pages += memory.redundant_pages();
+  return pages;
+}
+
+}  // namespace godwit::migration

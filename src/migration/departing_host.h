@@ -1,0 +1,59 @@
+// DepartingHost: the memory of all processes of a logical host at the source, over the rounds and the freeze.
+//
+// It keeps what the destination has been told (layouts, processes) and what it was sent. One thread only. A failure
+// leaves the program as it is: write tracking ends with the scope.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "address_space/convergence.h"
+#include "address_space/departing_memory.h"
+#include "base/result.h"
+#include "freeze/seized_tree.h"
+#include "migration/inventory.h"
+#include "transport/connection.h"
+
+namespace godwit::migration {
+
+class DepartingHost {
+ public:
+  // `told`: the plan that the destination builds its skeleton from.
+  DepartingHost(Inventory& inventory, transport::Connection& connection, const image::LogicalHost& told);
+
+  // What a person is shown after each round; false: stop.
+  struct Progress {
+    uint64_t done_bytes, left_bytes;
+    const address_space::Convergence& rule;
+  };
+  using Report = std::function<bool(const Progress&)>;
+
+  // Begins to track writes in every process that is not tracked yet. Requires: all threads are stopped.
+  Result<void> track(freeze::SeizedTree& tree);
+  bool all_tracked() const;
+  // Rounds while the program runs, until the rule says what to do. Errors: unsupported when the program comes to use
+  // what cannot be moved; denied when `report` says stop.
+  Result<address_space::Convergence::Verdict> run_rounds(address_space::Convergence& rule, const Report& report);
+  // In the freeze: what the destination lacks, and all memory objects.
+  Result<void> send_rest(const image::LogicalHost& state);
+
+  const address_space::PageCounts& counts() const { return sender_.counts(); }
+  uint64_t redundant_pages() const;
+
+ private:
+  Result<void> follow_program();
+  void follow(const image::LogicalHost& host);
+  Result<uint64_t> round();
+  Result<std::string> fingerprint() const;
+
+  Inventory& inventory_;
+  transport::Connection& connection_;
+  address_space::PageSender sender_;
+  std::map<pid_t, address_space::DepartingMemory> memories_;  // by pid in the job
+  image::LogicalHost told_;
+  std::string fingerprint_;
+  uint64_t redundant_pages_ = 0;  // of processes that have ended
+};
+
+}  // namespace godwit::migration

@@ -1,0 +1,53 @@
+// userfaultfd(2): write tracking and missing pages of another process's address space.
+//
+// The descriptor is made inside the process whose memory it is about and taken out by pidfd_getfd(2); every request
+// here works on that address space, whoever makes it. Closing it ends tracking and lets go of threads that wait.
+// Sources: ioctl_userfaultfd(2), Linux include/uapi/linux/userfaultfd.h (WP_ASYNC and WP_UNPOPULATED since 6.7
+// and 6.4).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "sys/process_memory.h"
+
+namespace godwit::sys {
+
+class Userfaultfd {
+ public:
+  // Takes over a descriptor on which no feature has been asked for yet.
+  static Result<Userfaultfd> for_write_tracking(UniqueFd fd);
+  static Result<Userfaultfd> for_missing_pages(UniqueFd fd);
+
+  // Idempotent. Errors: unsupported for ranges that cannot be tracked (kernel pages, some devices), gone when unmapped.
+  Result<void> track_writes(AddressRange range) const;
+  Result<void> watch_missing(AddressRange range) const;
+  Result<void> forget(AddressRange range) const;
+
+  // Puts pages where none are. Stops at the first page that is there already; returns the bytes put.
+  Result<size_t> copy(uint64_t address, std::span<const std::byte> bytes) const;
+  Result<size_t> put_zeros(AddressRange range) const;
+  Result<void> wake(AddressRange range) const;
+
+  struct Event {
+    enum class Kind { missing, fork, remap, removed, unmapped } kind;
+    uint64_t address = 0;  // missing: the page; remap: from
+    uint64_t to = 0;       // remap
+    AddressRange range{};  // removed, unmapped; remap: from, with its length
+    UniqueFd child{};      // fork: the same for the child's address space
+  };
+  // The next event, if there is one now.
+  Result<std::optional<Event>> next() const;
+
+  int fd() const { return fd_.get(); }
+
+ private:
+  explicit Userfaultfd(UniqueFd fd) : fd_(std::move(fd)) {}
+  UniqueFd fd_;
+};
+
+}  // namespace godwit::sys
