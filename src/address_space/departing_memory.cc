@@ -116,21 +116,42 @@ Result<void> DepartingMemory::find_dropped(const image::Mapping& mapping, sys::A
   return {};
 }
 
+Result<void> DepartingMemory::send_or_leave(const image::Mapping& mapping, sys::AddressRange range,
+                                            PageSender& sender) {
+  std::vector<sys::AddressRange> now{range};
+  if (left_ != nullptr && is_anonymous(mapping)) {
+    now = left_->at_once.within(range);
+    for (const sys::AddressRange& later : left_->at_once.outside(range)) {
+      left_->owed.add(later);
+      for (const sys::AddressRange& stale : sent_.within(later)) dropped_.push_back(stale);
+    }
+  }
+  for (const sys::AddressRange& part : now) {
+    for (const sys::AddressRange& again : sent_.within(part)) redundant_bytes_ += again.size();
+    TRY(sender.send(origin(mapping), part));
+    queued_.push_back(part);
+  }
+  return {};
+}
+
+Result<void> DepartingMemory::leave(LeftBehind& left, PageSender& sender) {
+  left_ = &left;
+  auto sent = send(Pass::frozen, sender);
+  left_ = nullptr;
+  TRY(std::move(sent));
+  return sender.owe(pid_, left.owed.within({0, UINT64_MAX}));
+}
+
 Result<void> DepartingMemory::send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass,
                                          PageSender& sender) {
   std::vector<sys::AddressRange> changed = TRY(written(mapping, piece, pass));
   TRY(find_dropped(mapping, piece));
-  auto send = [&](sys::AddressRange range) -> Result<void> {
-    TRY(sender.send(origin(mapping), range));
-    queued_.push_back(range);
-    return {};
-  };
+  auto send = [&](sys::AddressRange range) { return send_or_leave(mapping, range, sender); };
   for (const sys::AddressRange& range : missing_.within(piece)) {
     for (const sys::PageRegion& region : TRY(scan(*pages_, range, kOwnPages))) TRY(send(region.range));
   }
   for (const sys::AddressRange& range : changed) {
     for (const sys::AddressRange& known : missing_.outside(range)) {
-      for (const sys::AddressRange& again : sent_.within(known)) redundant_bytes_ += again.size();
       TRY(send(known));
     }
   }

@@ -22,6 +22,12 @@ namespace godwit::address_space {
 
 enum class Pass { running, frozen };
 
+// For post-copy: what goes at once, and what is left to be fetched by the running program.
+struct LeftBehind {
+  RangeSet at_once;
+  RangeSet owed;
+};
+
 class DepartingMemory {
  public:
   DepartingMemory(pid_t host_pid, pid_t pid) : host_pid_(host_pid), pid_(pid) {}
@@ -39,6 +45,10 @@ class DepartingMemory {
   // none for memory that goes away meanwhile.
   Result<void> send(Pass pass, PageSender& sender);
 
+  // As send() in the freeze, but anonymous memory outside `left.at_once` is only told of, in `left.owed`. What the
+  // destination has of it that is stale is dropped there.
+  Result<void> leave(LeftBehind& left, PageSender& sender);
+
   uint64_t redundant_pages() const { return redundant_bytes_ / kPageBytes; }
   // What follow() and track() have found, not yet sent.
   uint64_t missing_bytes() const { return missing_.bytes(); }
@@ -48,6 +58,7 @@ class DepartingMemory {
   Result<void> send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass, PageSender& sender);
   Result<std::vector<sys::AddressRange>> written(const image::Mapping& mapping, sys::AddressRange piece, Pass pass);
   Result<void> find_dropped(const image::Mapping& mapping, sys::AddressRange piece);
+  Result<void> send_or_leave(const image::Mapping& mapping, sys::AddressRange range, PageSender& sender);
   Result<void> settle(PageSender& sender);
   PageOrigin origin(const image::Mapping& mapping) const;
 
@@ -60,6 +71,7 @@ class DepartingMemory {
   RangeSet sent_;                           // of which it has content
   std::vector<sys::AddressRange> queued_;   // sent in this pass
   std::vector<sys::AddressRange> dropped_;  // content that is no longer there
+  LeftBehind* left_ = nullptr;              // during leave()
   uint64_t redundant_bytes_ = 0;
 };
 

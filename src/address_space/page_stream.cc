@@ -123,11 +123,11 @@ Result<void> PageSender::send_worthwhile(const std::vector<sys::AddressRange>& r
   return connection_.send(transport::FrameType::pages, encode_head(origin_.pid, kept), std::span(buffer_).first(to));
 }
 
-Result<void> PageSender::drop(pid_t pid, std::span<const sys::AddressRange> ranges) {
+Result<void> PageSender::send_ranges(transport::FrameType type, pid_t pid, std::span<const sys::AddressRange> ranges) {
   TRY(flush());
   while (!ranges.empty()) {
     auto part = ranges.first(std::min(ranges.size(), kRangesPerChunk));
-    TRY(connection_.send(transport::FrameType::zero_pages, encode_head(pid, part)));
+    TRY(connection_.send(type, encode_head(pid, part)));
     ranges = ranges.subspan(part.size());
   }
   return {};
@@ -154,9 +154,9 @@ Result<void> PageSender::send_object(uint32_t object, int fd, uint64_t offset, u
   return {};
 }
 
-PageReceiver::PageReceiver(transport::Connection& connection, FindProcess process, FindObject object, Drop drop)
+PageReceiver::PageReceiver(transport::Connection& connection, Put put, FindObject object, Drop drop)
     : connection_(connection),
-      process_(std::move(process)),
+      put_(std::move(put)),
       object_(std::move(object)),
       drop_(std::move(drop)),
       buffer_(kChunkBytes) {
@@ -202,20 +202,16 @@ Result<void> PageReceiver::receive_pages(uint32_t length) {
   }
   if (sum != frame.rest || sum > buffer_.size())
     return error(ErrorKind::corrupt, "a frame of pages has a wrong length");
-  const sys::MemoryFile* memory = TRY(process_(frame.pid));
   TRY(connection_.receive_bytes(std::span(buffer_).first(sum)));
-  size_t at = 0;
-  for (const sys::AddressRange& range : frame.ranges) {
-    TRY(memory->write(range.start, std::span(buffer_).subspan(at, range.size())));
-    at += range.size();
-  }
-  return {};
+  return put_(frame.pid, frame.ranges, std::span(buffer_).first(sum));
 }
 
-Result<void> PageReceiver::receive_drop(uint32_t length) {
+Result<void> PageReceiver::receive_drop(uint32_t length) { return receive_owed(length, drop_); }
+
+Result<void> PageReceiver::receive_owed(uint32_t length, const Drop& owed) {
   PagesFrame frame = TRY(receive_head(connection_, length));
-  if (frame.rest != 0) return error(ErrorKind::corrupt, "a frame of dropped pages has bytes");
-  return drop_(frame.pid, frame.ranges);
+  if (frame.rest != 0) return error(ErrorKind::corrupt, "a frame of ranges alone has bytes");
+  return owed(frame.pid, frame.ranges);
 }
 
 Result<void> PageReceiver::receive_object(uint32_t length) {

@@ -46,7 +46,13 @@ class PageSender {
   // Sends `length` bytes of a memory object from `fd` at `offset`; holes and zero pages are left out.
   Result<void> send_object(uint32_t object, int fd, uint64_t offset, uint64_t length);
   // Tells that these ranges are now as they were before anything was written to them.
-  Result<void> drop(pid_t pid, std::span<const sys::AddressRange> ranges);
+  Result<void> drop(pid_t pid, std::span<const sys::AddressRange> ranges) {
+    return send_ranges(transport::FrameType::zero_pages, pid, ranges);
+  }
+  // Tells that the content of these ranges will come when the program runs at the destination.
+  Result<void> owe(pid_t pid, std::span<const sys::AddressRange> ranges) {
+    return send_ranges(transport::FrameType::owed_pages, pid, ranges);
+  }
   // Sends what has gathered. Call it after the last send().
   Result<void> flush();
   // The pages that were not sent because they are zero, since they were last asked for. Requires: flushed.
@@ -56,6 +62,7 @@ class PageSender {
  private:
   Result<void> gather(sys::AddressRange range);
   Result<std::vector<sys::AddressRange>> read(std::vector<sys::AddressRange> ranges, size_t wanted);
+  Result<void> send_ranges(transport::FrameType type, pid_t pid, std::span<const sys::AddressRange> ranges);
   Result<void> send_worthwhile(const std::vector<sys::AddressRange>& ranges);
 
   transport::Connection& connection_;
@@ -71,19 +78,22 @@ class PageSender {
 // Where received pages go.
 class PageReceiver {
  public:
-  using FindProcess = std::function<Result<const sys::MemoryFile*>(pid_t)>;
+  // The bytes of the ranges, one after the other.
+  using Put = std::function<Result<void>(pid_t, std::span<const sys::AddressRange>, std::span<const std::byte>)>;
   using FindObject = std::function<Result<int>(uint32_t)>;
   using Drop = std::function<Result<void>(pid_t, std::span<const sys::AddressRange>)>;
-  PageReceiver(transport::Connection& connection, FindProcess process, FindObject object, Drop drop);
+  PageReceiver(transport::Connection& connection, Put put, FindObject object, Drop drop);
 
   // Takes the payload of a frame whose header has just been read.
   Result<void> receive_pages(uint32_t length);
   Result<void> receive_drop(uint32_t length);
+  // Ranges without bytes, as PageSender::owe() tells them.
+  Result<void> receive_owed(uint32_t length, const Drop& owed);
   Result<void> receive_object(uint32_t length);
 
  private:
   transport::Connection& connection_;
-  FindProcess process_;
+  Put put_;
   FindObject object_;
   Drop drop_;
   std::vector<std::byte> buffer_;

@@ -59,6 +59,12 @@ std::vector<sys::AddressRange> RangeSet::within(sys::AddressRange range) const {
   return parts;
 }
 
+std::optional<sys::AddressRange> RangeSet::first_from(uint64_t address) const {
+  auto it = first_behind(ranges_, address);
+  if (it == ranges_.end()) return std::nullopt;
+  return sys::AddressRange{std::max(it->first, address), it->second};
+}
+
 std::vector<sys::AddressRange> RangeSet::outside(sys::AddressRange range) const {
   std::vector<sys::AddressRange> parts;
   uint64_t at = range.start;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "sys/process_memory.h"
@@ -19,6 +20,8 @@ class RangeSet {
   // The parts of `range` that are in the set, or are not, by address.
   std::vector<sys::AddressRange> within(sys::AddressRange range) const;
   std::vector<sys::AddressRange> outside(sys::AddressRange range) const;
+  // The first stretch of the set at or behind `address`.
+  std::optional<sys::AddressRange> first_from(uint64_t address) const;
   uint64_t bytes() const { return bytes_; }
 
  private:

@@ -118,10 +118,48 @@ Result<Convergence::Verdict> DepartingHost::run_rounds(Convergence& rule, const 
 Result<void> DepartingHost::send_rest(const image::LogicalHost& state) {
   follow(state);
   for (auto& [pid, memory] : memories_) TRY(memory.send(Pass::frozen, sender_));
+  return send_objects(state);
+}
+
+Result<void> DepartingHost::send_objects(const image::LogicalHost& state) {
   for (const image::SharedMemory& object : state.shared_memory()) {
     TRY(sender_.send_object(object.id(), TRY(inventory_.shared_memory().fd_of(object.id())), 0, object.size()));
   }
   return {};
+}
+
+namespace {
+
+// What a thread touches first: its stack, its thread-local memory, and where its registers point.
+void add_first_touched(const user_regs_struct& registers, address_space::RangeSet& pages) {
+  constexpr uint64_t kPage = address_space::kPageBytes;
+  auto add = [&](uint64_t address, uint64_t before, uint64_t behind) {
+    uint64_t page = address & ~(kPage - 1);
+    if (page > before * kPage) pages.add({page - before * kPage, page + (behind + 1) * kPage});
+  };
+  add(registers.rsp, 2, 7);
+  add(registers.fs_base, 2, 1);
+  for (uint64_t value : {registers.rip, registers.rbp, registers.rax, registers.rbx, registers.rcx, registers.rdx,
+                         registers.rsi, registers.rdi, registers.r8, registers.r9, registers.r10, registers.r11,
+                         registers.r12, registers.r13, registers.r14, registers.r15}) {
+    add(value, 0, 0);
+  }
+}
+
+}  // namespace
+
+Result<void> DepartingHost::leave_rest(const image::LogicalHost& state, const freeze::SeizedTree& tree,
+                                       address_space::PageServer& server) {
+  follow(state);
+  for (const freeze::SeizedProcess& process : tree.processes()) {
+    auto memory = memories_.find(process.listed.pid);
+    if (memory == memories_.end()) continue;
+    address_space::LeftBehind left;
+    for (const freeze::SeizedThread& thread : process.threads) add_first_touched(thread.registers, left.at_once);
+    TRY(memory->second.leave(left, sender_));
+    server.owe(process.listed.host_pid, process.listed.pid, std::move(left.owed));
+  }
+  return send_objects(state);
 }
 
 uint64_t DepartingHost::redundant_pages() const {

@@ -10,6 +10,7 @@
 
 #include "address_space/convergence.h"
 #include "address_space/departing_memory.h"
+#include "address_space/page_server.h"
 #include "base/result.h"
 #include "freeze/seized_tree.h"
 #include "migration/inventory.h"
@@ -38,12 +39,17 @@ class DepartingHost {
   // In the freeze: what the destination lacks, and all memory objects.
   Result<void> send_rest(const image::LogicalHost& state);
 
+  // For post-copy: what the program needs at once; everything else is told of and handed to `server`.
+  Result<void> leave_rest(const image::LogicalHost& state, const freeze::SeizedTree& tree,
+                          address_space::PageServer& server);
+
   const address_space::PageCounts& counts() const { return sender_.counts(); }
   uint64_t redundant_pages() const;
 
  private:
   Result<void> follow_program();
   void follow(const image::LogicalHost& host);
+  Result<void> send_objects(const image::LogicalHost& state);
   Result<uint64_t> round();
   Result<std::string> fingerprint() const;
 

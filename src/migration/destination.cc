@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "address_space/fault_server.h"
 #include "address_space/page_stream.h"
 #include "coprocess/init_client.h"
 #include "coprocess/logical_host.h"
@@ -41,12 +42,15 @@ class Destination {
   // The stages, in order. Each returns what the next one needs; scopes undo what was made when one fails.
   Result<void> receive_job(Connection& connection);
   Result<Connection> listen();
+  Result<Connection> accept();
   Result<bool> judge(Connection& connection, const wire::Offer& offer, wire::OfferAnswer& answer);
   Result<files::DestinationView> destination_view();
   Result<coprocess::LogicalHost> make_logical_host(const wire::Offer& offer);
   Result<transport::Frame> receive_content(Connection& connection, Restoration& restoration,
                                            address_space::PageReceiver& pages, files::Receiver& files);
+  Result<void> watch_missing(Restoration& restoration);
   Result<bool> switch_over(Connection& connection);
+  Result<void> receive_rest(Connection& connection);
   Result<void> report(coprocess::LogicalHost& host, const std::vector<worker::Console>& consoles);
 
   const worker::DestinationOrder& order_;
@@ -54,17 +58,24 @@ class Destination {
   FaultInjector faults_;
   Phases phases_{"destination"};
   image::LogicalHost layout_;  // of the rounds; the skeleton refers to it
+  std::optional<transport::Listener> listener_;
+  std::optional<Connection> requests_;  // for pages that are left behind
+  std::unique_ptr<address_space::FaultServer> faults_server_;
 };
 
 Result<Connection> Destination::listen() {
-  transport::Listener listener = TRY(transport::Listener::bind(order_.listen_host()));
+  listener_ = TRY(transport::Listener::bind(order_.listen_host()));
   worker::WorkerEvent listening;
-  listening.mutable_listening()->set_port(listener.port());
+  listening.mutable_listening()->set_port(listener_->port());
   TRY(link_.event(listening));
   faults_.at(FaultPoint::destination_listening, nullptr);
+  return accept();
+}
+
+Result<Connection> Destination::accept() {
   transport::TlsFiles files{order_.tls().certificate(), order_.tls().key(), order_.tls().authority()};
   auto deadline = std::chrono::steady_clock::now() + kAcceptPatience;
-  return listener.accept(files, order_.source_node(), order_.token(), deadline);
+  return listener_->accept(files, order_.source_node(), order_.token(), deadline);
 }
 
 // Whether the job can live here; the answer goes to the source in any case.
@@ -107,6 +118,10 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
       TRY(pages.receive_drop(header.length));
       continue;
     }
+    if (header.type == FrameType::owed_pages) {
+      TRY(pages.receive_owed(header.length, [&](pid_t pid, auto ranges) { return restoration.owe(pid, ranges); }));
+      continue;
+    }
     if (header.type == FrameType::shared_memory_pages) {
       TRY(pages.receive_object(header.length));
       continue;
@@ -135,6 +150,36 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
 Result<void> expect_memory_end(const transport::Frame& frame) {
   if (frame.type == FrameType::memory_end) return {};
   return error(ErrorKind::corrupt, "the other node sent its final state twice");
+}
+
+// From here on a page that is touched, by the program or by us, comes when it is needed.
+Result<void> Destination::watch_missing(Restoration& restoration) {
+  if (!requests_) return error(ErrorKind::corrupt, "pages are left behind that were not to be");
+  faults_server_ = TRY(address_space::FaultServer::create(std::move(*requests_)));
+  TRY(restoration.watch_missing(*faults_server_));
+  TRY(faults_server_->start());
+  phases_.end("watch");
+  return {};
+}
+
+// The program runs; what is left of its memory is pushed.
+Result<void> Destination::receive_rest(Connection& connection) {
+  address_space::PageReceiver pages(
+      connection, [&](pid_t pid, auto ranges, auto bytes) { return faults_server_->put(pid, ranges, bytes); },
+      [](uint32_t) -> Result<int> { return error(ErrorKind::corrupt, "a memory object after the switchover"); },
+      [](pid_t, auto) -> Result<void> { return error(ErrorKind::corrupt, "dropped pages after the switchover"); });
+  for (;;) {
+    transport::FrameHeader header = TRY(connection.receive_header());
+    if (header.type != FrameType::pages) {
+      TRY(connection.receive_payload(header));
+      if (header.type != FrameType::memory_end) return error(ErrorKind::corrupt, "no pages after the switchover");
+      break;
+    }
+    TRY(pages.receive_pages(header.length));
+  }
+  TRY(faults_server_->finish());
+  TRY(connection.send(FrameType::all_here));
+  return connection.flush();
 }
 
 // The commit: one compare-and-swap in the directory, made by our daemon.
@@ -177,6 +222,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   TRY(connection.send(FrameType::skeleton_ready, wire::SkeletonReady()));
   TRY(connection.flush());
   faults_.at(FaultPoint::destination_skeleton_ready, &connection);
+  if (may_leave_pages(order_.options())) requests_ = TRY(accept());
 
   // The skeleton is ready; the program still runs at the source.
   address_space::PageReceiver pages(restoration.page_sinks(connection));
@@ -191,6 +237,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   phases_.end("correct skeleton");
   TRY(expect_memory_end(TRY(receive_content(connection, restoration, pages, carried))));
   phases_.end("memory");
+  if (restoration.is_owed()) TRY(watch_missing(restoration));
   std::vector<worker::Console> now(state.consoles().begin(), state.consoles().end());
   AdoptedConsoles consoles = TRY(AdoptedConsoles::adopt(order_.place(), host.init_pidfd(), now));
   std::vector<objects::ConsoleFd> ends = consoles.ends();
@@ -222,7 +269,11 @@ Result<void> Destination::receive_job(Connection& connection) {
   faults_.at(FaultPoint::destination_running, &connection);
   opener.commit();
   TRY(consoles.release());
-  return report(host, now);
+  TRY(report(host, now));
+  if (!faults_server_) return {};
+  auto rest = receive_rest(connection);
+  if (!rest) (void)sys::write_text(order_.place().cgroup() + "/procs/cgroup.kill", "1");  // without it nobody can go on
+  return rest;
 }
 
 Result<void> Destination::report(coprocess::LogicalHost& host, const std::vector<worker::Console>& consoles) {

@@ -17,6 +17,10 @@ Result<void> receive_signal(transport::Connection& connection, transport::FrameT
   return {};
 }
 
+bool may_leave_pages(const worker::MoveOptions& options) {
+  return options.memory() == "postcopy" || options.memory() == "hybrid" || options.on_timeout() == "postcopy";
+}
+
 void drain(transport::Connection& connection) {
   connection.set_deadline(std::chrono::steady_clock::now() + std::chrono::seconds(3));
   while (connection.receive()) {

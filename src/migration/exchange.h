@@ -38,6 +38,10 @@ Result<Message> receive(transport::Connection& connection, transport::FrameType 
 Result<void> receive_signal(transport::Connection& connection, transport::FrameType type,
                             std::chrono::microseconds spin = std::chrono::microseconds(0));
 
+// Whether pages may be left behind for the running program to fetch: then there is a second connection, made when the
+// skeleton is ready.
+bool may_leave_pages(const worker::MoveOptions& options);
+
 // Receives and forgets until the other side has closed, a few seconds at most.
 void drain(transport::Connection& connection);
 

@@ -49,15 +49,40 @@ Result<int> Restoration::file_fd(uint32_t file, bool writable) {
 Result<int> Restoration::shared_memory_fd(uint32_t object) { return shared_.fd_of(object); }
 
 address_space::PageReceiver Restoration::page_sinks(transport::Connection& connection) {
-  return {connection, [this](pid_t pid) { return skeleton_.memory_file(pid); },
+  return {connection,
+          [this](pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes) {
+            return skeleton_.put(pid, ranges, bytes);
+          },
           [this](uint32_t object) { return shared_memory_fd(object); },
           [this](pid_t pid, std::span<const sys::AddressRange> ranges) { return skeleton_.drop(pid, ranges); }};
+}
+
+Result<void> Restoration::owe(pid_t pid, std::span<const sys::AddressRange> ranges) {
+  for (const sys::AddressRange& range : ranges) owed_[pid].add(range);
+  return {};
+}
+
+Result<void> Restoration::watch_missing(address_space::FaultServer& server) {
+  for (const image::Process& process : host_state_->processes()) {
+    auto owed = owed_.extract(process.pid());
+    if (owed.empty()) continue;
+    std::vector<sys::AddressRange> mappings;
+    for (const image::Mapping& mapping : process.address_space().mappings()) {
+      sys::AddressRange range{mapping.start(), mapping.end()};
+      bool watched = mapping.kind() == image::Mapping::ANONYMOUS && !owed.mapped().parts(range).empty();
+      if (watched) mappings.push_back(range);
+    }
+    TRY(server.watch(process.pid(), TRY(skeleton_.make_faults(process.pid())), mappings, std::move(owed.mapped())));
+  }
+  if (!owed_.empty()) return error(ErrorKind::corrupt, "pages are owed to a process that is not there");
+  return {};
 }
 
 Result<void> Restoration::prepare(const image::LogicalHost& plan) { return correct(plan); }
 
 Result<void> Restoration::correct(const image::LogicalHost& state) {
   state_received_ = std::chrono::steady_clock::now();
+  host_state_ = &state;
   TRY(opener_.update(state));
   TRY(shared_.adapt(state));
   return skeleton_.adapt(state);

@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 
+#include "address_space/fault_server.h"
 #include "address_space/page_stream.h"
 #include "base/result.h"
 #include "coprocess/logical_host.h"
@@ -40,6 +41,10 @@ class Restoration {
 
   // Where pages that arrive on `connection` go.
   address_space::PageReceiver page_sinks(transport::Connection& connection);
+  // Pages that come only when the program runs. watch_missing() hands them to `server`, before anything touches them.
+  Result<void> owe(pid_t pid, std::span<const sys::AddressRange> ranges);
+  bool is_owed() const { return !owed_.empty(); }
+  Result<void> watch_missing(address_space::FaultServer& server);
 
  private:
   Result<int> shared_memory_fd(uint32_t object);
@@ -62,6 +67,8 @@ class Restoration {
   objects::SharedMemorySet shared_;
   std::optional<objects::DescriptorRestore> descriptors_;
   std::map<std::pair<uint32_t, bool>, UniqueFd> mapped_files_;
+  std::map<pid_t, address_space::OwedPages> owed_;
+  const image::LogicalHost* host_state_ = nullptr;  // the last that correct() made
   const image::LogicalHost* state_ = nullptr;
   image::Credentials root_credentials_;  // what the skeletons have until they get the program's
   std::chrono::steady_clock::time_point state_received_;

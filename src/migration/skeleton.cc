@@ -7,9 +7,11 @@
 #include <thread>
 
 #include "address_space/layout.h"
+#include "address_space/write_tracking.h"
 #include "freeze/process_list.h"
 #include "proc/maps.h"
 #include "sys/child_process.h"
+#include "sys/namespaces.h"
 #include "sys/ptrace.h"
 #include "sys/text_file.h"
 
@@ -133,6 +135,15 @@ Result<const sys::MemoryFile*> Skeleton::memory_file(pid_t pid) {
   return &files_.emplace(pid, TRY(sys::MemoryFile::open(member->second.host_pid))).first->second;
 }
 
+Result<void> Skeleton::put(pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes) {
+  const sys::MemoryFile* memory = TRY(memory_file(pid));
+  for (const sys::AddressRange& range : ranges) {
+    TRY(memory->write(range.start, bytes.first(range.size())));
+    bytes = bytes.subspan(range.size());
+  }
+  return {};
+}
+
 Result<void> Skeleton::drop(pid_t pid, std::span<const sys::AddressRange> ranges) {
   if (!tree_ || !tree_->members().contains(pid))
     return error(ErrorKind::corrupt, "pages of a process that is not there");
@@ -144,6 +155,12 @@ Result<void> Skeleton::drop(pid_t pid, std::span<const sys::AddressRange> ranges
   }
   TRY(calls.run(batch));
   return batch.all_succeeded("giving up pages");
+}
+
+Result<sys::Userfaultfd> Skeleton::make_faults(pid_t pid) {
+  UniqueFd pidfd = TRY(sys::open_pidfd(tree_->members().at(pid).host_pid));
+  RemoteCalls calls = tree_->calls(pid);
+  return sys::Userfaultfd::for_missing_pages(TRY(address_space::make_userfaultfd(calls, pidfd.get())));
 }
 
 RemoteCalls Skeleton::calls(pid_t pid, size_t thread) const {

@@ -13,6 +13,7 @@
 #include "coprocess/process_tree.h"
 #include "godwit/image.pb.h"
 #include "sys/process_memory.h"
+#include "sys/userfaultfd.h"
 
 namespace godwit::migration {
 
@@ -27,14 +28,17 @@ class Skeleton {
 
   const std::map<pid_t, coprocess::ProcessTree::Member>& members() const { return tree_->members(); }
   address_space::SkeletonMemory& memory(pid_t pid) { return memories_.at(pid); }
-  // The memory file of a process, for content.
-  Result<const sys::MemoryFile*> memory_file(pid_t pid);
+  // Content: the bytes of the ranges, one after the other.
+  Result<void> put(pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes);
   // Takes content away again: the ranges read as if nothing had been written.
   Result<void> drop(pid_t pid, std::span<const sys::AddressRange> ranges);
+  // What tells of pages that are touched and not there.
+  Result<sys::Userfaultfd> make_faults(pid_t pid);
   // A scope of remote calls in one thread: position as in image.Process.threads.
   freeze::RemoteCalls calls(pid_t pid, size_t thread) const;
 
  private:
+  Result<const sys::MemoryFile*> memory_file(pid_t pid);
   Result<void> build(const image::LogicalHost& host);
   Result<void> discard();
 

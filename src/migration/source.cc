@@ -52,6 +52,7 @@ class Source {
   Result<void> tell_dry_run(const wire::Offer& offer, const wire::OfferAnswer& answer);
   Result<wire::FinalState> capture(Inventory& inventory, freeze::SeizedTree& tree, const HeldConsoles& held);
   Result<void> pretransfer(Inventory& inventory, DepartingHost& memory);
+  Result<void> push_rest(Connection& connection);
   Result<freeze::SeizedTree> stop(Inventory& inventory);
   Result<void> move_frozen(Connection& connection, DepartingHost& memory, freeze::SeizedTree& tree,
                            const wire::FinalState& state, files::Carrier& carrier, LogSender& logs);
@@ -72,6 +73,8 @@ class Source {
   std::string stage_ = "connecting";
   std::chrono::steady_clock::time_point frozen_at_;
   uint64_t memory_bytes_ = 0;
+  bool leave_rest_ = false;  // post-copy: what is not sent by the freeze is fetched by the running program
+  std::unique_ptr<address_space::PageServer> page_server_;
 };
 
 void Source::start(std::string_view stage) {
@@ -100,7 +103,9 @@ Result<wire::Offer> Source::make_offer(Inventory& inventory, std::vector<worker:
   *offer.mutable_plan() = TRY(inventory.plan_again(refusals));
   memory_bytes_ = 0;
   for (const Inventory::MemoryOfProcess& process : inventory.memory_of(offer.plan())) {
-    memory_bytes_ += TRY(address_space::own_bytes(process.host_pid, *process.space));
+    auto bytes = address_space::own_bytes(process.host_pid, *process.space);
+    if (!bytes && bytes.error().kind == ErrorKind::gone) continue;  // it has ended: an estimate needs no more
+    memory_bytes_ += TRY(std::move(bytes));
   }
   offer.set_memory_bytes(memory_bytes_);
   TRY(files::add_hashes(inventory.files(), *offer.mutable_plan(), {}));
@@ -181,7 +186,13 @@ Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory) {
   }));
   report_.set_rounds(static_cast<uint32_t>(rule.rounds()));
   bool stuck = verdict == address_space::Convergence::Verdict::stuck;
-  if (!stuck || options.on_timeout() == "freeze") return {};
+  std::string what_then = options.on_timeout();
+  if (what_then.empty()) what_then = options.memory() == "hybrid" ? "postcopy" : "cancel";
+  if (!stuck || what_then == "freeze") return {};
+  if (what_then == "postcopy") {
+    leave_rest_ = true;
+    return {};
+  }
   return error(ErrorKind::exhausted,
                "pre-copy does not converge: the program writes " + std::to_string(to_mib(rule.dirty_rate())) +
                    " MiB/s and the link carries " + std::to_string(to_mib(rule.bandwidth())) +
@@ -194,7 +205,12 @@ Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, 
   TRY(connection.flush());
   faults_.at(FaultPoint::source_state_sent, &connection);
   TRY(logs.send_rest(connection, {state.consoles().begin(), state.consoles().end()}));
-  TRY(memory.send_rest(state.host()));
+  if (leave_rest_) {
+    TRY(memory.leave_rest(state.host(), tree, *page_server_));
+    TRY(page_server_->start());
+  } else {
+    TRY(memory.send_rest(state.host()));
+  }
   TRY(carrier.send_changes(connection, state.host()));
   TRY(connection.send(FrameType::memory_end));
   TRY(connection.flush());
@@ -204,6 +220,28 @@ Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, 
     for (freeze::SeizedThread& thread : process.threads) TRY(freeze::SeizedTree::make_resumable(thread));
   }
   return {};
+}
+
+// Switched over, but for the memory that is still here. What fails now is the job's loss, not ours to undo.
+Result<void> Source::push_rest(Connection& connection) {
+  start("pushing");
+  uint64_t all = 0;
+  auto pushed = [&]() -> Result<void> {
+    TRY(page_server_->push(connection, [&](uint64_t left) {
+      all = std::max(all, left);
+      worker::WorkerEvent::Progress told;
+      told.set_stage(stage_);
+      told.set_done_bytes(all - left);
+      told.set_total_bytes(all);
+      link_.progress(told);
+    }));
+    TRY(connection.send(FrameType::memory_end));
+    return receive_signal(connection, FrameType::all_here);
+  }();
+  page_server_->stop();
+  report_.set_pages_pushed(page_server_->pages_pushed());
+  report_.set_pages_on_request(page_server_->pages_on_request());
+  return pushed;
 }
 
 // Returns when the destination has become the process. Once "go" is sent only the directory knows for sure: from here
@@ -239,10 +277,10 @@ Result<void> Source::fence(const Error& lost) {
 
 void Source::count_pages(const DepartingHost& memory) {
   const address_space::PageCounts& counts = memory.counts();
-  report_.set_pages_sent(counts.sent);
+  report_.set_pages_sent(counts.sent + report_.pages_pushed() + report_.pages_on_request());
   report_.set_pages_zero(counts.zero);
   report_.set_pages_redundant(memory.redundant_pages());
-  report_.set_pages_total(counts.sent + counts.zero - memory.redundant_pages());
+  report_.set_pages_total(report_.pages_sent() + counts.zero - memory.redundant_pages());
 }
 
 void Source::tell_round(const DepartingHost::Progress& progress) {
@@ -313,7 +351,10 @@ Result<void> Source::run() {
   if (link_.cancelled()) return error(ErrorKind::denied, "cancelled");
 
   DepartingHost memory(inventory, connection, offer.plan());
-  if (order_.options().memory() != "total") {
+  const std::string& method = order_.options().memory();
+  if (may_leave_pages(order_.options())) page_server_ = std::make_unique<address_space::PageServer>(TRY(connect()));
+  leave_rest_ = method == "postcopy";
+  if (method == "precopy" || method == "hybrid") {
     start("rounds");
     auto copied = pretransfer(inventory, memory);
     if (!copied) return explained(connection, std::move(copied.error()));
@@ -340,6 +381,11 @@ Result<void> Source::run() {
   phases_.end("switchover");
   std::move(held).commit();
   std::move(tree).commit();
+  if (leave_rest_) {
+    auto pushed = push_rest(connection);
+    if (!pushed) report_.set_trouble("the node was lost before all memory had arrived: " + pushed.error().message());
+    phases_.end("push");
+  }
   TRY(sys::write_text(order_.place().cgroup() + "/procs/cgroup.kill", "1"));
   faults_.at(FaultPoint::source_committed, &connection);
   note_left_behind(carrier);

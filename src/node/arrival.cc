@@ -170,7 +170,10 @@ void Arrival::on_event(const worker::WorkerEvent& event) {
       if (listening_) std::exchange(listening_, nullptr)(event.listening().port());
       return;
     case worker::WorkerEvent::kCommitWanted: return begin_switchover();
-    case worker::WorkerEvent::kMoved: moved_ = event.moved(); return;
+    case worker::WorkerEvent::kMoved:
+      moved_ = event.moved();
+      if (committed_) adopt();  // it runs here; its memory may still be arriving
+      return;
     case worker::WorkerEvent::kFailed:
       spdlog::warn("arrival of job {}: {}", request_.job().id(), event.failed().message());
       daemon_.note_failed_arrival(request_.migration(), event.failed().message());
@@ -257,6 +260,7 @@ void Arrival::over() {
 }
 
 void Arrival::adopt() {
+  if (std::exchange(adopted_, true)) return;
   const std::string& id = request_.job().id();
   auto& slot = daemon_.jobs_[id];
   slot = std::make_unique<Job>(future_job());

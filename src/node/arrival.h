@@ -55,6 +55,7 @@ class Arrival {
   bool commit_wanted_ = false;
   bool committing_ = false;
   bool committed_ = false;
+  bool adopted_ = false;
   bool worker_ended_ = false;
   bool abandoned_ = false;
   std::optional<worker::WorkerEvent::Moved> moved_;

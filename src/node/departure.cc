@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <array>
+#include <thread>
 
+#include "node/arrival.h"
 #include "sys/text_file.h"
 
 namespace godwit::node {
@@ -17,6 +19,7 @@ namespace {
 using std::chrono::milliseconds;
 constexpr const char* kDefaultMethod = "hybrid";
 constexpr milliseconds kAskAgain(300);
+constexpr milliseconds kStillArriving(10'000);    // for the memory of the move before
 constexpr milliseconds kLastWords(20'000);        // from a worker's last word to its end
 constexpr milliseconds kWorkersPatience(20'000);  // it waits 30 s for our answer
 
@@ -75,6 +78,11 @@ Result<api::PrepareRequest> Daemon::begin_move(const std::string& id, const api:
       return error(ErrorKind::unsupported,
                    "job " + job->record.name() + " is being moved already; wait for that to end");
     }
+    for (const auto& [migration, arrival] : arrivals_) {
+      if (arrival->job() != id) continue;
+      return error(ErrorKind::retry,
+                   "the memory of job " + job->record.name() + " is still arriving; try again in a moment");
+    }
     change(*job, JobState::moving);
     *preparation.mutable_job() = job->record;
     *preparation.mutable_place() = job->place;
@@ -97,7 +105,13 @@ Result<std::shared_ptr<MoveStream>> Daemon::move(const std::string& id, const ap
   if (!knows_node(request.to())) {
     return error(ErrorKind::gone, "there is no node " + request.to() + "; `godwit nodes` lists them");
   }
-  api::PrepareRequest preparation = TRY(begin_move(id, request));
+  auto begun = begin_move(id, request);
+  auto deadline = std::chrono::steady_clock::now() + kStillArriving;
+  while (!begun && begun.error().kind == ErrorKind::retry && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(milliseconds(2));
+    begun = begin_move(id, request);
+  }
+  api::PrepareRequest preparation = TRY(std::move(begun));
   auto stream = std::make_shared<MoveStream>();
   auto prepared = peers_.prepare(request.to(), preparation);
 
@@ -284,6 +298,12 @@ void Departure::left() {
   if (verdict_ && verdict_->has_moved()) *moved.mutable_report() = verdict_->moved().report();
   daemon_.change(*job, JobState::gone);
   daemon_.forget_departed(job_, to_);
+  if (!moved.report().trouble().empty()) {
+    worker::WorkerEvent::Failed lost;
+    lost.set_kind(std::string(to_string(ErrorKind::peer_lost)));
+    lost.set_message(moved.report().trouble());
+    *told.mutable_failed() = std::move(lost);  // source_intact stays false
+  }
   finish(std::move(told), true);
 }
 

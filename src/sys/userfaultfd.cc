@@ -60,33 +60,23 @@ Result<void> Userfaultfd::forget(AddressRange range) const {
 }
 
 Result<size_t> Userfaultfd::copy(uint64_t address, std::span<const std::byte> bytes) const {
-  size_t done = 0;
-  while (done < bytes.size()) {
-    uffdio_copy request{};
-    request.dst = address + done;
-    request.src = reinterpret_cast<uint64_t>(bytes.data() + done);
-    request.len = bytes.size() - done;
-    int result = ::ioctl(fd_.get(), UFFDIO_COPY, &request);
-    if (request.copy > 0) done += static_cast<size_t>(request.copy);
-    if (result == 0 || errno == EAGAIN) continue;  // EAGAIN: the layout is changing, what was done counts
-    if (errno == EEXIST) return done;
-    return last_error("ioctl(UFFDIO_COPY)");
-  }
-  return done;
+  uffdio_copy request{};
+  request.dst = address;
+  request.src = reinterpret_cast<uint64_t>(bytes.data());
+  request.len = bytes.size();
+  int result = ::ioctl(fd_.get(), UFFDIO_COPY, &request);
+  if (result == 0 || request.copy > 0) return static_cast<size_t>(request.copy);
+  if (errno == EEXIST) return size_t{0};
+  return last_error("ioctl(UFFDIO_COPY)");
 }
 
 Result<size_t> Userfaultfd::put_zeros(AddressRange range) const {
-  size_t done = 0;
-  while (done < range.size()) {
-    uffdio_zeropage request{};
-    request.range = {range.start + done, range.size() - done};
-    int result = ::ioctl(fd_.get(), UFFDIO_ZEROPAGE, &request);
-    if (request.zeropage > 0) done += static_cast<size_t>(request.zeropage);
-    if (result == 0 || errno == EAGAIN) continue;
-    if (errno == EEXIST) return done;
-    return last_error("ioctl(UFFDIO_ZEROPAGE)");
-  }
-  return done;
+  uffdio_zeropage request{};
+  request.range = {range.start, range.size()};
+  int result = ::ioctl(fd_.get(), UFFDIO_ZEROPAGE, &request);
+  if (result == 0 || request.zeropage > 0) return static_cast<size_t>(request.zeropage);
+  if (errno == EEXIST) return size_t{0};
+  return last_error("ioctl(UFFDIO_ZEROPAGE)");
 }
 
 Result<void> Userfaultfd::wake(AddressRange range) const {

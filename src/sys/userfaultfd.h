@@ -23,12 +23,16 @@ class Userfaultfd {
   static Result<Userfaultfd> for_write_tracking(UniqueFd fd);
   static Result<Userfaultfd> for_missing_pages(UniqueFd fd);
 
+  // The descriptor that a fork event brought.
+  static Userfaultfd of_child(UniqueFd fd) { return Userfaultfd(std::move(fd)); }
+
   // Idempotent. Errors: unsupported for ranges that cannot be tracked (kernel pages, some devices), gone when unmapped.
   Result<void> track_writes(AddressRange range) const;
   Result<void> watch_missing(AddressRange range) const;
   Result<void> forget(AddressRange range) const;
 
-  // Puts pages where none are. Stops at the first page that is there already; returns the bytes put.
+  // Puts pages where none are. Stops at the first page that is there already; returns the bytes put. Errors: retry
+  // while the layout changes (an event is waiting to be read), gone when the process or the mapping is.
   Result<size_t> copy(uint64_t address, std::span<const std::byte> bytes) const;
   Result<size_t> put_zeros(AddressRange range) const;
   Result<void> wake(AddressRange range) const;

@@ -36,6 +36,9 @@ std::optional<std::string_view> name_of(FrameType type) {
     case FrameType::scratch_entry: return "scratch_entry";
     case FrameType::round_end: return "round_end";
     case FrameType::round_done: return "round_done";
+    case FrameType::owed_pages: return "owed_pages";
+    case FrameType::page_request: return "page_request";
+    case FrameType::all_here: return "all_here";
   }
   return std::nullopt;
 }
@@ -44,9 +47,12 @@ uint32_t longest_payload(FrameType type) {
   switch (type) {
     case FrameType::pages:
     case FrameType::zero_pages:
+    case FrameType::owed_pages:
     case FrameType::shared_memory_pages: return kMaxPagesBytes;
     case FrameType::clock_probe:
     case FrameType::clock_answer:
+    case FrameType::page_request:
+    case FrameType::all_here:
     case FrameType::round_end:
     case FrameType::round_done: return 64;
     default: return kMaxMessageBytes;

@@ -41,6 +41,9 @@ enum class FrameType : uint32_t {
   scratch_entry = 24,
   round_end = 25,
   round_done = 26,
+  owed_pages = 27,
+  page_request = 28,
+  all_here = 29,
 };
 
 constexpr uint32_t kMaxMessageBytes = 64u << 20;

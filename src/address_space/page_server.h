@@ -1,0 +1,57 @@
+// PageServer: post-copy at the source. The program runs at the destination; its former self here stands still and gives
+// its pages away: those that are asked for at once, with some that follow, the others pushed in the order that requests
+// suggest.
+//
+// One thread of its own answers requests; the owner's thread pushes. Requires: the processes do not run and stay until
+// the end. Neither writes to the program. Used once.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "address_space/page_stream.h"
+#include "address_space/range_set.h"
+#include "base/result.h"
+#include "transport/connection.h"
+
+namespace godwit::address_space {
+
+class PageServer {
+ public:
+  explicit PageServer(transport::Connection requests);
+  ~PageServer();
+
+  // Before start().
+  void owe(pid_t host_pid, pid_t pid, RangeSet pages);
+  Result<void> start();
+  // Sends everything that is still owed over `bulk`. Returns when it is sent. `tell`: after each chunk, bytes left.
+  Result<void> push(transport::Connection& bulk, const std::function<void(uint64_t left)>& tell);
+  // No more requests are answered.
+  void stop();
+  uint64_t pages_on_request() const { return on_request_; }
+  uint64_t pages_pushed() const { return pushed_; }
+
+ private:
+  struct Owing {
+    pid_t host_pid;
+    RangeSet pages;
+    uint64_t next = 0;  // where pushing goes on
+  };
+  void serve();
+  Result<void> serve_until_closed();
+  Result<void> answer(const transport::Frame& frame);
+  std::optional<sys::AddressRange> take_next(Owing& owing);
+
+  transport::Connection requests_;
+  PageSender replies_{requests_};
+  std::thread thread_;
+  std::mutex mutex_;  // of owing_
+  std::map<pid_t, Owing> owing_;
+  uint64_t on_request_ = 0;
+  uint64_t pushed_ = 0;
+};
+
+}  // namespace godwit::address_space
