@@ -1,17 +1,92 @@
-// A program with a heap of the size given in MiB, every page touched, that sleeps and now and then looks at it.
+// A program with a heap of MIB MiB that writes MB_PER_S megabytes a second to random pages of its first HOT_MIB (as
+// fast as it can: -1), in THREADS threads, and checks what it reads. On SIGUSR1 it prints the longest time that its
+// first thread stood still, in ms by CLOCK_REALTIME (a time namespace can hide a freeze from CLOCK_MONOTONIC), with the
+// writes made per second since the last time.
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+enum { PAGE = 4096, WORDS = PAGE / 8 };
+static uint64_t* heap;
+static size_t pages, hot_pages, threads;
+static double rate;  // pages a second and thread
+static volatile sig_atomic_t asked;
+
+static void ask(int number) { asked = number; }
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+static uint64_t expected(size_t page, uint64_t version) { return page * 2654435761u + version; }
+
+// Each page holds its version and what follows from it: a page that is lost or stale does not fit.
+static void write_page(size_t page) {
+  uint64_t* at = heap + page * WORDS;
+  uint64_t version = at[0];
+  if (at[WORDS - 1] != expected(page, version)) {
+    dprintf(1, "FAIL page %zu: version %lu does not fit %lx\n", page, (unsigned long)version,
+            (unsigned long)at[WORDS - 1]);
+    _exit(1);
+  }
+  at[0] = version + 1;
+  at[WORDS - 1] = expected(page, version + 1);
+}
+
+// Thread `argument` has every threads-th page to itself.
+static void* work(void* argument) {
+  size_t index = (uintptr_t)argument;
+  uint64_t random = index * 7919 + 88172645463325252u;
+  double last = now(), longest = 0, begun = last, due = last;
+  uint64_t done = 0;
+  for (;;) {
+    double t = now();
+    if (t - last > longest) longest = t - last;
+    last = t;
+    if (index == 0 && asked) {
+      asked = 0;
+      printf("gap %.3f writes %.0f\n", longest * 1e3, (double)done / (t - begun));
+      fflush(stdout);
+      longest = 0, done = 0, begun = t;
+    }
+    int burst = rate < 0 ? 64 : 0;
+    while (rate > 0 && due < t && burst < 256) due += 1 / rate, burst++;
+    if (rate > 0 && due < t - 0.05) due = t;  // what a freeze took is not caught up with
+    for (int i = 0; i < burst; i++) {
+      random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+      write_page(random % (hot_pages / threads) * threads + index);
+      done++;
+    }
+    if (rate >= 0) usleep(rate > 0 ? 50 : 200);
+  }
+  return NULL;
+}
+
 int main(int count, char** arguments) {
-  size_t bytes = (count > 1 ? strtoul(arguments[1], NULL, 10) : 10) << 20;
-  unsigned long* heap = malloc(bytes);
-  for (size_t i = 0; i < bytes / 8; i++) heap[i] = i * 2654435761u + 1;
+  size_t mib = count > 1 ? strtoul(arguments[1], NULL, 10) : 10;
+  double megabytes = count > 2 ? atof(arguments[2]) : 0;
+  size_t hot = count > 3 ? strtoul(arguments[3], NULL, 10) : mib;
+  threads = count > 4 ? strtoul(arguments[4], NULL, 10) : 1;
+  pages = mib << 8;
+  hot_pages = hot << 8;
+  rate = megabytes < 0 ? -1 : megabytes * 1e6 / PAGE / (double)threads;
+  heap = malloc(mib << 20);
+  for (size_t page = 0; page < pages; page++) {
+    for (size_t word = 0; word < WORDS; word++) heap[page * WORDS + word] = (page * WORDS + word) * 0x9e3779b97f4a7c15u;
+    heap[page * WORDS] = 0;
+    heap[page * WORDS + WORDS - 1] = expected(page, 0);
+  }
+  signal(SIGUSR1, ask);
   printf("ready\n");
   fflush(stdout);
-  for (size_t at = 0;; at = (at + 4096 / 8) % (bytes / 8)) {
-    if (heap[at] != at * 2654435761u + 1) return 1;
-    usleep(1000);
+  for (uintptr_t i = 1; i < threads; i++) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, work, (void*)i) != 0) return 1;
   }
+  work(NULL);
 }

@@ -27,7 +27,7 @@ _godwit() {
     _init_completion -n = || return
     COMPREPLY=()
 
-    local commands='run ps move attach logs exec kill wait stop inspect nodes check events lab cluster join version'
+    local commands='run ps move cancel attach logs exec kill wait stop inspect nodes check events lab cluster join version'
     local command='' sub='' positional=0 i
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
@@ -61,6 +61,7 @@ _godwit() {
     case $prev in
         --to | --on) COMPREPLY=($(compgen -W "$(_godwit_nodes)" -- "$cur")); return ;;
         --memory) COMPREPLY=($(compgen -W 'total precopy postcopy hybrid' -- "$cur")); return ;;
+        --on-timeout) COMPREPLY=($(compgen -W 'postcopy cancel freeze' -- "$cur")); return ;;
         --progress) COMPREPLY=($(compgen -W 'auto plain json none' -- "$cur")); return ;;
         --user) COMPREPLY=($(compgen -u -- "$cur")); return ;;
         --cwd) COMPREPLY=($(compgen -d -- "$cur")); return ;;
@@ -81,7 +82,7 @@ _godwit() {
         case $command in
             run) options+=' --detach --interactive --tty -it --name --on --env --cwd --user --json' ;;
             ps) options+=' --all --json' ;;
-            move) options+=' --to --memory --dry-run --timeout --max-freeze --progress --json' ;;
+            move) options+=' --to --memory --dry-run --timeout --max-freeze --max-rounds --on-timeout --progress --json' ;;
             attach) options+=' --no-stdin' ;;
             logs) options+=' --follow --console --json' ;;
             exec) options+=' --interactive --tty -it --user --env --cwd' ;;
@@ -111,7 +112,7 @@ _godwit() {
     case $command in
         run) _command_offset "$cword" ;;
         kill | stop) COMPREPLY=($(compgen -W "$(_godwit_jobs)" -- "$cur")) ;;
-        move | attach | logs | wait | inspect | events)
+        move | cancel | attach | logs | wait | inspect | events)
             ((positional == 0)) && COMPREPLY=($(compgen -W "$(_godwit_jobs)" -- "$cur"))
             ;;
         exec)

@@ -10,6 +10,7 @@ namespace godwit::cli {
 void add_run(Command root, Globals& globals);
 void add_ps(Command root, Globals& globals);
 void add_move(Command root, Globals& globals);
+void add_cancel(Command root, Globals& globals);
 void add_attach(Command root, Globals& globals);
 void add_logs(Command root, Globals& globals);
 void add_exec(Command root, Globals& globals);

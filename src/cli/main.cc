@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
   add_logs(root, globals);
   // moving
   add_move(root, globals);
+  add_cancel(root, globals);
   // talking to jobs
   add_attach(root, globals);
   add_exec(root, globals);

@@ -180,7 +180,7 @@ void add_move(Command root, Globals& globals) {
       .duration("--timeout", options->timeout_ms, "Give up when the whole move takes longer")
       .duration("--max-freeze", options->max_freeze_ms, "The freeze that rounds of pre-copy aim at (default: 10ms)")
       .number("--max-rounds", options->max_rounds, 1, 1000, "The most rounds of pre-copy (default: 30)")
-      .choice("--on-timeout", options->on_timeout, {"postcopy", "throttle", "cancel", "freeze"},
+      .choice("--on-timeout", options->on_timeout, {"postcopy", "cancel", "freeze"},
               "When rounds do not get there (default: postcopy for hybrid, cancel for precopy)")
       .choice("--progress", options->progress, {"auto", "plain", "json", "none"},
               "What to show meanwhile (default: auto)")
@@ -190,7 +190,8 @@ void add_move(Command root, Globals& globals) {
       .examples(
           "  godwit move sim --to node2\n"
           "  godwit move sim --to node2 --dry-run\n"
-          "  godwit move sim --to node2 --memory total --max-freeze 500ms\n"
+          "  godwit move sim --to node2 --memory precopy --max-freeze 5ms\n"
+          "  godwit move sim --to node2 --memory postcopy\n"
           "  godwit move sim --to node2 --json | jq .freeze_ms")
       .action([&globals, options] { return move(globals, *options); });
 }

@@ -78,7 +78,10 @@ std::string move_json(const MoveOutcome& outcome) {
       .field("sent", report.pages_sent())
       .field("zero", report.pages_zero())
       .field("redundant", report.pages_redundant())
+      .field("pushed", report.pages_pushed())
+      .field("on_request", report.pages_on_request())
       .close();
+  json.field("rounds", report.rounds()).field("tracking_stop_ms", report.tracking_stop_ms());
   json.field("bytes_sent", report.bytes_sent());
   json.key("files").array();
   for (const worker::FilePlan& file : report.files())

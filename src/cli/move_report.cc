@@ -85,6 +85,12 @@ std::string sums_text(const Report& report) {
   out += fmt::format("  memory     {} in use: {} sent, {} zero, {} redundant\n",
                      counted(report.pages_total(), "page", "pages"), grouped(report.pages_sent()),
                      grouped(report.pages_zero()), grouped(report.pages_redundant()));
+  if (report.rounds() > 0)
+    out += fmt::format("  rounds     {}; the set-up of tracking stopped it for {}\n", report.rounds(),
+                       format_ms(report.tracking_stop_ms()));
+  if (report.pages_pushed() + report.pages_on_request() > 0)
+    out += fmt::format("  afterwards {} pushed, {} fetched when touched\n",
+                       counted(report.pages_pushed(), "page", "pages"), grouped(report.pages_on_request()));
   out += fmt::format("  sent       {}\n", format_bytes(static_cast<double>(report.bytes_sent())));
   out += fmt::format("  threads    {} in {}: {} stopped at once, {} when a system call ended\n",
                      grouped(report.threads()), counted(report.processes(), "process", "processes"),

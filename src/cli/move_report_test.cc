@@ -61,7 +61,8 @@ TEST(MoveJson, HasEveryDocumentedKey) {
       R"("freeze_ms":3.2,"downtime_ms":3.4,"total_ms":125.5,)"
       R"("phases_ms":{"skeleton":90,"freeze":0.2,"memory":2,"destination_memory":2.5},"processes":1,)"
       R"("threads":{"total":5,"immediate":4,"delayed":1},)"
-      R"("pages":{"total":25600,"sent":20000,"zero":0,"redundant":0},"bytes_sent":0,)"
+      R"("pages":{"total":25600,"sent":20000,"zero":0,"redundant":0,"pushed":0,"on_request":0},)"
+      R"("rounds":0,"tracking_stop_ms":0,"bytes_sent":0,)"
       R"("files":[{"path":"/tmp/a\"b","origin":"carried","bytes":10,"why":""}],)"
       R"("residual_dependencies":[],"refusals":[]})");
 }
@@ -123,7 +124,8 @@ TEST(Progress, BarFitsTheScreen) {
   EXPECT_THAT(progress_bar("sim to node2", progress, 100), HasSubstr("50 %"));
   EXPECT_EQ(progress_plain("sim to node2", progress), "sim to node2: memory, 64 MiB of 128 MiB after 412 ms");
   EXPECT_EQ(progress_json("j", progress),
-            R"({"job":"j","stage":"memory","done_bytes":67108864,"total_bytes":134217728,"elapsed_ms":412})");
+            R"({"job":"j","stage":"memory","done_bytes":67108864,"total_bytes":134217728,"elapsed_ms":412,"round":0,)"
+            R"("dirty_bytes_per_second":0,"link_bytes_per_second":0,"expected_freeze_ms":0})");
 }
 
 TEST(Progress, AutoIsABarOnATerminalOnly) {

@@ -23,6 +23,9 @@ double share(const Progress& progress) {
 
 std::string amount(const Progress& progress) {
   if (progress.total_bytes() == 0) return "";
+  if (progress.round() > 0)
+    return fmt::format("round {}, written {}/s, freeze {}", progress.round(), format_bytes(progress.dirty_rate()),
+                       format_ms(progress.expected_freeze_ms()));
   return fmt::format("{} of {}", format_bytes(static_cast<double>(progress.done_bytes())),
                      format_bytes(static_cast<double>(progress.total_bytes())));
 }
@@ -66,6 +69,10 @@ std::string progress_json(const std::string& job, const Progress& progress) {
       .field("done_bytes", progress.done_bytes())
       .field("total_bytes", progress.total_bytes())
       .field("elapsed_ms", progress.elapsed_ms())
+      .field("round", progress.round())
+      .field("dirty_bytes_per_second", progress.dirty_rate())
+      .field("link_bytes_per_second", progress.bandwidth())
+      .field("expected_freeze_ms", progress.expected_freeze_ms())
       .close()
       .text();
 }
