@@ -75,6 +75,13 @@ void add_job(JsonWriter& json, const api::Job& job) {
       .field("threads", job.threads())
       .field("memory_bytes", job.memory_bytes())
       .field("terminal", job.terminal());
+  json.key("vip");
+  job.vip().empty() ? json.raw("null") : json.value(job.vip());
+  json.key("vip6");
+  job.vip6().empty() ? json.raw("null") : json.value(job.vip6());
+  json.field("forwarding", job.forwarding()).key("partners").array();
+  for (const std::string& partner : job.partners()) json.value(partner);
+  json.close();
   json.key("exit_code");
   if (job.state() == api::ENDED)
     json.value(exit_code_of_wait_status(job.exit_status()));

@@ -14,6 +14,7 @@ struct RunOptions : ProgramOptions {
   bool json = false;
   std::string name;
   std::string node;
+  std::string forwarding;
 };
 
 Result<api::RunRequest> request_of(const RunOptions& options) {
@@ -25,6 +26,7 @@ Result<api::RunRequest> request_of(const RunOptions& options) {
   request.set_name(options.name);
   request.set_node(options.node);
   request.set_user(options.user);
+  request.set_forwarding(options.forwarding);
   request.set_terminal(options.terminal);
   if (options.terminal) {
     sys::WindowSize size = new_terminal_size();
@@ -93,6 +95,8 @@ void add_run(Command root, Globals& globals) {
   command.flag("-d,--detach", options->detach, "Leave the job to itself and print its number")
       .option("-n,--name", options->name, "NAME", "A name for the job")
       .option("--on", options->node, "NODE", "The node to start on (default: the daemon chooses)");
+  command.option("--forwarding", options->forwarding, "MECHANISM",
+                 "How messages find it when it moves: update (default), traversal, origin, resend, resend-notify");
   add_program_options(command, *options);
   add_globals(command, globals);
   command.flag("--json", options->json, "With -d: print one JSON object")

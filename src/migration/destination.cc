@@ -9,6 +9,7 @@
 #include "files/carrier.h"
 #include "files/offer.h"
 #include "files/opener.h"
+#include "forwarding/job_link.h"
 #include "migration/clocks.h"
 #include "migration/compatibility.h"
 #include "migration/consoles.h"
@@ -55,6 +56,7 @@ class Destination {
 
   const worker::DestinationOrder& order_;
   DaemonLink& link_;
+  std::optional<forwarding::JobLink> cable_;  // once there is a logical host
   FaultInjector faults_;
   Phases phases_{"destination"};
   image::LogicalHost layout_;  // of the rounds; the skeleton refers to it
@@ -138,6 +140,11 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
         layout_ = TRY(expect<image::LogicalHost>(frame, FrameType::layout));
         TRY(restoration.correct(layout_));
         break;
+      case FrameType::hold_packets:
+        TRY(cable_->expect());
+        TRY(connection.send(FrameType::packets_held));
+        TRY(connection.flush());
+        break;
       case FrameType::round_end:
         TRY(connection.send(FrameType::round_done));
         TRY(connection.flush());
@@ -212,6 +219,7 @@ Result<void> Destination::receive_job(Connection& connection) {
 
   // The job is welcome here. What is made from now on goes with its scope.
   coprocess::LogicalHost host = TRY(make_logical_host(offer));
+  cable_.emplace(TRY(forwarding::JobLink::create(order_.place().network(), host.init_pid())));
   TRY(host.enter());
   sys::MountNamespace mounts = TRY(sys::MountNamespace::of(host.init_pidfd()));
   files::Opener opener(offer, answer, TRY(destination_view()), order_.place().state_directory(), mounts);
@@ -259,7 +267,9 @@ Result<void> Destination::receive_job(Connection& connection) {
 
   // Switched over: this copy is the process.
   host.commit();
+  cable_->commit();
   TRY(restoration.run());
+  (void)cable_->deliver();  // the daemon does it again when it takes over
   phases_.end("switchover");
   wire::Committed committed;
   committed.set_committed(true);

@@ -6,6 +6,7 @@
 #include "coprocess/init_client.h"
 #include "files/carrier.h"
 #include "files/offer.h"
+#include "forwarding/held_packets.h"
 #include "freeze/frozen_cgroup.h"
 #include "freeze/seized_tree.h"
 #include "migration/clocks.h"
@@ -361,14 +362,20 @@ Result<void> Source::run() {
     phases_.end("rounds");
   }
 
+  auto packets = TRY(forwarding::HeldPackets::prepare(order_.place().network(), order_.destination()));
   start("frozen");
   frozen_at_ = std::chrono::steady_clock::now();
   freeze::SeizedTree tree = TRY(stop(inventory));
   phases_.end("freeze");
+  TRY(packets.hold());
+  TRY(connection.send(FrameType::hold_packets));
+  TRY(connection.flush());
   faults_.at(FaultPoint::source_frozen, &connection);
   HeldConsoles held = TRY(HeldConsoles::hold(init));
   wire::FinalState state = TRY(capture(inventory, tree, held));
   TRY(files::add_hashes(inventory.files(), *state.mutable_host(), files::shared_devices(offer.plan(), answer)));
+  TRY(receive_signal(connection, FrameType::packets_held));
+  TRY(packets.pass_on());
   phases_.end("state");
   count(state, tree);
   auto sent = move_frozen(connection, memory, tree, state, carrier, logs);
@@ -381,6 +388,7 @@ Result<void> Source::run() {
   phases_.end("switchover");
   std::move(held).commit();
   std::move(tree).commit();
+  packets.commit();
   if (leave_rest_) {
     auto pushed = push_rest(connection);
     if (!pushed) report_.set_trouble("the node was lost before all memory had arrived: " + pushed.error().message());

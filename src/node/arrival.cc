@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <future>
 
+#include "node/whereabouts.h"
 #include "sys/text_file.h"
 
 namespace godwit::node {
@@ -96,6 +97,9 @@ Result<void> Arrival::start(Told listening) {
   *place_.mutable_groups() = request_.place().groups();
   place_.set_name(request_.place().name());
   place_.set_hostname(request_.place().hostname());
+  place_.mutable_network()->set_address(request_.job().virtual_address());
+  place_.mutable_network()->set_node_address(daemon_.config_.address);
+  place_.mutable_network()->set_forwarding(request_.job().forwarding());
   // Were this daemon started anew in the middle, it would know what to ask the directory.
   std::error_code failed;
   std::filesystem::create_directories(place_.state_directory(), failed);
@@ -203,6 +207,9 @@ Job Arrival::future_job() const {
   job.record.set_node(daemon_.config_.node);
   job.record.set_epoch(request_.epoch() + 1);
   job.record.set_state(api::STARTING);
+  job.record.set_link_version(request_.job().link_version() + 1);
+  remove_partner(job.record, daemon_.config_.node);
+  add_partner(job.record, request_.source_node());
   return job;
 }
 

@@ -38,19 +38,45 @@ api::Node Daemon::self() {
   self.set_kernel(names.release);
   self.set_version(GODWIT_VERSION);
   self.set_directory(config_.directory_node.empty());
+  self.set_number(number_);
   return self;
 }
 
 // node/ is who belongs to the cluster, written once; up/, under a lease and again and again, who is there and how it
 // is.
-Result<void> Daemon::enter_directory(const api::Node& self) {
-  TRY(directory_->put("node/" + self.name(), self.SerializeAsString(), directory::Expect::anything(), {}));
+Result<void> Daemon::enter_directory() {
+  if (number_ == 0) {
+    number_ = TRY(claim_number());
+    loop_.post([this] { messages_.set_own_number(number_); });
+  }
+  api::Node present = self();
+  TRY(directory_->put("node/" + present.name(), present.SerializeAsString(), directory::Expect::anything(), {}));
   entered_ = true;
   return {};
 }
 
+// The lowest that no other node has; kept for good.
+Result<uint32_t> Daemon::claim_number() {
+  constexpr int kTries = 16;  // others may join at the same time
+  for (int tries = 0; tries < kTries; ++tries) {
+    std::set<uint32_t> taken;
+    for (const auto& entry : TRY(directory_->list("number/"))) {
+      auto number = static_cast<uint32_t>(std::strtoul(entry.key.c_str() + 7, nullptr, 10));
+      if (entry.value == config_.node) return number;
+      taken.insert(number);
+    }
+    uint32_t number = 1;
+    while (taken.contains(number)) ++number;
+    if (number > forwarding::VirtualAddress::kMostNodes) break;
+    auto put = directory_->put("number/" + std::to_string(number), config_.node, directory::Expect::exactly(0));
+    if (put) return number;
+    if (put.error().kind != ErrorKind::conflict) return std::unexpected(put.error());
+  }
+  return error(ErrorKind::exhausted, "no number for this node among the cluster's virtual addresses");
+}
+
 Result<void> Daemon::report_up(const api::Node& self) {
-  if (!entered_) TRY(enter_directory(self));
+  if (!entered_) TRY(enter_directory());
   TRY(directory_->put("up/" + self.name(), self.SerializeAsString(), directory::Expect::anything(), kLease));
   return {};
 }
@@ -103,6 +129,7 @@ Result<void> Daemon::learn_nodes() {
     if (host.starts_with("[")) host = host.substr(1, host.size() - 2);
     auto port = static_cast<unsigned>(std::strtoul(node.address().c_str() + colon + 1, nullptr, 10));
     peers_.set_address(node.name(), host, port);
+    messages_.learn_node(node.name(), node.number(), host);
   }
   return {};
 }

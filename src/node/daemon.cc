@@ -8,6 +8,7 @@
 #include "node/arrival.h"
 #include "node/departure.h"
 #include "node/switchover.h"
+#include "node/whereabouts.h"
 #include "sys/cgroup_mount.h"
 #include "sys/spawn.h"
 #include "sys/text_file.h"
@@ -29,7 +30,12 @@ int64_t unix_ms() {
 }  // namespace
 
 Daemon::Daemon(Config config, EventLoop& loop, Peers& peers, std::unique_ptr<directory::Directory> directory)
-    : config_(std::move(config)), loop_(loop), peers_(peers), directory_(std::move(directory)) {}
+    : config_(std::move(config)),
+      loop_(loop),
+      peers_(peers),
+      directory_(std::move(directory)),
+      messages_(config_.node, config_.address, loop_, peers_, *directory_,
+                [this](forwarding::VirtualAddress address) { return find_by_address(address); }) {}
 
 Daemon::~Daemon() = default;
 
@@ -41,6 +47,8 @@ Result<void> Daemon::start() {
     fs::create_directories(path, failed);
     if (failed) return error(ErrorKind::failed, "cannot make " + path + ": " + failed.message());
   }
+  auto network = messages_.start();
+  if (!network) spdlog::warn("jobs have no network here: {}", network.error().message());
   recover_jobs();
   reap();
   expire_ended();
@@ -50,6 +58,22 @@ Result<void> Daemon::start() {
 Job* Daemon::find(const std::string& id) {
   auto found = jobs_.find(id);
   return found == jobs_.end() ? nullptr : found->second.get();
+}
+
+Job* Daemon::find_by_address(forwarding::VirtualAddress address) {
+  for (auto& [id, job] : jobs_) {
+    bool here = job->state == JobState::running || job->state == JobState::moving;
+    if (here && job->record.virtual_address() == address.code) return job.get();
+  }
+  return nullptr;
+}
+
+api::Whereabouts Daemon::where(const api::WhereRequest& request) {
+  return loop_.call([&] { return messages_.where(request); });
+}
+
+void Daemon::told_where(const api::Whereabouts& word) {
+  loop_.call([&] { messages_.told(word); });
 }
 
 Result<Job*> Daemon::running(const std::string& id) {
@@ -165,6 +189,7 @@ void Daemon::take_over(Job& job, const std::string& how) {
     if (console.ended()) job.watch->console_ended(console.number(), console.status());
   }
   change(job, JobState::running);
+  messages_.is_here(job);
   attach_init(job.record.id());
   if (job.init) {
     (void)job.init->ends_taken();
@@ -193,9 +218,11 @@ void Daemon::job_ended(Job& job, int status) {
   }
   job.watch->changed();
   tell(job, "ended", std::to_string(status));
+  messages_.ended(job);
   save(job);
   background_.run([this, record = job.record, place = job.place] {
     remove_place(place, Keep::record);
+    free_address(*directory_, record);
     auto version = version_of(*directory_, record.id(), record.node(), record.epoch());
     if (!version || *version == 0) return;
     auto put = directory_->put(job_key(record.id()), record.SerializeAsString(), directory::Expect::exactly(*version));

@@ -15,6 +15,7 @@
 #include "node/config.h"
 #include "node/event_loop.h"
 #include "node/job.h"
+#include "node/message_routes.h"
 #include "node/move_stream.h"
 #include "node/peers.h"
 #include "node/worker_process.h"
@@ -68,6 +69,8 @@ class Daemon {
   Result<std::shared_ptr<MoveStream>> move(const std::string& id, const api::MoveRequest& request);
   Result<void> cancel(const std::string& id);
   Result<api::PrepareReply> prepare(const api::PrepareRequest& request);
+  api::Whereabouts where(const api::WhereRequest& request);
+  void told_where(const api::Whereabouts& word);
   // Why it failed here, if it did.
   std::string abandon(const std::string& migration);
 
@@ -103,6 +106,9 @@ class Daemon {
   // A job's life here.
   Result<std::unique_ptr<Job>> new_job(const api::RunRequest& request, const Caller& caller);
   Result<void> register_job(Job& job);
+  // A virtual address of its own, unless this node has no network for jobs.
+  Result<void> claim_address(Job& job);
+  Job* find_by_address(forwarding::VirtualAddress address);
   void launched(const std::shared_ptr<Launching>& launching, const worker::WorkerEvent& event);
   void attach_init(const std::string& id);
   void read_init(const std::string& id);
@@ -129,7 +135,8 @@ class Daemon {
   // The cluster.
   api::Node self();
   void heartbeat();
-  Result<void> enter_directory(const api::Node& self);
+  Result<uint32_t> claim_number();
+  Result<void> enter_directory();
   Result<void> report_up(const api::Node& self);
   void watch_nodes();
   Result<void> learn_nodes();
@@ -145,6 +152,7 @@ class Daemon {
   Background heart_{1};
   Background watcher_{1};
   std::atomic<bool> entered_ = false;  // in the directory as a node of the cluster
+  std::atomic<uint32_t> number_ = 0;   // in virtual addresses; 0: not yet known
   uint64_t nodes_seen_ = 0;            // the watcher's
   std::map<std::string, std::unique_ptr<Job>> jobs_;
   std::map<std::string, std::unique_ptr<class Departure>> departures_;  // by job
@@ -153,6 +161,7 @@ class Daemon {
   std::set<std::string> clearing_;                                      // jobs whose directories are being removed here
   uint64_t next_job_ = 1;
   std::string cgroup_root_;
+  MessageRoutes messages_;
 
   std::mutex events_mutex_;
   std::condition_variable events_changed_;

@@ -54,6 +54,7 @@ worker::SourceOrder source_order(const Config& config, const Job& job, const api
   order.set_source_node(config.node);
   order.set_destination_node(to);
   order.set_epoch(job.record.epoch());
+  order.mutable_place()->mutable_network()->set_forwarding(job.record.forwarding());
   return order;
 }
 
@@ -122,7 +123,9 @@ Result<std::shared_ptr<MoveStream>> Daemon::move(const std::string& id, const ap
       if (!prepared) return std::unexpected(prepared.error());
       auto& departure = departures_[id];
       departure = std::make_unique<Departure>(*this, id, request.to(), preparation.migration(), stream);
-      return departure->start(source_order(config_, *job, preparation, *prepared, request.to()));
+      worker::SourceOrder order = source_order(config_, *job, preparation, *prepared, request.to());
+      order.mutable_destination()->set_number(messages_.number_of(request.to()));
+      return departure->start(order);
     }();
     if (outcome) return {};
     departures_.erase(id);
@@ -189,6 +192,7 @@ void Departure::on_event(const worker::WorkerEvent& event) {
   switch (event.event_case()) {
     case worker::WorkerEvent::kProgress: {
       api::MoveEvent told;
+      if (event.progress().stage() == "frozen") daemon_.messages_.freezing(*daemon_.find(job_), to_);
       *told.mutable_progress() = event.progress();
       return stream_->add(std::move(told));
     }
@@ -273,6 +277,7 @@ void Departure::stays(api::MoveEvent told) {
   CHECK(job != nullptr);
   // What a killed worker may have left behind: a frozen cgroup, held consoles.
   (void)sys::write_text(job->place.cgroup() + "/procs/cgroup.freeze", "0");
+  daemon_.messages_.stayed(*job);
   if (job->init) (void)job->init->release();
   if (job->state == JobState::moving) daemon_.change(*job, JobState::running);
   daemon_.save(*job);
@@ -297,6 +302,7 @@ void Departure::left() {
   moved.set_epoch(job->record.epoch() + 1);
   if (verdict_ && verdict_->has_moved()) *moved.mutable_report() = verdict_->moved().report();
   daemon_.change(*job, JobState::gone);
+  daemon_.messages_.left(*job, to_);
   daemon_.forget_departed(job_, to_);
   if (!moved.report().trouble().empty()) {
     worker::WorkerEvent::Failed lost;

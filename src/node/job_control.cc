@@ -6,6 +6,7 @@
 
 #include "node/daemon.h"
 #include "node/switchover.h"
+#include "node/whereabouts.h"
 #include "proc/status.h"
 #include "sys/text_file.h"
 
@@ -127,6 +128,8 @@ Result<std::unique_ptr<Job>> Daemon::new_job(const api::RunRequest& request, con
                      request.name() + "'");
   }
   UserInfo user = TRY(find_user(request.user(), caller.uid));
+  std::string forwarding(request.forwarding().empty() ? forwarding::kDefaultMechanism : request.forwarding());
+  TRY(forwarding::find_mechanism(forwarding));
   auto job = std::make_unique<Job>();
   std::string id = config_.node + "-" + std::to_string(loop_.call([this] { return next_job_++; }));
   job->place = place_for(id);
@@ -145,6 +148,8 @@ Result<std::unique_ptr<Job>> Daemon::new_job(const api::RunRequest& request, con
   record.set_user(user.name);
   *record.mutable_command() = request.command();
   record.set_started_unix_ms(unix_ms());
+  record.set_forwarding(forwarding);
+  record.set_link_version(static_cast<uint64_t>(unix_ms()));  // beyond those of an earlier job with the same address
   record.set_terminal(request.terminal());
   record.set_working_directory(request.working_directory());
   worker::Console& console = *record.add_consoles();
@@ -174,8 +179,32 @@ Result<void> Daemon::register_job(Job& job) {
     if (other) TRY(directory_->remove("job/" + taken->value, directory::Expect::anything()));
   }
   TRY(directory_->put(key, job.record.id(), expect));
+  TRY(claim_address(job));
   TRY(directory_->put(job_key(job.record.id()), job.record.SerializeAsString(), directory::Expect::exactly(0)));
   return {};
+}
+
+Result<void> Daemon::claim_address(Job& job) {
+  using forwarding::VirtualAddress;
+  if (!messages_.ready() || number_ == 0) return {};
+  const std::string& id = job.record.id();
+  uint64_t serial = std::strtoull(id.c_str() + id.rfind('-') + 1, nullptr, 10);
+  for (uint32_t tries = 0; tries < VirtualAddress::kMostNumbers; ++tries) {
+    auto number = static_cast<uint32_t>((serial + tries - 1) % VirtualAddress::kMostNumbers + 1);
+    VirtualAddress address = VirtualAddress::of(number_, number);
+    auto put = directory_->put(address_key(address), id, directory::Expect::exactly(0));
+    if (!put && put.error().kind == ErrorKind::conflict) continue;
+    TRY(std::move(put));
+    job.record.set_virtual_address(address.code);
+    job.record.set_vip(sys::to_string(address.version4()));
+    job.record.set_vip6(sys::to_string(address.version6()));
+    worker::NetworkPlace& network = *job.place.mutable_network();
+    network.set_address(address.code);
+    network.set_node_address(config_.address);
+    network.set_forwarding(job.record.forwarding());
+    return {};
+  }
+  return error(ErrorKind::exhausted, config_.node + " has no virtual address left for another job");
 }
 
 Result<api::RunReply> Daemon::run(const api::RunRequest& request, const Caller& caller) {
@@ -183,7 +212,6 @@ Result<api::RunReply> Daemon::run(const api::RunRequest& request, const Caller& 
   UserInfo user = TRY(find_user(request.user(), caller.uid));
   worker::WorkerOrder order;
   worker::Launch& launch = *order.mutable_launch();
-  *launch.mutable_place() = job->place;
   *launch.mutable_command() = request.command();
   for (std::string& variable : environment_for(request.environment(), user, job->place)) {
     *launch.add_environment() = std::move(variable);
@@ -191,9 +219,11 @@ Result<api::RunReply> Daemon::run(const api::RunRequest& request, const Caller& 
   launch.set_working_directory(request.working_directory().empty() ? user.home : request.working_directory());
   *launch.mutable_console() = job->record.consoles(0);
   TRY(register_job(*job));
+  *launch.mutable_place() = job->place;
 
   auto launching = std::make_shared<Launching>();
   launching->id = job->record.id();
+  const api::Job record = job->record;
   auto done = launching->done.get_future();
   loop_.post([this, launching, order, &job] {
     jobs_[launching->id] = std::move(job);
@@ -218,6 +248,7 @@ Result<api::RunReply> Daemon::run(const api::RunRequest& request, const Caller& 
     std::string id = launching->id;
     loop_.call([&] { jobs_.erase(id); });
     (void)directory_->remove("job/" + id, directory::Expect::anything());
+    free_address(*directory_, record);
     std::error_code failed;
     std::filesystem::remove_all(config_.state_directory + "/jobs/" + id, failed);
     std::filesystem::remove_all("/tmp/godwit-" + id, failed);
@@ -236,6 +267,13 @@ void Daemon::launched(const std::shared_ptr<Launching>& launching, const worker:
   if (!event.has_launched()) return;
   job->place.set_init_pid(event.launched().init_pid());
   job->record.mutable_consoles(0)->set_pid(event.launched().program_pid());
+  if (!event.launched().no_network().empty()) {
+    spdlog::warn("job {} has no network: {}", launching->id, event.launched().no_network());
+    job->place.clear_network();
+    for (auto clear : {&api::Job::clear_vip, &api::Job::clear_vip6, &api::Job::clear_virtual_address}) {
+      (job->record.*clear)();
+    }
+  }
   change(*job, JobState::running);
   attach_init(launching->id);
   save(*job);

@@ -10,8 +10,7 @@ namespace godwit::node {
 namespace {
 
 constexpr std::chrono::seconds kPatience(15);
-
-void set_deadline(grpc::ClientContext& context) { context.set_deadline(std::chrono::system_clock::now() + kPatience); }
+constexpr std::chrono::seconds kMessagePatience(2);  // packets wait meanwhile
 
 }  // namespace
 
@@ -108,10 +107,11 @@ grpc::Status to_status(const Error& failure) {
 
 template <class Request, class Reply>
 static Result<Reply> call(Peers::Channels& channels, const std::string& node, const Request& request,
-                          grpc::Status (api::Peer::Stub::*method)(grpc::ClientContext*, const Request&, Reply*)) {
+                          grpc::Status (api::Peer::Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
+                          std::chrono::seconds patience = kPatience) {
   auto stub = api::Peer::NewStub(TRY(channels.to(node)));
   grpc::ClientContext context;
-  set_deadline(context);
+  context.set_deadline(std::chrono::system_clock::now() + patience);
   Reply reply;
   grpc::Status status = (stub.get()->*method)(&context, request, &reply);
   if (!status.ok()) return from_status(status, node);
@@ -126,6 +126,15 @@ Result<std::string> Peers::abandon(const std::string& node, const std::string& m
   api::AbandonRequest request;
   request.set_migration(migration);
   return TRY(call(*channels_, node, request, &api::Peer::Stub::Abandon)).why();
+}
+
+Result<api::Whereabouts> Peers::where(const std::string& node, const api::WhereRequest& request) {
+  return call(*channels_, node, request, &api::Peer::Stub::Where, kMessagePatience);
+}
+
+Result<void> Peers::tell_where(const std::string& node, const api::Whereabouts& word) {
+  TRY(call(*channels_, node, word, &api::Peer::Stub::TellWhere, kMessagePatience));
+  return {};
 }
 
 Result<api::DirectoryEntry> Peers::directory_get(const std::string& node, const api::DirectoryGetRequest& request) {

@@ -25,6 +25,8 @@ class Peers {
   Result<api::PrepareReply> prepare(const std::string& node, const api::PrepareRequest& request);
   // Why the migration failed, as far as that node knows.
   Result<std::string> abandon(const std::string& node, const std::string& migration);
+  Result<api::Whereabouts> where(const std::string& node, const api::WhereRequest& request);
+  Result<void> tell_where(const std::string& node, const api::Whereabouts& word);
   Result<api::DirectoryEntry> directory_get(const std::string& node, const api::DirectoryGetRequest& request);
   Result<api::DirectoryListReply> directory_list(const std::string& node, const api::DirectoryListRequest& request);
   Result<api::DirectoryWatchReply> directory_watch(const std::string& node, const api::DirectoryWatchRequest& request);

@@ -52,6 +52,7 @@ void Daemon::recover(Job loaded) {
     return departure->resume();
   }
   job.state = JobState::running;
+  messages_.is_here(job);
   attach_init(id);
   if (job.init) tell(job, "found again");
   check_alive(id);

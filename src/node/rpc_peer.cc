@@ -27,6 +27,18 @@ Status PeerService::Abandon(Context* context, const api::AbandonRequest* request
   return Status::OK;
 }
 
+Status PeerService::Where(Context* context, const api::WhereRequest* request, api::Whereabouts* reply) {
+  if (peer_node(*context).empty()) return kNoNode;
+  *reply = daemon_.where(*request);
+  return Status::OK;
+}
+
+Status PeerService::TellWhere(Context* context, const api::Whereabouts* request, api::Done*) {
+  if (peer_node(*context).empty()) return kNoNode;
+  daemon_.told_where(*request);
+  return Status::OK;
+}
+
 Status PeerService::DirectoryGet(Context* context, const api::DirectoryGetRequest* request,
                                  api::DirectoryEntry* reply) {
   if (peer_node(*context).empty()) return kNoNode;

@@ -39,6 +39,8 @@ std::optional<std::string_view> name_of(FrameType type) {
     case FrameType::owed_pages: return "owed_pages";
     case FrameType::page_request: return "page_request";
     case FrameType::all_here: return "all_here";
+    case FrameType::hold_packets: return "hold_packets";
+    case FrameType::packets_held: return "packets_held";
   }
   return std::nullopt;
 }

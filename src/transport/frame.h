@@ -44,6 +44,8 @@ enum class FrameType : uint32_t {
   owed_pages = 27,
   page_request = 28,
   all_here = 29,
+  hold_packets = 40,
+  packets_held = 41,
 };
 
 constexpr uint32_t kMaxMessageBytes = 64u << 20;

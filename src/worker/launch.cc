@@ -2,6 +2,7 @@
 
 #include "coprocess/init_client.h"
 #include "coprocess/logical_host.h"
+#include "forwarding/job_link.h"
 
 namespace godwit::worker_process {
 
@@ -25,17 +26,27 @@ coprocess::ProgramToStart program_of(const worker::Launch& order) {
   return program;
 }
 
+// A job without a network runs all the same.
+Result<forwarding::JobLink> network(const worker::NetworkPlace& place, pid_t init) {
+  auto link = TRY(forwarding::JobLink::create(place, init));
+  TRY(link.attach());
+  return link;
+}
+
 }  // namespace
 
 Result<worker::WorkerEvent> launch(const worker::Launch& order) {
   if (order.command_size() == 0) return error(ErrorKind::denied, "no command was given");
   coprocess::LogicalHost host = TRY(coprocess::LogicalHost::create({.place = order.place(), .clocks = {}}));
+  auto link = network(order.place().network(), host.init_pid());
   auto init = TRY(coprocess::InitClient::connect(order.place().run_directory() + "/init.sock"));
   int32_t pid = TRY(init.start(program_of(order)));
   host.commit();
+  if (link) link->commit();
   worker::WorkerEvent event;
   event.mutable_launched()->set_init_pid(host.init_pid());
   event.mutable_launched()->set_program_pid(pid);
+  if (!link) event.mutable_launched()->set_no_network(link.error().message());
   return event;
 }
 

@@ -1,0 +1,94 @@
+// MessageRoutes: how messages find logical hosts, as this node's daemon sees it: the links it knows, its kernel's
+// routes, and what it says to other nodes and asks of them. What is done when is decided by a job's forwarding
+// mechanism (src/forwarding). Loop thread only, but for learn_node().
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include "forwarding/mechanism.h"
+#include "forwarding/routes.h"
+#include "node/background.h"
+#include "node/event_loop.h"
+#include "node/job.h"
+#include "node/peers.h"
+#include "sys/netlink.h"
+
+namespace godwit::node {
+
+class MessageRoutes final : public forwarding::Surroundings {
+ public:
+  // `find`: a job that is here, by its address.
+  using FindJob = std::function<Job*(forwarding::VirtualAddress)>;
+  MessageRoutes(std::string self, std::string address, EventLoop& loop, Peers& peers, directory::Directory& directory,
+                FindJob find);
+  // Makes the node's network ready and begins to listen. A node where that fails runs jobs without addresses.
+  Result<void> start();
+  bool ready() const { return netlink_.has_value(); }
+  void set_own_number(uint32_t number);
+  // Thread-safe.
+  void learn_node(const std::string& node, uint32_t number, const std::string& host);
+  uint32_t number_of(const std::string& node);
+
+  // A job's life here. `job` is in the table.
+  void is_here(Job& job);
+  void freezing(Job& job, const std::string& to);
+  void stayed(Job& job);
+  void left(const Job& job, const std::string& to);
+  void ended(const Job& job);
+
+  // Other nodes' questions and words.
+  api::Whereabouts where(const api::WhereRequest& request);
+  void told(const api::Whereabouts& word);
+
+ private:
+  // forwarding::Surroundings
+  const std::string& self() const override { return self_; }
+  std::string home_of(forwarding::VirtualAddress address) const override;
+  void link_to(forwarding::VirtualAddress address, const std::string& node) override;
+  void unlink(forwarding::VirtualAddress address) override;
+  void end_diversion(forwarding::VirtualAddress address) override;
+  void release(forwarding::VirtualAddress address) override;
+  void drop_waiting(forwarding::VirtualAddress address) override;
+  void refuse_waiting(forwarding::VirtualAddress address) override;
+  void drop_passing(forwarding::VirtualAddress address, bool drop) override;
+  void tell(const std::string& node, const forwarding::Word& word, std::function<void(bool)> done) override;
+  void ask(const std::string& node, forwarding::VirtualAddress address, Heard heard) override;
+  void ask_directory(forwarding::VirtualAddress address, Heard heard) override;
+  void ask_everybody(forwarding::VirtualAddress address, Heard heard) override;
+  void after(std::chrono::milliseconds delay, std::function<void()> work) override;
+  forwarding::Link* find_link(forwarding::VirtualAddress address) override;
+
+  void read_wanted();
+  void wanted(forwarding::VirtualAddress address);
+  void change(const forwarding::NetlinkBatch& batch, const char* what);
+  forwarding::Move move_of(const Job& job, const std::string& to) const;
+  std::optional<forwarding::NextHop> next_hop(const std::string& node);
+  void introduce(const std::string& partner, forwarding::VirtualAddress address, const std::string& to);
+  void heard(Heard heard, Result<forwarding::Word> answer);
+
+  struct NodeEntry {
+    uint32_t number;
+    std::string host;
+  };
+  std::string self_, address_;
+  EventLoop& loop_;
+  Peers& peers_;
+  directory::Directory& directory_;
+  FindJob find_;
+  Background conversations_{8};
+  std::optional<sys::Netlink> netlink_;  // nothing: no network for jobs
+  std::optional<sys::Netlink> listening_;
+  forwarding::NodePlace here_;
+  uint32_t own_number_ = 0;
+  std::map<uint32_t, forwarding::Link> links_;      // by address
+  std::map<uint32_t, forwarding::Move> moves_;      // from here, under way, by address
+  std::map<uint32_t, std::set<std::string>> late_;  // nodes that asked for an address during its move from here
+  std::set<uint32_t> searching_;                    // addresses being located
+  mutable std::mutex nodes_mutex_;
+  std::map<std::string, NodeEntry> nodes_;  // under nodes_mutex_
+};
+
+}  // namespace godwit::node

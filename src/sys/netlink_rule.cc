@@ -1,0 +1,35 @@
+#include "sys/netlink_rule.h"
+
+#include <linux/fib_rules.h>
+#include <linux/rtnetlink.h>
+
+namespace godwit::sys {
+
+namespace {
+
+constexpr uint32_t kPriority = 100;
+
+void put(NetlinkBatch& batch, const IpAddress& to, const std::string& interface) {
+  fib_rule_hdr header{};
+  header.family = static_cast<uint8_t>(to.family);
+  header.dst_len = to.bits();
+  header.action = FR_ACT_BLACKHOLE;
+  batch.header(&header, sizeof header);
+  batch.attribute(FRA_DST, to.bytes.data(), to.length());
+  batch.attribute_u32(FRA_PRIORITY, kPriority);
+  batch.attribute_text(FRA_IIFNAME, interface.c_str());
+}
+
+}  // namespace
+
+void add_drop_rule(NetlinkBatch& batch, const IpAddress& to, const std::string& interface) {
+  batch.begin(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, NetlinkBatch::Tolerate::already_there);
+  put(batch, to, interface);
+}
+
+void remove_drop_rule(NetlinkBatch& batch, const IpAddress& to, const std::string& interface) {
+  batch.begin(RTM_DELRULE, 0, NetlinkBatch::Tolerate::not_there);
+  put(batch, to, interface);
+}
+
+}  // namespace godwit::sys

@@ -1,0 +1,15 @@
+// Rules that come before routes. Source: rtnetlink(7), ip-rule(8).
+#pragma once
+
+#include <string>
+
+#include "sys/ip_address.h"
+#include "sys/netlink.h"
+
+namespace godwit::sys {
+
+// Packets to `to` that come in through `interface` are dropped without a word.
+void add_drop_rule(NetlinkBatch& batch, const IpAddress& to, const std::string& interface);
+void remove_drop_rule(NetlinkBatch& batch, const IpAddress& to, const std::string& interface);
+
+}  // namespace godwit::sys
