@@ -45,6 +45,59 @@ print(json.dumps({"asked": asked, "errors": errors[:5], "failed": len(errors), "
 """
 
 
+# Sends echo requests, a thousand a second, and counts what comes back: the logical host's kernel answers, at whatever node.
+PINGER = """
+import json, os, socket, struct, sys, time
+address, stop = sys.argv[1], sys.argv[2]
+link = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+link.setblocking(False)
+link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+mark = os.getpid() & 0xffff
+sent, answers, last_number, reordered, unreachable = {}, {}, -1, 0, 0
+doubled = 0
+
+def checksum(data):
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    total = (total >> 16) + (total & 0xffff)
+    return ~(total + (total >> 16)) & 0xffff
+
+def receive():
+    global last_number, reordered, doubled, unreachable
+    while True:
+        try:
+            packet = link.recv(200)
+        except BlockingIOError:
+            return
+        body = packet[20:]
+        kind, _, _, ident, _ = struct.unpack("!BBHHH", body[:8])
+        if kind == 3:
+            unreachable += 1
+        if kind != 0 or ident != mark:
+            continue
+        number = struct.unpack("!Q", body[8:16])[0]
+        doubled += number in answers
+        reordered += number < last_number
+        last_number = max(last_number, number)
+        answers.setdefault(number, time.monotonic())
+
+number, begin, end = 0, time.monotonic(), None
+while end is None or time.monotonic() < end:
+    if end is None and os.path.exists(stop):
+        end = time.monotonic() + 2.5
+    if end is None and time.monotonic() >= begin + number * 0.001:
+        head = struct.pack("!BBHHHQ", 8, 0, 0, mark, number & 0xffff, number)
+        sent[number] = time.monotonic()
+        link.sendto(head[:2] + struct.pack("!H", checksum(head)) + head[4:], (address, 0))
+        number += 1
+    receive()
+    time.sleep(0.0002)
+times = sorted(answers.values())
+print(json.dumps({"sent": len(sent), "lost": len(sent) - len(answers), "doubled": doubled, "reordered": reordered, "unreachable": unreachable,
+                  "lost_at": sorted(set(sent) - set(answers))[:20], "longest_gap_ms": max(b - a for a, b in zip(times, times[1:])) * 1e3,
+                  "median_rtt_ms": sorted(answers[n] - sent[n] for n in answers)[len(answers) // 2] * 1e3}))
+"""
+
+
 def vip_of(lab, job):
     view = json.loads(lab.run("inspect", job, "--json").stdout)
     return view["vip"], view["vip6"]
@@ -85,6 +138,27 @@ def moved_server(lab, check, mechanism, moves=12, pause=0.25):
             f"longest freeze {longest:.0f} ms")
 
 
+def pinged(lab, check, mechanism, moves=10, pause=0.3):
+    """The same with a thousand echo requests a second, of which the mechanisms that hold may lose none."""
+    job = "pinged-" + mechanism
+    lab.file("/shared/pinger.py", PINGER)
+    lab.run("run", "-d", "--name", job, "--on", "node1", "--cwd", "/shared", "--forwarding", mechanism, "--", "sleep", "1000")
+    stop = f"/shared/stop-{job}"
+    client = lab.popen("lab", "exec", "node3", "--", "/usr/bin/python3", "/shared/pinger.py", vip_of(lab, job)[0], stop)
+    time.sleep(1)
+    freezes = lab.hop(job, moves, pause=pause)
+    lab.shell("node1", f"touch {stop}")
+    said = client.communicate(timeout=30)[0]
+    check(client.returncode == 0, f"the client ended with {client.returncode}: {said[-500:]}")
+    result = json.loads(said)
+    check(result["sent"] > 1000 and result["doubled"] == 0, f"{result}")
+    if mechanism in ("update", "origin", "traversal"):
+        check(result["lost"] == 0, f"messages were lost: {result}")
+    lab.run("kill", job)
+    lab.wait(job, 20)
+    return f"{moves} moves, freezes to {max(freezes):.1f} ms: {result}"
+
+
 def rows(check):
     """The rows by name; `check` is the runner's."""
     def row(mechanism):
@@ -92,4 +166,12 @@ def rows(check):
             return moved_server(lab, check, mechanism)
         run.__doc__ = f"a client on another node and a server that moves, forwarding by {mechanism}"
         return run
-    return {"net-" + mechanism: row(mechanism) for mechanism in ("update", "traversal", "origin", "resend-notify", "resend")}
+
+    def ping_row(mechanism):
+        def run(lab):
+            return pinged(lab, check, mechanism)
+        run.__doc__ = f"a thousand messages a second to a moving job, forwarding by {mechanism}"
+        return run
+    mechanisms = ("update", "traversal", "origin", "resend-notify", "resend")
+    return {**{"net-" + mechanism: row(mechanism) for mechanism in mechanisms},
+            **{"ping-" + mechanism: ping_row(mechanism) for mechanism in mechanisms}}

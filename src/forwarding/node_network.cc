@@ -38,11 +38,16 @@ Result<void> make_waiting_room(sys::Netlink& netlink, NodePlace& here) {
   sys::switch_on(on, sys::interface_index(kWaitingRoomOut), sys::Resolution::none);
   sys::let_programs_resolve(on, AF_INET, here.waiting_room, kQueueRules);
   if (here.version6) sys::let_programs_resolve(on, AF_INET6, here.waiting_room, kQueueRules);
-  TRY(netlink.run(on).within("the waiting room"));
-  // What programs of this node send waits here, too, and comes in with this node's own address.
-  const std::string out = std::string("/proc/sys/net/ipv4/conf/") + kWaitingRoomOut;
-  TRY(sys::write_text(out + "/accept_local", "1"));
-  return sys::write_text(out + "/rp_filter", "0");
+  return netlink.run(on).within("the waiting room");
+}
+
+// What programs of this node send may wait in the waiting room, or come back from a node that a logical host has just
+// left for here: it comes in with this node's own address.
+Result<void> accept_own_packets(const std::string& interface) {
+  if (interface.empty()) return {};
+  const std::string rules = "/proc/sys/net/ipv4/conf/" + interface;
+  TRY(sys::write_text(rules + "/accept_local", "1"));
+  return sys::write_text(rules + "/rp_filter", "0");
 }
 
 Result<void> add_catch_all(sys::Netlink& netlink, const NodePlace& here) {
@@ -63,6 +68,8 @@ Result<NodePlace> prepare_node_network(sys::Netlink& netlink, const std::string&
   TRY(set_rules());
   if (here.version6) TRY(set_rules6());
   TRY(make_waiting_room(netlink, here));
+  TRY(accept_own_packets(kWaitingRoomOut));
+  TRY(accept_own_packets(here.uplink));
   TRY(add_catch_all(netlink, here));
   return here;
 }

@@ -100,6 +100,7 @@ Result<void> Arrival::start(Told listening) {
   place_.mutable_network()->set_address(request_.job().virtual_address());
   place_.mutable_network()->set_node_address(daemon_.config_.address);
   place_.mutable_network()->set_forwarding(request_.job().forwarding());
+  daemon_.messages_.expected(request_.job().virtual_address(), request_.source_node());
   // Were this daemon started anew in the middle, it would know what to ask the directory.
   std::error_code failed;
   std::filesystem::create_directories(place_.state_directory(), failed);

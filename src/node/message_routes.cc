@@ -146,6 +146,12 @@ void MessageRoutes::is_here(Job& job) {
   links_.erase(address.code);
 }
 
+void MessageRoutes::expected(uint32_t code, const std::string& source) {
+  VirtualAddress address{code};
+  const Link* link = find_link(address);
+  if (ready() && address.valid() && (link == nullptr || link->node.empty())) link_to(address, source);
+}
+
 void MessageRoutes::freezing(Job& job, const std::string& to) {
   Move move = move_of(job, to);
   if (!ready() || !move.address.valid()) return;

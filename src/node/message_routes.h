@@ -34,6 +34,8 @@ class MessageRoutes final : public forwarding::Surroundings {
 
   // A job's life here. `job` is in the table.
   void is_here(Job& job);
+  // A job is on its way here: until it is here, messages for it go to the source.
+  void expected(uint32_t address, const std::string& source);
   void freezing(Job& job, const std::string& to);
   void stayed(Job& job);
   void left(const Job& job, const std::string& to);
