@@ -163,6 +163,13 @@ Answer<void> Client::kill(const api::KillRequest& request) {
   return without_value(call(*channel_, &api::Godwit::Stub::Kill, request));
 }
 
+Answer<void> Client::set_forwarding(const std::string& job, const std::string& mechanism) {
+  api::ForwardingRequest request;
+  request.set_job(job);
+  request.set_mechanism(mechanism);
+  return without_value(call(*channel_, &api::Godwit::Stub::SetForwarding, request));
+}
+
 Answer<void> Client::stop(const std::string& job, uint32_t grace_ms) {
   api::StopRequest request;
   request.set_job(job);

@@ -45,6 +45,7 @@ class Client {
   Answer<api::Job> inspect(const std::string& job);
   Answer<api::ExecReply> exec(const api::ExecRequest& request);
   Answer<void> kill(const api::KillRequest& request);
+  Answer<void> set_forwarding(const std::string& job, const std::string& mechanism);
   Answer<void> stop(const std::string& job, uint32_t grace_ms);
   Answer<api::NodesReply> nodes();
   Answer<api::TokenReply> token(uint32_t valid_seconds);

@@ -15,6 +15,7 @@ void add_attach(Command root, Globals& globals);
 void add_logs(Command root, Globals& globals);
 void add_exec(Command root, Globals& globals);
 void add_kill(Command root, Globals& globals);
+void add_forwarding(Command root, Globals& globals);
 void add_wait(Command root, Globals& globals);
 void add_stop(Command root, Globals& globals);
 void add_inspect(Command root, Globals& globals);

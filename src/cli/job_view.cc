@@ -55,6 +55,18 @@ std::string state_name(api::JobState state) {
   }
 }
 
+static void add_counts(JsonWriter& json, const api::MessageCounts& counts) {
+  json.key("messages")
+      .object()
+      .field("held", counts.held())
+      .field("forwarded", counts.forwarded())
+      .field("resent", counts.resent())
+      .field("dropped", counts.dropped())
+      .field("located", counts.located())
+      .field("counted", counts.counted())
+      .close();
+}
+
 void add_job(JsonWriter& json, const api::Job& job) {
   json.object()
       .field("job", job.id())
@@ -82,6 +94,7 @@ void add_job(JsonWriter& json, const api::Job& job) {
   json.field("forwarding", job.forwarding()).key("partners").array();
   for (const std::string& partner : job.partners()) json.value(partner);
   json.close();
+  if (job.has_messages()) add_counts(json, job.messages());
   json.key("exit_code");
   if (job.state() == api::ENDED)
     json.value(exit_code_of_wait_status(job.exit_status()));
@@ -162,6 +175,18 @@ std::string job_text(const api::Job& job, int64_t now_unix_ms, size_t width) {
     line(fmt::format("console {}", console.number()),
          fmt::format("{}, pid {}{}", console.terminal() ? "terminal" : "pipes", console.pid(),
                      console.ended() ? ", " + wait_status_in_words(console.status()) : ""));
+  if (!job.vip().empty()) {
+    line("address", job.vip() + ", " + job.vip6());
+    std::string partners;
+    for (const std::string& partner : job.partners()) partners += (partners.empty() ? "" : ", ") + partner;
+    line("forwarding", job.forwarding() + (partners.empty() ? "" : "; partners: " + partners));
+  }
+  if (job.has_messages()) {
+    const api::MessageCounts& counts = job.messages();
+    line("messages", fmt::format("{} held, {} forwarded, {} resent, {} dropped; located {} times{}", counts.held(),
+                                 counts.forwarded(), counts.resent(), counts.dropped(), counts.located(),
+                                 counts.counted() ? "" : " (not every node can count)"));
+  }
   std::string left;
   for (const std::string& one : job.residual_dependencies()) left += (left.empty() ? "" : "; ") + one;
   line("left over", left.empty() ? "none: it needs no node that it has left" : left);

@@ -24,6 +24,7 @@ int main(int argc, char** argv) {
   add_attach(root, globals);
   add_exec(root, globals);
   add_kill(root, globals);
+  add_forwarding(root, globals);
   add_stop(root, globals);
   add_wait(root, globals);
   // nodes

@@ -15,6 +15,7 @@ struct RunOptions : ProgramOptions {
   std::string name;
   std::string node;
   std::string forwarding;
+  bool no_compress = false;
 };
 
 Result<api::RunRequest> request_of(const RunOptions& options) {
@@ -26,7 +27,10 @@ Result<api::RunRequest> request_of(const RunOptions& options) {
   request.set_name(options.name);
   request.set_node(options.node);
   request.set_user(options.user);
-  request.set_forwarding(options.forwarding);
+  bool uncompressed = options.no_compress && options.forwarding == "traversal";
+  if (options.no_compress && !uncompressed)
+    return error(ErrorKind::corrupt, "--no-compress goes with --forwarding traversal");
+  request.set_forwarding(options.forwarding + (uncompressed ? "-uncompressed" : ""));
   request.set_terminal(options.terminal);
   if (options.terminal) {
     sys::WindowSize size = new_terminal_size();
@@ -95,8 +99,11 @@ void add_run(Command root, Globals& globals) {
   command.flag("-d,--detach", options->detach, "Leave the job to itself and print its number")
       .option("-n,--name", options->name, "NAME", "A name for the job")
       .option("--on", options->node, "NODE", "The node to start on (default: the daemon chooses)");
-  command.option("--forwarding", options->forwarding, "MECHANISM",
-                 "How messages find it when it moves: update (default), traversal, origin, resend, resend-notify");
+  command
+      .option("--forwarding", options->forwarding, "MECHANISM",
+              "How messages find it when it moves: update (default), traversal, origin, resend, resend-notify")
+      .flag("--no-compress", options->no_compress,
+            "With traversal: chains of links stay as they are when they are used");
   add_program_options(command, *options);
   add_globals(command, globals);
   command.flag("--json", options->json, "With -d: print one JSON object")

@@ -54,7 +54,8 @@ void Mechanism::heard(const Word& word, Surroundings& around) const {
 }
 
 Result<const Mechanism*> find_mechanism(std::string_view name) {
-  for (const Mechanism* each : {&resend(), &resend_notify(), &origin(), &traversal(), &update()}) {
+  for (const Mechanism* each :
+       {&resend(), &resend_notify(), &origin(), &traversal(), &traversal_uncompressed(), &update()}) {
     if (each->name() == name) return each;
   }
   return error(ErrorKind::unsupported, "there is no forwarding mechanism '" + std::string(name) +

@@ -97,6 +97,8 @@ class Mechanism {
   // A node: messages went through this one along a link; or its own went without an answer.
   virtual void link_used(const Link&, Surroundings&) const {}
   virtual void no_answer(const Link&, Surroundings&) const {}
+  // Whether no_answer() is of interest.
+  virtual bool minds_silence() const { return false; }
   // After how long without use a link of a node that it has left is forgotten; 0: never.
   virtual std::chrono::seconds link_life() const { return std::chrono::seconds(0); }
 };
@@ -109,6 +111,7 @@ const Mechanism& resend();
 const Mechanism& resend_notify();
 const Mechanism& origin();
 const Mechanism& traversal();
+const Mechanism& traversal_uncompressed();
 const Mechanism& update();
 
 // The usual search: the directory, and when that does not answer every node; then the node found is asked, which from

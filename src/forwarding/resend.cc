@@ -21,6 +21,7 @@ class Resend final : public Mechanism {
       around.drop_waiting(address);  // frozen just now, or gone: the sender tries again
     });
   }
+  bool minds_silence() const override { return true; }
   void no_answer(const Link& link, Surroundings& around) const override { around.unlink(link.address); }
 };
 

@@ -60,6 +60,7 @@ class ResendNotify final : public Mechanism {
       around.drop_waiting(address);
     });
   }
+  bool minds_silence() const override { return true; }
   void no_answer(const Link& link, Surroundings& around) const override { around.unlink(link.address); }
 };
 

@@ -108,9 +108,13 @@ void release(NetlinkBatch& batch, const NodePlace& here, VirtualAddress address)
   });
 }
 
+// Sent to nobody's hardware address: the other end ignores them. A queue that is merely forgotten has the kernel tell
+// the senders that their host cannot be reached.
 void drop_waiting(NetlinkBatch& batch, const NodePlace& here, VirtualAddress address) {
-  for_each_version(here, address,
-                   [&](const sys::IpAddress& each) { sys::forget_neighbour(batch, {each, here.waiting_room}); });
+  for_each_version(here, address, [&](const sys::IpAddress& each) {
+    sys::set_neighbour(batch, {each, here.waiting_room}, hardware_address(~0u));
+    sys::forget_neighbour(batch, {each, here.waiting_room});
+  });
 }
 
 void refuse_waiting(NetlinkBatch& batch, const NodePlace& here, VirtualAddress address) {

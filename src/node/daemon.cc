@@ -68,14 +68,6 @@ Job* Daemon::find_by_address(forwarding::VirtualAddress address) {
   return nullptr;
 }
 
-api::Whereabouts Daemon::where(const api::WhereRequest& request) {
-  return loop_.call([&] { return messages_.where(request); });
-}
-
-void Daemon::told_where(const api::Whereabouts& word) {
-  loop_.call([&] { messages_.told(word); });
-}
-
 Result<Job*> Daemon::running(const std::string& id) {
   Job* job = find(id);
   if (job == nullptr) return error(ErrorKind::gone, "there is no job " + id + " on " + config_.node);

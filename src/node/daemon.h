@@ -71,6 +71,10 @@ class Daemon {
   Result<api::PrepareReply> prepare(const api::PrepareRequest& request);
   api::Whereabouts where(const api::WhereRequest& request);
   void told_where(const api::Whereabouts& word);
+  Result<void> set_forwarding(const std::string& id, const std::string& mechanism);
+  api::MessageCounts count_messages(uint32_t address);
+  // The same, of all nodes that had to do with the job. Asks them.
+  api::MessageCounts count_messages_everywhere(const api::Job& job);
   // Why it failed here, if it did.
   std::string abandon(const std::string& migration);
 

@@ -20,14 +20,10 @@ using forwarding::NetlinkBatch;
 using forwarding::VirtualAddress;
 using forwarding::Word;
 
-namespace {
-
-const Mechanism& mechanism_of(const std::string& name) {
+const Mechanism& MessageRoutes::mechanism_of(const std::string& name) {
   auto found = forwarding::find_mechanism(name);
   return found ? **found : forwarding::update();
 }
-
-}  // namespace
 
 MessageRoutes::MessageRoutes(std::string self, std::string address, EventLoop& loop, Peers& peers,
                              directory::Directory& directory, FindJob find)
@@ -43,6 +39,7 @@ Result<void> MessageRoutes::start() {
   here_ = TRY(forwarding::prepare_node_network(netlink, address_));
   listening_ = TRY(sys::Netlink::listen(RTMGRP_NEIGH));
   netlink_ = std::move(netlink);
+  tally_.start(here_);
   loop_.watch(listening_->fd(), [this] { read_wanted(); });
   return {};
 }
@@ -111,10 +108,19 @@ void MessageRoutes::wanted(VirtualAddress address) {
     if (job != nullptr) mechanism_of(job->record.forwarding()).wanted_while_frozen(moving->second, *this);
     return;
   }
-  if (!searching_.insert(address.code).second) return;
-  constexpr std::chrono::milliseconds kSearchAgain(500);  // at the earliest
-  loop_.after(kSearchAgain, [this, code = address.code] { searching_.erase(code); });
+  auto [search, begins] = searching_.try_emplace(address.code, false);
+  if (!begins) {
+    search->second = true;
+    return;
+  }
+  constexpr std::chrono::milliseconds kSearchAgain(20);  // at the earliest
+  loop_.after(kSearchAgain, [this, code = address.code] {
+    bool again = searching_[code];
+    searching_.erase(code);
+    if (again) wanted(VirtualAddress{code});  // the kernel would say so only after a second
+  });
   const Link* link = find_link(address);
+  tally_.located(address);
   mechanism_of(link == nullptr ? "" : link->mechanism).wanted(address, *this);
 }
 
@@ -144,12 +150,15 @@ void MessageRoutes::is_here(Job& job) {
   change(batch, "the routes of a job that is here");
   drop_passing(address, false);
   links_.erase(address.code);
+  tally_.arrival_ends(address);
 }
 
 void MessageRoutes::expected(uint32_t code, const std::string& source) {
   VirtualAddress address{code};
   const Link* link = find_link(address);
-  if (ready() && address.valid() && (link == nullptr || link->node.empty())) link_to(address, source);
+  if (!ready() || !address.valid()) return;
+  if (link == nullptr || link->node.empty()) link_to(address, source);
+  tally_.arrival_begins(address);
 }
 
 void MessageRoutes::freezing(Job& job, const std::string& to) {
@@ -211,6 +220,18 @@ void MessageRoutes::ended(const Job& job) {
   }
 }
 
+void MessageRoutes::mechanism_changed(Job& job) {
+  VirtualAddress address{job.record.virtual_address()};
+  job.record.set_link_version(job.record.link_version() + 1);
+  std::set<std::string> nodes(job.record.partners().begin(), job.record.partners().end());
+  nodes.insert(job.record.home());
+  nodes.erase(self_);
+  if (!ready() || !address.valid()) return;
+  for (const std::string& node : nodes) {
+    tell(node, {address, Word::State::here, self_, job.record.forwarding(), job.record.link_version()}, {});
+  }
+}
+
 // ---- other nodes
 
 api::Whereabouts MessageRoutes::where(const api::WhereRequest& request) {
@@ -237,7 +258,10 @@ void MessageRoutes::told(const api::Whereabouts& from_peer) {
   link.version = word.version;
   if (!word.mechanism.empty()) link.mechanism = word.mechanism;
   if (word.node == self_) return;  // it is on its way here
-  mechanism_of(link.mechanism).heard(word, *this);
+  if (word.state == Word::State::frozen) told_frozen_.insert(word.address.code);
+  const Mechanism& mechanism = mechanism_of(link.mechanism);
+  mechanism.heard(word, *this);
+  if (word.state == Word::State::unknown && !mechanism.minds_silence()) links_.erase(word.address.code);
 }
 
 // ---- forwarding::Surroundings: routes
@@ -256,6 +280,7 @@ void MessageRoutes::link_to(VirtualAddress address, const std::string& node) {
   Link& link = links_[address.code];
   link.address = address;
   link.node = node;
+  if (wants_looks(link)) look_later();
 }
 
 void MessageRoutes::unlink(VirtualAddress address) {
@@ -275,24 +300,33 @@ void MessageRoutes::release(VirtualAddress address) {
   NetlinkBatch batch;
   forwarding::release(batch, here_, address);
   change(batch, "the waiting room");
+  tally_later(address, told_frozen_.erase(address.code) > 0 ? MessageTally::Fate::resent : MessageTally::Fate::held);
 }
 
 void MessageRoutes::drop_waiting(VirtualAddress address) {
   NetlinkBatch batch;
   forwarding::drop_waiting(batch, here_, address);
   change(batch, "the waiting room");
+  tally_later(address, MessageTally::Fate::dropped);
 }
 
 void MessageRoutes::refuse_waiting(VirtualAddress address) {
   NetlinkBatch batch;
   forwarding::refuse_waiting(batch, here_, address);
   change(batch, "the waiting room");
+  tally_later(address, MessageTally::Fate::dropped);
 }
 
 void MessageRoutes::drop_passing(VirtualAddress address, bool drop) {
   NetlinkBatch batch;
   forwarding::drop_passing(batch, here_, address, drop);
   change(batch, "messages that pass through");
+  loop_.post([this, address, drop] { tally_.count_dropped(address, drop); });
+}
+
+// Counting takes its time: after what packets wait for.
+void MessageRoutes::tally_later(VirtualAddress address, MessageTally::Fate fate) {
+  loop_.post([this, address, fate] { tally_.waited(address, fate); });
 }
 
 // ---- forwarding::Surroundings: conversations

@@ -8,11 +8,13 @@
 #include <set>
 #include <string>
 
+#include "forwarding/link_watch.h"
 #include "forwarding/mechanism.h"
 #include "forwarding/routes.h"
 #include "node/background.h"
 #include "node/event_loop.h"
 #include "node/job.h"
+#include "node/message_tally.h"
 #include "node/peers.h"
 #include "sys/netlink.h"
 
@@ -40,6 +42,9 @@ class MessageRoutes final : public forwarding::Surroundings {
   void stayed(Job& job);
   void left(const Job& job, const std::string& to);
   void ended(const Job& job);
+  // Its forwarding mechanism has been changed.
+  void mechanism_changed(Job& job);
+  api::MessageCounts count(uint32_t address) { return tally_.of({address}); }
 
   // Other nodes' questions and words.
   api::Whereabouts where(const api::WhereRequest& request);
@@ -63,6 +68,12 @@ class MessageRoutes final : public forwarding::Surroundings {
   void after(std::chrono::milliseconds delay, std::function<void()> work) override;
   forwarding::Link* find_link(forwarding::VirtualAddress address) override;
 
+  static const forwarding::Mechanism& mechanism_of(const std::string& name);
+  bool wants_looks(const forwarding::Link& link) const;
+  void look_later();
+  void look_at_links();
+  void judge(uint32_t code, const forwarding::LinkWatch::Verdict& verdict);
+  void tally_later(forwarding::VirtualAddress address, MessageTally::Fate fate);
   void read_wanted();
   void wanted(forwarding::VirtualAddress address);
   void change(const forwarding::NetlinkBatch& batch, const char* what);
@@ -85,10 +96,14 @@ class MessageRoutes final : public forwarding::Surroundings {
   std::optional<sys::Netlink> listening_;
   forwarding::NodePlace here_;
   uint32_t own_number_ = 0;
-  std::map<uint32_t, forwarding::Link> links_;      // by address
+  MessageTally tally_;
+  std::map<uint32_t, forwarding::Link> links_;  // by address
+  std::map<uint32_t, forwarding::LinkWatch> watches_;
+  bool looking_ = false;
+  std::set<uint32_t> told_frozen_;                  // addresses whose messages are held for a node that said so
   std::map<uint32_t, forwarding::Move> moves_;      // from here, under way, by address
   std::map<uint32_t, std::set<std::string>> late_;  // nodes that asked for an address during its move from here
-  std::set<uint32_t> searching_;                    // addresses being located
+  std::map<uint32_t, bool> searching_;  // addresses being located, and whether they were wanted again meanwhile
   mutable std::mutex nodes_mutex_;
   std::map<std::string, NodeEntry> nodes_;  // under nodes_mutex_
 };

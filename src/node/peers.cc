@@ -132,6 +132,10 @@ Result<api::Whereabouts> Peers::where(const std::string& node, const api::WhereR
   return call(*channels_, node, request, &api::Peer::Stub::Where, kMessagePatience);
 }
 
+Result<api::MessageCounts> Peers::count_messages(const std::string& node, const api::WhereRequest& request) {
+  return call(*channels_, node, request, &api::Peer::Stub::CountMessages, kMessagePatience);
+}
+
 Result<void> Peers::tell_where(const std::string& node, const api::Whereabouts& word) {
   TRY(call(*channels_, node, word, &api::Peer::Stub::TellWhere, kMessagePatience));
   return {};

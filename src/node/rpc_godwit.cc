@@ -120,7 +120,11 @@ Status GodwitService::ListJobs(Context* context, const api::ListJobsRequest* req
 
 Status GodwitService::Inspect(Context* context, const api::JobRequest* request, api::Job* reply) {
   return where_it_is(context, request, reply, &api::Godwit::Stub::Inspect,
-                     [&](const std::string& id, const Caller&) { return daemon_.inspect(id); });
+                     [&](const std::string& id, const Caller&) -> Result<api::Job> {
+                       api::Job job = TRY(daemon_.inspect(id));
+                       if (job.virtual_address() != 0) *job.mutable_messages() = daemon_.count_messages_everywhere(job);
+                       return job;
+                     });
 }
 
 Status GodwitService::Cancel(Context* context, const api::JobRequest* request, api::Done* reply) {
@@ -137,6 +141,12 @@ Status GodwitService::Kill(Context* context, const api::KillRequest* request, ap
   return where_it_is(context, request, reply, &api::Godwit::Stub::Kill, [&](const std::string& id, const Caller&) {
     return daemon_.signal(id, request->console(), request->signal(), request->all());
   });
+}
+
+Status GodwitService::SetForwarding(Context* context, const api::ForwardingRequest* request, api::Done* reply) {
+  return where_it_is(
+      context, request, reply, &api::Godwit::Stub::SetForwarding,
+      [&](const std::string& id, const Caller&) { return daemon_.set_forwarding(id, request->mechanism()); });
 }
 
 Status GodwitService::Remove(Context* context, const api::JobRequest* request, api::Done* reply) {

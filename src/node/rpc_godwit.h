@@ -24,6 +24,7 @@ class GodwitService final : public api::Godwit::Service {
   Status Logs(Context*, const api::LogsRequest*, grpc::ServerWriter<api::Output>*) override;
   Status Exec(Context*, const api::ExecRequest*, api::ExecReply*) override;
   Status Wait(Context*, const api::WaitRequest*, api::WaitReply*) override;
+  Status SetForwarding(Context*, const api::ForwardingRequest*, api::Done*) override;
   Status Kill(Context*, const api::KillRequest*, api::Done*) override;
   Status Stop(Context*, const api::StopRequest*, api::Done*) override;
   Status Nodes(Context*, const api::NodesRequest*, api::NodesReply*) override;

@@ -39,6 +39,12 @@ Status PeerService::TellWhere(Context* context, const api::Whereabouts* request,
   return Status::OK;
 }
 
+Status PeerService::CountMessages(Context* context, const api::WhereRequest* request, api::MessageCounts* reply) {
+  if (peer_node(*context).empty()) return kNoNode;
+  *reply = daemon_.count_messages(request->address());
+  return Status::OK;
+}
+
 Status PeerService::DirectoryGet(Context* context, const api::DirectoryGetRequest* request,
                                  api::DirectoryEntry* reply) {
   if (peer_node(*context).empty()) return kNoNode;
