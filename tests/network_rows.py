@@ -181,6 +181,84 @@ def pinged(lab, check, mechanism, moves=10, pause=0.3):
     return f"{moves} moves, freezes to {max(freezes):.1f} ms: {result}"
 
 
+# Asks until an answer comes; prints after how many milliseconds, or -1.
+REACH = """
+import os, socket, struct, sys, time
+address, patience = sys.argv[1], float(sys.argv[2])
+link = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+link.settimeout(0.02)
+mark, number, begin = os.getpid() & 0xffff, 0, time.monotonic()
+
+def checksum(data):
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    total = (total >> 16) + (total & 0xffff)
+    return ~(total + (total >> 16)) & 0xffff
+
+while time.monotonic() < begin + patience:
+    head = struct.pack("!BBHHH", 8, 0, 0, mark, number)
+    try:
+        link.sendto(head[:2] + struct.pack("!H", checksum(head)) + head[4:], (address, 0))
+        number += 1
+        until = time.monotonic() + 0.05
+        while time.monotonic() < until:
+            body = link.recv(200)[20:]
+            if body[0] == 0 and struct.unpack("!H", body[4:6])[0] == mark:
+                print(int((time.monotonic() - begin) * 1000))
+                sys.exit(0)
+    except TimeoutError:
+        pass
+    except OSError:
+        time.sleep(0.02)
+print(-1)
+"""
+
+DIRECTORY, HOME, MIDDLE, LAST, KNOWING, NEW = "node1", "node2", "node3", "node4", "node5", "node6"
+# Which failures messages survive: those of a node that had spoken to the job at home, and of one that had not.
+SURVIVES = {
+    "update": {"home": (True, True), "source": (True, True), "directory": (True, True)},
+    "traversal": {"home": (False, True), "source": (False, True), "directory": (True, True)},
+    "traversal-used": {"home": (True, True), "source": (True, True), "directory": (True, True)},
+    "origin": {"home": (False, False), "source": (True, True), "directory": (True, True)},
+    "resend": {"home": (True, True), "source": (True, True), "directory": (True, True)},
+    "resend-notify": {"home": (True, True), "source": (True, True), "directory": (True, True)},
+}
+
+
+def reach(lab, node, address, patience=4):
+    return int(lab.run("lab", "exec", node, "--", "/usr/bin/python3", "/shared/reach.py", address, str(patience)).stdout)
+
+
+def failures(new_lab, check):
+    """which forwarding mechanism survives the loss of which node; the table of docs/forwarding.md"""
+    wrong, table = [], []
+    with new_lab("failures", nodes=6) as lab:
+        lab.file("/shared/reach.py", REACH)
+        for mechanism, expected in SURVIVES.items():
+            for failure, survivors in expected.items():
+                job = f"{mechanism}-{failure}"
+                lab.run("run", "-d", "--name", job, "--on", HOME, "--cwd", "/shared", "--forwarding", mechanism.removesuffix("-used"),
+                        "--", "sleep", "1000")
+                address = vip_of(lab, job)[0]
+                check(reach(lab, KNOWING, address) >= 0, f"{job}: not reached where it began")
+                for to in (MIDDLE, LAST):
+                    lab.move(job, to)
+                    if mechanism.endswith("-used"):
+                        check(reach(lab, KNOWING, address) >= 0, f"{job}: not reached on {to}")
+                        time.sleep(0.3)
+                lost = {"home": HOME, "source": MIDDLE, "directory": DIRECTORY}[failure]
+                lab.shell(lost, "ip link set eth0 down")
+                times = tuple(reach(lab, node, address) for node in (KNOWING, NEW))
+                lab.shell(lost, "ip link set eth0 up")
+                reach(lab, lost, vip_of(lab, job)[0])
+                if tuple(each >= 0 for each in times) != survivors:
+                    wrong.append(f"{job}: {times}")
+                table.append(f"{mechanism}/{failure} {times[0]}/{times[1]}")
+                lab.run("kill", "-s", "KILL", job)
+                lab.wait(job, 20)
+    check(not wrong, f"otherwise than documented: {wrong}")
+    return "milliseconds until reached (-1: not): " + ", ".join(table)
+
+
 def rows(check):
     """The rows by name; `check` is the runner's."""
     def row(mechanism):

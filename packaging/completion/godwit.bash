@@ -27,11 +27,11 @@ _godwit() {
     _init_completion -n = || return
     COMPREPLY=()
 
-    local commands='run ps move cancel attach logs exec kill wait stop inspect nodes check events lab cluster join version'
+    local commands='run ps move cancel attach logs exec kill forwarding wait stop inspect nodes check events lab cluster join version'
     local command='' sub='' positional=0 i
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
-            --connect | --lab | --name | --on | --env | --cwd | --user | --to | --memory | --timeout | --max-freeze | \
+            --connect | --lab | --name | --on | --env | --cwd | --user | --forwarding | --to | --memory | --timeout | --max-freeze | \
             --progress | --console | --grace | --signal | --link | --address | --valid | -s | -n | -e | -w | -u) ((i++)) ;;
             --)
                 if [[ $command == run || $command == exec || $sub == exec ]]; then
@@ -60,6 +60,7 @@ _godwit() {
 
     case $prev in
         --to | --on) COMPREPLY=($(compgen -W "$(_godwit_nodes)" -- "$cur")); return ;;
+        --forwarding) COMPREPLY=($(compgen -W 'update traversal origin resend resend-notify' -- "$cur")); return ;;
         --memory) COMPREPLY=($(compgen -W 'total precopy postcopy hybrid' -- "$cur")); return ;;
         --on-timeout) COMPREPLY=($(compgen -W 'postcopy cancel freeze' -- "$cur")); return ;;
         --progress) COMPREPLY=($(compgen -W 'auto plain json none' -- "$cur")); return ;;
@@ -80,7 +81,7 @@ _godwit() {
     if [[ $cur == -* ]]; then
         local options='--help --connect --lab'
         case $command in
-            run) options+=' --detach --interactive --tty -it --name --on --env --cwd --user --json' ;;
+            run) options+=' --detach --interactive --tty -it --name --on --env --cwd --user --forwarding --no-compress --json' ;;
             ps) options+=' --all --json' ;;
             move) options+=' --to --memory --dry-run --timeout --max-freeze --max-rounds --on-timeout --progress --json' ;;
             attach) options+=' --no-stdin' ;;
@@ -114,6 +115,13 @@ _godwit() {
         kill | stop) COMPREPLY=($(compgen -W "$(_godwit_jobs)" -- "$cur")) ;;
         move | cancel | attach | logs | wait | inspect | events)
             ((positional == 0)) && COMPREPLY=($(compgen -W "$(_godwit_jobs)" -- "$cur"))
+            ;;
+        forwarding)
+            if ((positional == 0)); then
+                COMPREPLY=($(compgen -W "$(_godwit_jobs)" -- "$cur"))
+            elif ((positional == 1)); then
+                COMPREPLY=($(compgen -W 'update traversal origin resend resend-notify' -- "$cur"))
+            fi
             ;;
         exec)
             if ((positional == 0)); then

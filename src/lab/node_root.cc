@@ -158,18 +158,6 @@ Result<void> name_node(const Record& record, uint32_t node, const std::string& r
   return write_file(root + "/etc/hostname", node_name(node) + "\n");
 }
 
-// Nodes forward packets for jobs that moved on; what an ICMP redirect taught a neighbour would outlive its truth.
-Result<void> set_network_rules(const std::string& root) {
-  std::string ipv4 = root + "/proc/sys/net/ipv4/";
-  TRY(sys::write_text(ipv4 + "ip_forward", "1"));
-  for (const char* which : {"all", "default"}) {
-    for (const char* rule : {"send_redirects", "accept_redirects", "rp_filter"}) {
-      TRY(sys::write_text(ipv4 + "conf/" + which + "/" + rule, "0"));
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<void> enter_node_root(const Record& record, uint32_t node) {
@@ -183,7 +171,6 @@ Result<void> enter_node_root(const Record& record, uint32_t node) {
   TRY(mount_overlay("/", data + "/mount0", root));
   add_other_file_systems(mounts, data, root);
   TRY(add_kernel_interfaces(root, cgroup2));
-  TRY(set_network_rules(root));
   TRY(add_devices(root));
   TRY(add_own_directories(record, node, root));
   TRY(name_node(record, node, root));

@@ -57,6 +57,8 @@ class Source {
   Result<freeze::SeizedTree> stop(Inventory& inventory);
   Result<void> move_frozen(Connection& connection, DepartingHost& memory, freeze::SeizedTree& tree,
                            const wire::FinalState& state, files::Carrier& carrier, LogSender& logs);
+  Result<void> hold(forwarding::HeldPackets& packets, Connection& connection);
+  Result<void> pass_on(forwarding::HeldPackets& packets, Connection& connection);
   Result<void> await_switchover(Connection& connection);
   Result<void> fence(const Error& lost);
   std::vector<worker::Console> consoles() const { return {order_.consoles().begin(), order_.consoles().end()}; }
@@ -316,6 +318,18 @@ void Source::note_left_behind(const files::Carrier& carrier) {
   }
 }
 
+// Packets wait here, at once; and at the destination, as soon as that is ready for them.
+Result<void> Source::hold(forwarding::HeldPackets& packets, Connection& connection) {
+  TRY(packets.hold());
+  TRY(connection.send(FrameType::hold_packets));
+  return connection.flush();
+}
+
+Result<void> Source::pass_on(forwarding::HeldPackets& packets, Connection& connection) {
+  TRY(receive_signal(connection, FrameType::packets_held));
+  return packets.pass_on();
+}
+
 Result<void> Source::run() {
   Connection connection = TRY(connect());
   phases_.end("connect");
@@ -351,6 +365,7 @@ Result<void> Source::run() {
   faults_.at(FaultPoint::source_skeleton_ready, &connection);
   if (link_.cancelled()) return error(ErrorKind::denied, "cancelled");
 
+  auto packets = TRY(forwarding::HeldPackets::prepare(order_.place().network(), order_.destination()));
   DepartingHost memory(inventory, connection, offer.plan());
   const std::string& method = order_.options().memory();
   if (may_leave_pages(order_.options())) page_server_ = std::make_unique<address_space::PageServer>(TRY(connect()));
@@ -362,20 +377,16 @@ Result<void> Source::run() {
     phases_.end("rounds");
   }
 
-  auto packets = TRY(forwarding::HeldPackets::prepare(order_.place().network(), order_.destination()));
   start("frozen");
   frozen_at_ = std::chrono::steady_clock::now();
   freeze::SeizedTree tree = TRY(stop(inventory));
   phases_.end("freeze");
-  TRY(packets.hold());
-  TRY(connection.send(FrameType::hold_packets));
-  TRY(connection.flush());
+  TRY(hold(packets, connection));
   faults_.at(FaultPoint::source_frozen, &connection);
   HeldConsoles held = TRY(HeldConsoles::hold(init));
   wire::FinalState state = TRY(capture(inventory, tree, held));
   TRY(files::add_hashes(inventory.files(), *state.mutable_host(), files::shared_devices(offer.plan(), answer)));
-  TRY(receive_signal(connection, FrameType::packets_held));
-  TRY(packets.pass_on());
+  TRY(pass_on(packets, connection));
   phases_.end("state");
   count(state, tree);
   auto sent = move_frozen(connection, memory, tree, state, carrier, logs);

@@ -335,6 +335,15 @@ void MessageRoutes::heard(Heard heard, Result<Word> answer) {
   loop_.post([heard = std::move(heard), answer = std::move(answer)]() mutable { heard(std::move(answer)); });
 }
 
+// What the node that has it says of its mechanism and version.
+void MessageRoutes::note(const Word& word) {
+  if (word.state != Word::State::here && word.state != Word::State::frozen) return;
+  Link& link = links_[word.address.code];
+  link.address = word.address;
+  link.mechanism = word.mechanism;
+  link.version = std::max(link.version, word.version);
+}
+
 void MessageRoutes::tell(const std::string& node, const Word& word, std::function<void(bool)> done) {
   conversations_.run([this, node, word, done = std::move(done)] {
     auto told = peers_.tell_where(node, to_wire(word));
@@ -349,21 +358,34 @@ void MessageRoutes::ask(const std::string& node, VirtualAddress address, Heard h
     request.set_address(address.code);
     request.set_node(self_);
     auto answer = peers_.where(node, request);
-    heard(heard_there, answer ? Result<Word>(from_wire(*answer)) : Result<Word>(answer.error()));
+    if (!answer) return heard(heard_there, answer.error());
+    heard(
+        [this, heard_there](Result<Word> word) {
+          note(*word);
+          heard_there(std::move(word));
+        },
+        from_wire(*answer));
   });
 }
 
+// A directory that does not answer soon counts as unreachable: packets wait, and there are other ways.
 void MessageRoutes::ask_directory(VirtualAddress address, Heard heard_there) {
-  conversations_.run([this, address, heard_there = std::move(heard_there)] {
-    heard(heard_there, [&]() -> Result<Word> {
-      auto id = TRY(directory_.get(address_key(address)));
-      if (!id) return error(ErrorKind::gone, "no job has that address");
-      auto entry = TRY(directory_.get(job_key(id->value)));
-      api::Job job;
-      if (!entry || !job.ParseFromString(entry->value)) return error(ErrorKind::gone, "no job has that address");
-      return Word{address, Word::State::elsewhere, job.node(), job.forwarding(), 0};
-    }());
-  });
+  constexpr std::chrono::milliseconds kDirectoryPatience(500);
+  auto answered = std::make_shared<bool>(false);
+  Heard once = [answered, heard_there = std::move(heard_there)](Result<Word> answer) {
+    if (!std::exchange(*answered, true)) heard_there(std::move(answer));
+  };
+  loop_.after(kDirectoryPatience, [once] { once(error(ErrorKind::peer_lost, "the directory does not answer")); });
+  conversations_.run([this, address, once] { heard(once, look_up(address)); });
+}
+
+Result<Word> MessageRoutes::look_up(VirtualAddress address) {
+  auto id = TRY(directory_.get(address_key(address)));
+  if (!id) return error(ErrorKind::gone, "no job has that address");
+  auto entry = TRY(directory_.get(job_key(id->value)));
+  api::Job job;
+  if (!entry || !job.ParseFromString(entry->value)) return error(ErrorKind::gone, "no job has that address");
+  return Word{address, Word::State::elsewhere, job.node(), job.forwarding(), 0};
 }
 
 void MessageRoutes::ask_everybody(VirtualAddress address, Heard heard_first) {

@@ -79,6 +79,9 @@ class MessageRoutes final : public forwarding::Surroundings {
   void change(const forwarding::NetlinkBatch& batch, const char* what);
   forwarding::Move move_of(const Job& job, const std::string& to) const;
   std::optional<forwarding::NextHop> next_hop(const std::string& node);
+  void note(const forwarding::Word& word);
+  // From any thread.
+  Result<forwarding::Word> look_up(forwarding::VirtualAddress address);
   void introduce(const std::string& partner, forwarding::VirtualAddress address, const std::string& to);
   void heard(Heard heard, Result<forwarding::Word> answer);
 
