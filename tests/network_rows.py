@@ -236,12 +236,13 @@ def failures(new_lab, check):
         for mechanism, expected in SURVIVES.items():
             for failure, survivors in expected.items():
                 job = f"{mechanism}-{failure}"
-                lab.run("run", "-d", "--name", job, "--on", HOME, "--cwd", "/shared", "--forwarding", mechanism.removesuffix("-used"),
-                        "--", "sleep", "1000")
+                start = ("run", "-d", "--name", job, "--on", HOME, "--cwd", "/shared", "--forwarding", mechanism.removesuffix("-used"),
+                         "--", "sleep", "1000")
+                wait_for(lambda: lab.run(*start, ok=None).returncode == 0, f"{job} cannot be started", check, 20)  # nodes come back
                 address = vip_of(lab, job)[0]
                 check(reach(lab, KNOWING, address) >= 0, f"{job}: not reached where it began")
                 for to in (MIDDLE, LAST):
-                    lab.move(job, to)
+                    wait_for(lambda: lab.run("move", job, "--to", to, ok=None).returncode == 0, f"{job} does not move to {to}", check, 20)
                     if mechanism.endswith("-used"):
                         check(reach(lab, KNOWING, address) >= 0, f"{job}: not reached on {to}")
                         time.sleep(0.3)
