@@ -51,6 +51,7 @@ class Destination {
                                            address_space::PageReceiver& pages, files::Receiver& files);
   Result<void> watch_missing(Restoration& restoration);
   Result<bool> switch_over(Connection& connection);
+  void tell_committed(Connection& connection);
   Result<void> receive_rest(Connection& connection);
   Result<void> report(coprocess::LogicalHost& host, const std::vector<worker::Console>& consoles);
 
@@ -258,8 +259,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   phases_.end("ready");
 
   // Everything is in place, nothing runs: even if this process ends now the daemon can finish or discard.
-  wire::Ready ready;
-  TRY(connection.send(FrameType::ready, ready));
+  TRY(connection.send(FrameType::ready, wire::Ready()));
   TRY(connection.flush());
   faults_.at(FaultPoint::destination_ready, &connection);
   TRY(switch_over(connection));
@@ -271,11 +271,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   TRY(restoration.run());
   (void)cable_->deliver();  // the daemon does it again when it takes over
   phases_.end("switchover");
-  wire::Committed committed;
-  committed.set_committed(true);
-  committed.mutable_phases()->Assign(phases_.list().begin(), phases_.list().end());
-  if (connection.send(FrameType::committed, committed))
-    (void)connection.flush();  // the source can also ask the directory
+  tell_committed(connection);
   faults_.at(FaultPoint::destination_running, &connection);
   opener.commit();
   TRY(consoles.release());
@@ -284,6 +280,14 @@ Result<void> Destination::receive_job(Connection& connection) {
   auto rest = receive_rest(connection);
   if (!rest) (void)sys::write_text(order_.place().cgroup() + "/procs/cgroup.kill", "1");  // without it nobody can go on
   return rest;
+}
+
+// The source can also ask the directory.
+void Destination::tell_committed(Connection& connection) {
+  wire::Committed committed;
+  committed.set_committed(true);
+  committed.mutable_phases()->Assign(phases_.list().begin(), phases_.list().end());
+  if (connection.send(FrameType::committed, committed)) (void)connection.flush();
 }
 
 Result<void> Destination::report(coprocess::LogicalHost& host, const std::vector<worker::Console>& consoles) {

@@ -52,6 +52,10 @@ class Source {
                             const wire::OfferAnswer& answer);
   Result<void> tell_dry_run(const wire::Offer& offer, const wire::OfferAnswer& answer);
   Result<wire::FinalState> capture(Inventory& inventory, freeze::SeizedTree& tree, const HeldConsoles& held);
+  Result<void> migrate(Connection& connection, coprocess::InitClient& init, Inventory& inventory,
+                       const wire::Offer& offer, const wire::OfferAnswer& answer);
+  Result<void> finish(Connection& connection, const DepartingHost& memory, const files::Carrier& carrier);
+  Result<void> copy_while_it_runs(Inventory& inventory, DepartingHost& memory);
   Result<void> pretransfer(Inventory& inventory, DepartingHost& memory);
   Result<void> push_rest(Connection& connection);
   Result<freeze::SeizedTree> stop(Inventory& inventory);
@@ -160,6 +164,18 @@ Result<wire::FinalState> Source::capture(Inventory& inventory, freeze::SeizedTre
   }
   for (const worker::Console& console : held.now(consoles())) *state.add_consoles() = console;
   return state;
+}
+
+// As the method asks. Afterwards leave_rest_ says whether pages stay behind at the switchover.
+Result<void> Source::copy_while_it_runs(Inventory& inventory, DepartingHost& memory) {
+  const std::string& method = order_.options().memory();
+  if (may_leave_pages(order_.options())) page_server_ = std::make_unique<address_space::PageServer>(TRY(connect()));
+  leave_rest_ = method == "postcopy";
+  if (method != "precopy" && method != "hybrid") return {};
+  start("rounds");
+  TRY(pretransfer(inventory, memory));
+  phases_.end("rounds");
+  return {};
 }
 
 // All threads stopped, what each was waiting for noted just before.
@@ -352,8 +368,12 @@ Result<void> Source::run() {
   faults_.at(FaultPoint::source_offered, &connection);
   if (!refusals.empty() || answer.refusals_size() > 0) return tell_refused(std::move(refusals), offer, answer);
   if (order_.options().dry_run()) return tell_dry_run(offer, answer);
+  return migrate(connection, init, inventory, offer, answer);
+}
 
-  // Everything can be moved. The destination prepares; the program runs.
+// Everything can be moved. The destination prepares; the program runs, is frozen, and runs there.
+Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init, Inventory& inventory,
+                             const wire::Offer& offer, const wire::OfferAnswer& answer) {
   start("preparing");
   files::Carrier carrier(inventory.files(), offer.plan(), answer, order_.place().scratch_directory());
   LogSender logs;
@@ -367,16 +387,10 @@ Result<void> Source::run() {
 
   auto packets = TRY(forwarding::HeldPackets::prepare(order_.place().network(), order_.destination()));
   DepartingHost memory(inventory, connection, offer.plan());
-  const std::string& method = order_.options().memory();
-  if (may_leave_pages(order_.options())) page_server_ = std::make_unique<address_space::PageServer>(TRY(connect()));
-  leave_rest_ = method == "postcopy";
-  if (method == "precopy" || method == "hybrid") {
-    start("rounds");
-    auto copied = pretransfer(inventory, memory);
-    if (!copied) return explained(connection, std::move(copied.error()));
-    phases_.end("rounds");
-  }
+  auto copied = copy_while_it_runs(inventory, memory);
+  if (!copied) return explained(connection, std::move(copied.error()));
 
+  // What is left is little, or is to be fetched by the running program.
   start("frozen");
   frozen_at_ = std::chrono::steady_clock::now();
   freeze::SeizedTree tree = TRY(stop(inventory));
@@ -400,6 +414,12 @@ Result<void> Source::run() {
   std::move(held).commit();
   std::move(tree).commit();
   packets.commit();
+  for (const worker::FilePlan& row : files::plan_rows(state.host(), answer)) *report_.add_files() = row;
+  return finish(connection, memory, carrier);
+}
+
+// The program runs at the destination. The rest of its memory follows; then nothing of it stays.
+Result<void> Source::finish(Connection& connection, const DepartingHost& memory, const files::Carrier& carrier) {
   if (leave_rest_) {
     auto pushed = push_rest(connection);
     if (!pushed) report_.set_trouble("the node was lost before all memory had arrived: " + pushed.error().message());
@@ -415,7 +435,6 @@ Result<void> Source::run() {
   report_.set_total_ms(phases_.elapsed_ms());
   report_.set_bytes_sent(connection.bytes_sent());
   report_.mutable_phases()->Add(phases_.list().begin(), phases_.list().end());
-  for (const worker::FilePlan& row : files::plan_rows(state.host(), answer)) *report_.add_files() = row;
   *event.mutable_moved()->mutable_report() = report_;
   return link_.event(event);
 }
