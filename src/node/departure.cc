@@ -188,11 +188,19 @@ void Departure::kill_worker() {
   if (!worker_ended_) worker_->kill();
 }
 
+// Messages are sent on when the freeze begins, and when it runs there while memory is still being pushed.
+void Departure::follow_messages(const std::string& stage) {
+  if (stage == messages_stage_) return;
+  messages_stage_ = stage;
+  if (stage == "frozen") daemon_.messages_.freezing(*daemon_.find(job_), to_);
+  if (stage == "pushing") daemon_.messages_.left(*daemon_.find(job_), to_);
+}
+
 void Departure::on_event(const worker::WorkerEvent& event) {
   switch (event.event_case()) {
     case worker::WorkerEvent::kProgress: {
       api::MoveEvent told;
-      if (event.progress().stage() == "frozen") daemon_.messages_.freezing(*daemon_.find(job_), to_);
+      follow_messages(event.progress().stage());
       *told.mutable_progress() = event.progress();
       return stream_->add(std::move(told));
     }

@@ -38,6 +38,7 @@ class Departure {
   // Calls back in the loop, unless this migration is over by then.
   void later(std::chrono::milliseconds delay, void (Departure::*what)());
   void kill_worker();
+  void follow_messages(const std::string& stage);
 
   Daemon& daemon_;
   std::string job_, to_, migration_, method_;
@@ -45,6 +46,7 @@ class Departure {
   std::unique_ptr<WorkerProcess> worker_;
   std::optional<worker::WorkerEvent> verdict_;  // the worker's last word
   std::optional<Ruling> ruling_;                // the directory's
+  std::string messages_stage_;                  // of which they have been told
   bool worker_ended_ = false;
   bool fencing_ = false;
   std::chrono::steady_clock::time_point fencing_since_;
