@@ -45,13 +45,13 @@ bool in_image(const image::LogicalHost& host, pid_t pid) {
 }  // namespace
 
 Inventory::Inventory(pid_t init_host_pid, objects::ConsoleEnds consoles, files::FileTable files,
-                     const freeze::KernelTasks* tasks)
+                     const freeze::KernelTasks* tasks, objects::SocketCapture& sockets)
     : init_host_pid_(init_host_pid),
       consoles_(std::move(consoles)),
       files_(std::move(files)),
       tasks_(tasks),
       layouts_(files_, shared_),
-      descriptors_(files_, shared_, consoles_) {}
+      descriptors_(files_, shared_, consoles_, sockets) {}
 
 // Who a process is: names, relations, and what its end will look like.
 Result<void> Inventory::add_identity(const freeze::ListedProcess& listed, image::Process& into,

@@ -26,7 +26,7 @@ class Inventory {
  public:
   // `tasks`: null where the kernel does not offer it.
   Inventory(pid_t init_host_pid, objects::ConsoleEnds consoles, files::FileTable files,
-            const freeze::KernelTasks* tasks);
+            const freeze::KernelTasks* tasks, objects::SocketCapture& sockets);
 
   Result<image::LogicalHost> plan(std::vector<worker::Refusal>& refusals);
   // The same, looked at once more when a process ended under our eyes.

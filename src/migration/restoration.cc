@@ -204,7 +204,13 @@ Result<void> Restoration::restore(const image::LogicalHost& state, std::span<con
     }
   }
   auto elapsed = std::chrono::steady_clock::now() - state_received_;
-  descriptors_.emplace(TRY(objects::DescriptorRestore::create(state, opener_, mounts_, shared_, ends, elapsed)));
+  auto host_pid = [&](pid_t pid) -> pid_t {
+    if (pid == 1) return host_.init_pid();
+    auto member = skeleton_.members().find(pid);
+    return member == skeleton_.members().end() ? 0 : member->second.host_pid;
+  };
+  descriptors_.emplace(TRY(objects::DescriptorRestore::create(state, opener_, mounts_, shared_, ends, elapsed,
+                                                              {owner.uid, owner.gid, owner.groups}, host_pid)));
   for (const image::Process& process : state.processes()) {
     if (process.zombie()) continue;
     TRY(set_places(process));
@@ -224,6 +230,7 @@ Result<void> Restoration::restore(const image::LogicalHost& state, std::span<con
 
 // From tracing into the frozen cgroup: complete, not running, and safe against our own end.
 Result<void> Restoration::hold_frozen() {
+  TRY(descriptors_->before_switchover());
   TRY(sys::write_text(cgroup_ + "/cgroup.freeze", "1"));
   for (const image::Process& process : state_->processes()) {
     if (process.zombie()) continue;
@@ -236,6 +243,9 @@ Result<void> Restoration::hold_frozen() {
   return {};
 }
 
-Result<void> Restoration::run() { return sys::write_text(cgroup_ + "/cgroup.freeze", "0"); }
+Result<void> Restoration::run() {
+  TRY(descriptors_->after_switchover());
+  return sys::write_text(cgroup_ + "/cgroup.freeze", "0");
+}
 
 }  // namespace godwit::migration

@@ -13,9 +13,11 @@
 #include "base/unique_fd.h"
 #include "files/file_table.h"
 #include "files/opener.h"
+#include "files/owner_rights.h"
 #include "godwit/image.pb.h"
 #include "godwit/worker.pb.h"
 #include "objects/shared_memory.h"
+#include "objects/sockets.h"
 #include "proc/fdinfo.h"
 #include "sys/namespace_visit.h"
 
@@ -57,6 +59,8 @@ struct CaptureTools {
   SharedMemoryTable& shared_memory;
   const ConsoleEnds& consoles;
   std::map<uint64_t, bool>& pipes_with_content;  // pipes whose content has been captured
+  SocketCapture& sockets;
+  std::function<pid_t(pid_t)> inner_pid;  // of a process in our own pid namespace; 0: it is not in the job
 };
 
 struct RestoreTools {
@@ -69,12 +73,11 @@ struct RestoreTools {
     UniqueFd read, write;
   };
   std::map<uint64_t, Pipe> pipes;
-  std::map<uint64_t, UniqueFd> unix_peers;  // the other half of pairs, by its inode
+  files::Owner owner;
 };
 
 // Status flags that open(2) and fcntl(2) may be given again.
 uint32_t status_flags(uint32_t flags);
-Result<void> set_status_flags(int fd, uint32_t flags);
 
 // Nothing: it is captured. Otherwise why it cannot be moved.
 struct Unsupported {
@@ -86,6 +89,7 @@ Captured capture_file(const OpenDescriptor& open, CaptureTools& tools, image::De
 Captured capture_pipe(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_terminal(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
+Captured capture_unix_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_anonymous(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 
 Result<UniqueFd> restore_file(const image::Description& description, RestoreTools& tools);

@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -86,9 +87,11 @@ Result<UniqueFd> restore_kind(const image::Description& description, RestoreTool
 
 // A description met before in another descriptor. Only those that look alike are compared by the kernel.
 Result<std::optional<uint32_t>> DescriptorCapture::find_known(const OpenDescriptor& open) {
-  for (const Known& known : known_) {
-    bool alike = known.device == open.status.st_dev && known.inode == open.status.st_ino &&
-                 known.flags == (open.info.flags & ~uint32_t{O_CLOEXEC}) && known.position == open.info.position;
+  auto [first, last] = known_.equal_range(open.status.st_ino);
+  for (auto each = first; each != last; ++each) {
+    const Known& known = each->second;
+    bool alike = known.device == open.status.st_dev && known.flags == (open.info.flags & ~uint32_t{O_CLOEXEC}) &&
+                 known.position == open.info.position;
     if (!alike) continue;
     int order = TRY(sys::compare_descriptions(known.host_pid, known.number, open.host_pid, open.number));
     if (order == 0) return std::optional<uint32_t>(known.id);
@@ -96,21 +99,18 @@ Result<std::optional<uint32_t>> DescriptorCapture::find_known(const OpenDescript
   return std::optional<uint32_t>();
 }
 
-Result<void> DescriptorCapture::capture_one(const OpenDescriptor& open, Depth depth, image::LogicalHost& host,
-                                            image::Process& process, std::vector<worker::Refusal>& refusals) {
-  image::Descriptor descriptor;
-  descriptor.set_number(open.number);
-  descriptor.set_close_on_exec((open.info.flags & O_CLOEXEC) != 0);
+Result<uint32_t> DescriptorCapture::capture_one(const OpenDescriptor& open, Depth depth, image::LogicalHost& host,
+                                                const image::Process& process, std::vector<worker::Refusal>& refusals) {
   auto known = TRY(find_known(open));
-  if (known) {
-    descriptor.set_description(*known);
-    *process.add_descriptors() = descriptor;
-    return {};
-  }
+  if (known) return *known;
   image::Description description;
   auto id = static_cast<uint32_t>(known_.size() + 1);
   description.set_id(id);
-  CaptureTools tools{depth, files_, shared_memory_, consoles_, pipes_with_content_};
+  auto inner_pid = [this](pid_t host_pid) {
+    auto found = inner_pids_.find(host_pid);
+    return found == inner_pids_.end() ? 0 : found->second;
+  };
+  CaptureTools tools{depth, files_, shared_memory_, consoles_, pipes_with_content_, sockets_, inner_pid};
   auto unsupported = TRY(capture_kind(open, tools, description));
   if (unsupported) {
     worker::Refusal refusal;
@@ -123,11 +123,41 @@ Result<void> DescriptorCapture::capture_one(const OpenDescriptor& open, Depth de
     refusals.push_back(std::move(refusal));
   }
   description.set_flags(description.flags() & ~uint32_t{O_CLOEXEC});
-  known_.push_back({open.host_pid, open.number, open.status.st_dev, open.status.st_ino, open.info.position,
-                    open.info.flags & ~uint32_t{O_CLOEXEC}, id});
+  known_.emplace(open.status.st_ino, Known{open.host_pid, open.number, open.status.st_dev, open.info.position,
+                                           open.info.flags & ~uint32_t{O_CLOEXEC}, id});
   *host.add_descriptions() = std::move(description);
-  descriptor.set_description(id);
-  *process.add_descriptors() = descriptor;
+  return id;
+}
+
+Result<OpenDescriptor> DescriptorCapture::look_at(const ProcessRef& process, int number, const UniqueFd& copy) {
+  std::string name = std::to_string(number);
+  OpenDescriptor open{process.pid,
+                      process.host_pid,
+                      number,
+                      copy,
+                      TRY(sys::read_link(proc_path(process.host_pid, "fd/" + name))),
+                      TRY(sys::status_of(copy.get())),
+                      {}};
+  std::string text = TRY(sys::read_text(proc_path(process.host_pid, "fdinfo/" + name)));
+  open.info = TRY(proc::parse_fdinfo(text));
+  return open;
+}
+
+// What was sent over unix sockets and not yet received. It may hold sockets in which again something is in flight.
+Result<void> DescriptorCapture::capture_in_flight(Depth depth, image::LogicalHost& host,
+                                                  std::vector<worker::Refusal>& refusals) {
+  image::Process nobody;
+  ProcessRef here{0, ::getpid(), -1};
+  for (size_t next = 0; next < sockets_.in_flight.size(); ++next) {
+    InFlight sent = std::move(sockets_.in_flight[next]);
+    for (UniqueFd& fd : sent.descriptors) {
+      OpenDescriptor open = TRY(look_at(here, fd.get(), fd));
+      uint32_t id = TRY(capture_one(open, depth, host, nobody, refusals));
+      image::Description& socket = *host.mutable_descriptions(static_cast<int>(sent.description) - 1);
+      socket.mutable_unix_socket()->mutable_messages(sent.message)->add_descriptions(id);
+      in_flight_.push_back(std::move(fd));
+    }
+  }
   return {};
 }
 
@@ -141,17 +171,12 @@ Result<void> DescriptorCapture::capture_process(const ProcessRef& ref, Depth dep
   for (int number : TRY(open_numbers(ref.host_pid))) {
     auto one = [&]() -> Result<void> {
       UniqueFd copy = TRY(sys::pidfd_getfd(ref.pidfd, number));
-      std::string name = std::to_string(number);
-      OpenDescriptor open{ref.pid,
-                          ref.host_pid,
-                          number,
-                          copy,
-                          TRY(sys::read_link(proc_path(ref.host_pid, "fd/" + name))),
-                          TRY(sys::status_of(copy.get())),
-                          {}};
-      std::string text = TRY(sys::read_text(proc_path(ref.host_pid, "fdinfo/" + name)));
-      open.info = TRY(proc::parse_fdinfo(text));
-      return capture_one(open, depth, host, *process, refusals);
+      OpenDescriptor open = TRY(look_at(ref, number, copy));
+      image::Descriptor& descriptor = *process->add_descriptors();
+      descriptor.set_number(number);
+      descriptor.set_close_on_exec((open.info.flags & O_CLOEXEC) != 0);
+      descriptor.set_description(TRY(capture_one(open, depth, host, *process, refusals)));
+      return {};
     };
     auto captured = one();
     bool closed_meanwhile = !captured && depth == Depth::plan && captured.error().kind == ErrorKind::gone;
@@ -164,8 +189,12 @@ Result<void> DescriptorCapture::capture_process(const ProcessRef& ref, Depth dep
 Result<void> DescriptorCapture::capture(std::span<const ProcessRef> processes, Depth depth, image::LogicalHost& host,
                                         std::vector<worker::Refusal>& refusals) {
   known_.clear();
+  in_flight_.clear();
+  inner_pids_.clear();
   pipes_with_content_.clear();
+  sockets_.begin();
   host.clear_descriptions();
+  for (const ProcessRef& process : processes) inner_pids_[process.host_pid] = process.pid;
   for (const ProcessRef& process : processes) {
     for (const ProcessRef& other : processes) {
       if (&other == &process) break;
@@ -183,28 +212,35 @@ Result<void> DescriptorCapture::capture(std::span<const ProcessRef> processes, D
     if (!captured && depth == Depth::plan && captured.error().kind == ErrorKind::gone) continue;
     TRY(std::move(captured));
   }
-  return {};
+  return capture_in_flight(depth, host, refusals);
 }
 
 Result<DescriptorRestore> DescriptorRestore::create(const image::LogicalHost& host, files::Opener& opener,
                                                     const sys::MountNamespace& mounts, SharedMemorySet& shared_memory,
                                                     std::span<const ConsoleFd> consoles,
-                                                    std::chrono::nanoseconds elapsed) {
+                                                    std::chrono::nanoseconds elapsed, const files::Owner& owner,
+                                                    const std::function<pid_t(pid_t)>& host_pid) {
   DescriptorRestore restore;
-  RestoreTools tools{opener, mounts, shared_memory, consoles, elapsed, {}, {}};
+  RestoreTools tools{opener, mounts, shared_memory, consoles, elapsed, {}, owner};
+  restore.unix_sockets_ = TRY(UnixSocketRestore::make(host, tools, restore.descriptions_));
   // Masters before slaves: a slave can only be opened when its terminal is there.
   for (bool slaves : {false, true}) {
     for (const image::Description& description : host.descriptions()) {
       bool is_slave = description.has_terminal_end() && !description.terminal_end().master();
-      if (is_slave != slaves) continue;
+      restore.images_[description.id()] = &description;
+      if (is_slave != slaves || restore.descriptions_.contains(description.id())) continue;
       UniqueFd made = TRY(restore_kind(description, tools).within("description " + std::to_string(description.id())));
       // Far above every number a batch may name by mistake.
       restore.descriptions_[description.id()] = std::move(made);
-      restore.images_[description.id()] = &description;
     }
   }
+  TRY(restore.unix_sockets_->fill(restore.descriptions_, host_pid));
   return restore;
 }
+
+Result<void> DescriptorRestore::before_switchover() { return unix_sockets_->publish_new_names(); }
+
+Result<void> DescriptorRestore::after_switchover() { return unix_sockets_->publish_all_names(); }
 
 Result<void> DescriptorRestore::install(const image::Process& process, int worker_pidfd, const NewBatch& new_batch,
                                         const RunBatch& run) {

@@ -7,7 +7,9 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "base/result.h"
@@ -25,8 +27,9 @@ struct ProcessRef {
 
 class DescriptorCapture {
  public:
-  DescriptorCapture(files::FileTable& files, SharedMemoryTable& shared_memory, const ConsoleEnds& consoles)
-      : files_(files), shared_memory_(shared_memory), consoles_(consoles) {}
+  DescriptorCapture(files::FileTable& files, SharedMemoryTable& shared_memory, const ConsoleEnds& consoles,
+                    SocketCapture& sockets)
+      : files_(files), shared_memory_(shared_memory), consoles_(consoles), sockets_(sockets) {}
 
   // Fills in host.descriptions and every process's descriptors. Everything unsupported is added to `refusals`.
   Result<void> capture(std::span<const ProcessRef> processes, Depth depth, image::LogicalHost& host,
@@ -36,20 +39,26 @@ class DescriptorCapture {
   struct Known {
     pid_t host_pid;
     int number;
-    uint64_t device, inode, position;
+    uint64_t device, position;
     uint32_t flags;
     uint32_t id;
   };
   Result<void> capture_process(const ProcessRef& process, Depth depth, image::LogicalHost& host,
                                std::vector<worker::Refusal>& refusals);
   Result<std::optional<uint32_t>> find_known(const OpenDescriptor& open);
-  Result<void> capture_one(const OpenDescriptor& open, Depth depth, image::LogicalHost& host, image::Process& process,
-                           std::vector<worker::Refusal>& refusals);
+  // Returns the description's id.
+  Result<uint32_t> capture_one(const OpenDescriptor& open, Depth depth, image::LogicalHost& host,
+                               const image::Process& process, std::vector<worker::Refusal>& refusals);
+  Result<void> capture_in_flight(Depth depth, image::LogicalHost& host, std::vector<worker::Refusal>& refusals);
+  Result<OpenDescriptor> look_at(const ProcessRef& process, int number, const UniqueFd& copy);
 
   files::FileTable& files_;
   SharedMemoryTable& shared_memory_;
   const ConsoleEnds& consoles_;
-  std::vector<Known> known_;
+  SocketCapture& sockets_;
+  std::unordered_multimap<uint64_t, Known> known_;  // by inode
+  std::map<pid_t, pid_t> inner_pids_;
+  std::vector<UniqueFd> in_flight_;  // open as long as they are compared with others
   std::map<uint64_t, bool> pipes_with_content_;
 };
 
@@ -58,18 +67,24 @@ class DescriptorRestore {
   using NewBatch = std::function<freeze::CallBatch()>;
   using RunBatch = std::function<Result<void>(freeze::CallBatch&)>;
 
-  // Makes all descriptions in this worker, content included. `elapsed`: since the capture.
+  // Makes all descriptions in this worker, content included. `elapsed`: since the capture. `host_pid`: of
+  // a process of the job, in our own pid namespace; 0: it is not there.
   static Result<DescriptorRestore> create(const image::LogicalHost& host, files::Opener& opener,
                                           const sys::MountNamespace& mounts, SharedMemorySet& shared_memory,
-                                          std::span<const ConsoleFd> consoles, std::chrono::nanoseconds elapsed);
+                                          std::span<const ConsoleFd> consoles, std::chrono::nanoseconds elapsed,
+                                          const files::Owner& owner, const std::function<pid_t(pid_t)>& host_pid);
 
   // Puts the descriptors of `process` into it. Requires: nothing is open there but `worker_pidfd`, which is closed in
   // the end.
   Result<void> install(const image::Process& process, int worker_pidfd, const NewBatch& new_batch, const RunBatch& run);
+  // What others can see, before and after the switchover.
+  Result<void> before_switchover();
+  Result<void> after_switchover();
 
  private:
   Result<void> add_epoll_watches(const image::Process& process, const NewBatch& new_batch, const RunBatch& run);
-  std::map<uint32_t, UniqueFd> descriptions_;
+  MadeDescriptions descriptions_;
+  std::unique_ptr<UnixSocketRestore> unix_sockets_;
   std::map<uint32_t, const image::Description*> images_;
   std::map<uint32_t, bool> watched_;  // epoll descriptions whose watches are set
 };

@@ -1,14 +1,16 @@
 // Sockets that move already: listening TCP. All others are refused by name. Source: tcp(7), socket(7).
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include "objects/description.h"
 #include "sys/socket_state.h"
 
 namespace godwit::objects {
 
-Captured capture_socket(const OpenDescriptor& open, CaptureTools&, image::Description& into) {
+Captured capture_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into) {
   into.set_flags(open.info.flags);
   sys::SocketKind kind = TRY(sys::socket_kind(open.copy.get()));
+  if (kind.family == AF_UNIX) return capture_unix_socket(open, tools, into);
   if (kind.is_tcp && kind.listening) {
     sys::ListenerState state = TRY(sys::listener_state(open.copy.get()));
     image::TcpListener& listener = *into.mutable_tcp_listener();

@@ -1,5 +1,6 @@
 #include "sys/socket_state.h"
 
+#include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -109,6 +110,41 @@ Result<UniqueFd> make_listener(uint32_t family, const ListenerState& state, int 
   if (::bind(fd.get(), where, static_cast<socklen_t>(state.address.size())) != 0) return last_error("bind");
   if (::listen(fd.get(), static_cast<int>(state.backlog)) != 0) return last_error("listen");
   return fd;
+}
+
+Result<uint64_t> network_of(int fd) {
+  constexpr int kNetworkCookie = 71;  // SO_NETNS_COOKIE, asm-generic/socket.h, since Linux 5.14
+  uint64_t cookie = 0;
+  socklen_t length = sizeof cookie;
+  if (::getsockopt(fd, SOL_SOCKET, kNetworkCookie, &cookie, &length) != 0) {
+    return last_error("getsockopt(SO_NETNS_COOKIE)");
+  }
+  return cookie;
+}
+
+Result<UniqueFd> make_socket(const SocketShape& shape) {
+  UniqueFd fd(::socket(shape.family, shape.type | SOCK_CLOEXEC, shape.protocol));
+  if (!fd.valid()) return last_error("socket");
+  return fd;
+}
+
+Result<void> listen_on(int fd, int backlog) { return checked_void(::listen(fd, backlog), "listen"); }
+
+Result<UniqueFd> accept_from(int listening) {
+  UniqueFd fd(::accept4(listening, nullptr, nullptr, SOCK_CLOEXEC));
+  if (!fd.valid()) return last_error("accept4");
+  return fd;
+}
+
+Result<void> set_file_flags(int fd, uint32_t flags) {
+  return checked_void(::fcntl(fd, F_SETFL, static_cast<int>(flags)), "fcntl(F_SETFL)");
+}
+
+Result<void> set_blocking(int fd, bool blocking) { return set_file_flags(fd, blocking ? 0 : O_NONBLOCK); }
+
+Result<void> shut_down(int fd, bool receiving, bool sending) {
+  if (!receiving && !sending) return {};
+  return checked_void(::shutdown(fd, receiving && sending ? SHUT_RDWR : receiving ? SHUT_RD : SHUT_WR), "shutdown");
 }
 
 }  // namespace godwit::sys

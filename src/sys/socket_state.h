@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "sys/socket_options.h"
 
 namespace godwit::sys {
 
@@ -18,10 +19,6 @@ struct SocketKind {
 };
 Result<SocketKind> socket_kind(int fd);
 
-struct SocketOptionValue {
-  int32_t level, name;
-  std::string bytes;
-};
 struct ListenerState {
   std::string address;  // struct sockaddr
   uint32_t backlog;
@@ -32,5 +29,17 @@ Result<ListenerState> listener_state(int fd);
 // In the network namespace of the calling thread. Options come from a peer: only those that listener_state reports are
 // set.
 Result<UniqueFd> make_listener(uint32_t family, const ListenerState& state, int flags);
+
+// The network namespace a socket belongs to: SO_NETNS_COOKIE, the same for all of one.
+Result<uint64_t> network_of(int fd);
+// Of the calling thread's network namespace, close-on-exec.
+Result<UniqueFd> make_socket(const SocketShape& shape);
+Result<void> listen_on(int fd, int backlog);
+Result<UniqueFd> accept_from(int listening);
+Result<void> set_blocking(int fd, bool blocking);
+// Status flags, all of them.
+Result<void> set_file_flags(int fd, uint32_t flags);
+// Receives, or sends, no more.
+Result<void> shut_down(int fd, bool receiving, bool sending);
 
 }  // namespace godwit::sys

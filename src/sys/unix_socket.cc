@@ -60,9 +60,11 @@ Result<UniqueFd> connect_unix(const std::string& path) {
   return fd;
 }
 
-Result<SocketPair> unix_pair() {
+Result<SocketPair> unix_pair() { return unix_pair_of(SOCK_STREAM); }
+
+Result<SocketPair> unix_pair_of(int type) {
   int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return last_error("socketpair");
+  if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) != 0) return last_error("socketpair");
   return SocketPair{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 

@@ -20,6 +20,7 @@ struct SocketPair {
   UniqueFd first, second;
 };
 Result<SocketPair> unix_pair();
+Result<SocketPair> unix_pair_of(int type);
 // Sends or receives all of `bytes`; peer_lost at the other side's end. Blocks at most `timeout_ms` for each part (-1:
 // for ever).
 Result<void> send_whole(int fd, std::span<const std::byte> bytes, int timeout_ms);

@@ -1,0 +1,67 @@
+#include "objects/sockets.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "sys/file.h"
+#include "sys/socket_state.h"
+
+namespace godwit::objects {
+
+Result<SocketCapture> SocketCapture::open(int init_pidfd) {
+  UniqueFd init = TRY(sys::duplicate(init_pidfd));
+  UniqueFd probe = TRY(sys::socket_in_network_of(init_pidfd, AF_UNIX, SOCK_DGRAM, 0));
+  uint64_t network = TRY(sys::network_of(probe.get()));
+  return SocketCapture(std::move(init), TRY(sys::UnixDiag::open(init_pidfd)), network);
+}
+
+void SocketCapture::begin() {
+  looked_ = false;
+  unix_.clear();
+  waiting_.clear();
+  in_flight.clear();
+}
+
+Result<void> SocketCapture::look() {
+  if (looked_) return {};
+  unix_ = TRY(diag_.read());
+  for (auto& [inode, record] : unix_) {
+    for (uint64_t client : record.waiting) waiting_[client] = inode;
+  }
+  looked_ = true;
+  return {};
+}
+
+Result<const sys::UnixSocketRecord*> SocketCapture::unix_socket(uint64_t inode) {
+  TRY(look());
+  auto found = unix_.find(inode);
+  return found == unix_.end() ? nullptr : &found->second;
+}
+
+Result<bool> SocketCapture::of_the_job(int fd) const { return TRY(sys::network_of(fd)) == network_; }
+
+Result<void> SocketCapture::add_options(int fd, google::protobuf::RepeatedPtrField<image::SocketOption>& into) {
+  sys::SocketShape shape = TRY(sys::shape_of(fd));
+  auto known = defaults_.find(shape);
+  if (known == defaults_.end()) {
+    std::vector<sys::SocketOptionValue> values;
+    auto fresh = sys::socket_in_network_of(init_.get(), shape.family, shape.type, shape.protocol);
+    if (fresh) values = sys::read_options(fresh->get(), shape);  // otherwise every option is told
+    known = defaults_.emplace(shape, std::move(values)).first;
+  }
+  for (sys::SocketOptionValue& value : sys::changed_options(sys::read_options(fd, shape), known->second)) {
+    image::SocketOption& option = *into.Add();
+    option.set_level(value.level);
+    option.set_name(value.name);
+    option.set_value(std::move(value.bytes));
+  }
+  return {};
+}
+
+std::vector<sys::SocketOptionValue> options_of(const google::protobuf::RepeatedPtrField<image::SocketOption>& options) {
+  std::vector<sys::SocketOptionValue> values;
+  for (const image::SocketOption& option : options) values.push_back({option.level(), option.name(), option.value()});
+  return values;
+}
+
+}  // namespace godwit::objects

@@ -1,0 +1,80 @@
+// What the sockets of a job have in common: at the source what is known of its network namespace, and which descriptors
+// are in flight between sockets; at the destination the making of all sockets together, since they belong together.
+//
+// Source: sock_diag(7), unix(7), tcp(7).
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "godwit/image.pb.h"
+#include "sys/socket_options.h"
+#include "sys/unix_diag.h"
+
+namespace godwit::objects {
+
+enum class Depth;
+struct RestoreTools;
+
+// Descriptors found in the queue of a unix socket.
+struct InFlight {
+  uint32_t description;  // the socket's
+  int message;           // in its queue
+  std::vector<UniqueFd> descriptors;
+};
+
+class SocketCapture {
+ public:
+  // Of the job whose godwit-init this is. Before the freeze.
+  static Result<SocketCapture> open(int init_pidfd);
+
+  // Forgets what an earlier capture found.
+  void begin();
+  // Of the job's own network namespace; null: it is of another one.
+  Result<const sys::UnixSocketRecord*> unix_socket(uint64_t inode);
+  // Whether a socket waits to be accepted by a listening one.
+  bool is_waiting(uint64_t inode) const { return waiting_.contains(inode); }
+  Result<bool> of_the_job(int fd) const;
+  // The options of `fd` that are worth telling.
+  Result<void> add_options(int fd, google::protobuf::RepeatedPtrField<image::SocketOption>& into);
+
+  std::vector<InFlight> in_flight;
+
+ private:
+  SocketCapture(UniqueFd init, sys::UnixDiag diag, uint64_t network)
+      : init_(std::move(init)), diag_(std::move(diag)), network_(network) {}
+  Result<void> look();
+
+  UniqueFd init_;
+  sys::UnixDiag diag_;
+  uint64_t network_;
+  bool looked_ = false;
+  std::map<uint64_t, sys::UnixSocketRecord> unix_;
+  std::map<uint64_t, uint64_t> waiting_;
+  std::map<sys::SocketShape, std::vector<sys::SocketOptionValue>> defaults_;
+};
+
+std::vector<sys::SocketOptionValue> options_of(const google::protobuf::RepeatedPtrField<image::SocketOption>& options);
+
+using MadeDescriptions = std::map<uint32_t, UniqueFd>;  // by Description.id
+
+// The unix sockets of a job, made together.
+class UnixSocketRestore {
+ public:
+  // Adds every unix socket to `made`, with nothing queued.
+  static Result<std::unique_ptr<UnixSocketRestore>> make(const image::LogicalHost& host, RestoreTools& tools,
+                                                         MadeDescriptions& made);
+  virtual ~UnixSocketRestore() = default;
+  // Queues, options, half-closed states. Requires: all descriptions are made. `host_pid`: of a process of the job, in
+  // our own pid namespace; 0: it is not there.
+  virtual Result<void> fill(const MadeDescriptions& made, const std::function<pid_t(pid_t)>& host_pid) = 0;
+  // Names that are free get their files before the switchover; the others are replaced after it.
+  virtual Result<void> publish_new_names() = 0;
+  virtual Result<void> publish_all_names() = 0;
+};
+
+}  // namespace godwit::objects

@@ -1,0 +1,238 @@
+#include "sys/socket_options.h"
+
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "sys/errno.h"
+
+namespace godwit::sys {
+
+namespace {
+
+enum class Use : uint8_t { any, internet, ipv4, ipv6, tcp, udp, udplite, datagram };
+
+// An option that asks differently than it is told.
+enum class Way : uint8_t { plain, buffer, name_only_if_set };
+
+struct Known {
+  int level, name;
+  size_t most_bytes;
+  Use use;
+  Way way = Way::plain;
+  bool always = false;  // nodes may have other defaults
+};
+
+constexpr size_t kInt = sizeof(int);
+constexpr int kBufferLock = 72;                         // SO_BUF_LOCK, asm-generic/socket.h, since Linux 5.15
+constexpr int kTxRehash = 74;                           // SO_TXREHASH
+constexpr int kPassPidfd = 76;                          // SO_PASSPIDFD
+constexpr int kPassRights = 83;                         // SO_PASSRIGHTS
+constexpr int kLocalPortRange = 51;                     // IP_LOCAL_PORT_RANGE
+constexpr int kUdpliteSend = 10, kUdpliteReceive = 11;  // UDPLITE_SEND_CSCOV, UDPLITE_RECV_CSCOV
+constexpr int kSendBuffer = SO_SNDBUF, kReceiveBuffer = SO_RCVBUF;
+
+// In the order they are set: buffers before their lock.
+constexpr Known kTable[] = {
+    {SOL_SOCKET, SO_REUSEADDR, kInt, Use::any},
+    {SOL_SOCKET, SO_REUSEPORT, kInt, Use::internet},
+    {SOL_SOCKET, SO_KEEPALIVE, kInt, Use::any},
+    {SOL_SOCKET, SO_OOBINLINE, kInt, Use::any},
+    {SOL_SOCKET, SO_LINGER, sizeof(linger), Use::any},
+    {SOL_SOCKET, SO_BROADCAST, kInt, Use::any},
+    {SOL_SOCKET, SO_DONTROUTE, kInt, Use::any},
+    {SOL_SOCKET, SO_PRIORITY, kInt, Use::any},
+    {SOL_SOCKET, SO_MARK, kInt, Use::any},
+    {SOL_SOCKET, SO_BINDTODEVICE, 16, Use::internet, Way::name_only_if_set},
+    {SOL_SOCKET, SO_RCVLOWAT, kInt, Use::any},
+    {SOL_SOCKET, SO_RCVTIMEO, sizeof(timeval), Use::any},
+    {SOL_SOCKET, SO_SNDTIMEO, sizeof(timeval), Use::any},
+    {SOL_SOCKET, SO_TIMESTAMP, kInt, Use::any},
+    {SOL_SOCKET, SO_TIMESTAMPNS, kInt, Use::any},
+    {SOL_SOCKET, SO_RXQ_OVFL, kInt, Use::any},
+    {SOL_SOCKET, SO_PASSCRED, kInt, Use::any},
+    {SOL_SOCKET, SO_PASSSEC, kInt, Use::any},
+    {SOL_SOCKET, kPassPidfd, kInt, Use::any},
+    {SOL_SOCKET, kPassRights, kInt, Use::any},
+    {SOL_SOCKET, SO_PEEK_OFF, kInt, Use::any},
+    {SOL_SOCKET, SO_BUSY_POLL, kInt, Use::any},
+    {SOL_SOCKET, SO_MAX_PACING_RATE, 8, Use::any},
+    {SOL_SOCKET, SO_ZEROCOPY, kInt, Use::internet},
+    {SOL_SOCKET, kTxRehash, kInt, Use::tcp},
+    {SOL_SOCKET, SO_NO_CHECK, kInt, Use::udp},
+    {SOL_SOCKET, kSendBuffer, kInt, Use::any, Way::buffer, true},
+    {SOL_SOCKET, kReceiveBuffer, kInt, Use::any, Way::buffer, true},
+    {SOL_SOCKET, kBufferLock, kInt, Use::any, Way::plain, true},
+    {IPPROTO_IP, IP_TOS, kInt, Use::internet},
+    {IPPROTO_IP, IP_TTL, kInt, Use::internet},
+    {IPPROTO_IP, IP_MTU_DISCOVER, kInt, Use::internet},
+    {IPPROTO_IP, IP_RECVERR, kInt, Use::internet},
+    {IPPROTO_IP, IP_PKTINFO, kInt, Use::internet},
+    {IPPROTO_IP, IP_RECVTTL, kInt, Use::internet},
+    {IPPROTO_IP, IP_RECVTOS, kInt, Use::internet},
+    {IPPROTO_IP, IP_RECVOPTS, kInt, Use::internet},
+    {IPPROTO_IP, IP_RETOPTS, kInt, Use::internet},
+    {IPPROTO_IP, IP_FREEBIND, kInt, Use::internet},
+    {IPPROTO_IP, IP_TRANSPARENT, kInt, Use::internet},
+    {IPPROTO_IP, IP_MINTTL, kInt, Use::internet},
+    {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, kInt, Use::internet},
+    {IPPROTO_IP, IP_RECVORIGDSTADDR, kInt, Use::internet},
+    {IPPROTO_IP, IP_CHECKSUM, kInt, Use::datagram},
+    {IPPROTO_IP, kLocalPortRange, kInt, Use::internet},
+    {IPPROTO_IP, IP_MULTICAST_TTL, kInt, Use::datagram},
+    {IPPROTO_IP, IP_MULTICAST_LOOP, kInt, Use::datagram},
+    {IPPROTO_IP, IP_MULTICAST_ALL, kInt, Use::datagram},
+    {IPPROTO_IPV6, IPV6_V6ONLY, kInt, Use::ipv6},
+    {IPPROTO_IPV6, IPV6_TCLASS, kInt, Use::ipv6},
+    {IPPROTO_IPV6, IPV6_UNICAST_HOPS, kInt, Use::ipv6},
+    {IPPROTO_IPV6, IPV6_MTU_DISCOVER, kInt, Use::ipv6},
+    {IPPROTO_IPV6, IPV6_RECVERR, kInt, Use::ipv6},
+    {IPPROTO_IPV6, IPV6_RECVPKTINFO, kInt, Use::ipv6},
+    {IPPROTO_IPV6, IPV6_RECVHOPLIMIT, kInt, Use::ipv6},
+    {IPPROTO_IPV6, IPV6_RECVTCLASS, kInt, Use::ipv6},
+    {IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, kInt, Use::ipv6},
+    {IPPROTO_IPV6, IPV6_DONTFRAG, kInt, Use::ipv6},
+    {IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, kInt, Use::ipv6},
+    {IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, kInt, Use::ipv6},
+    {IPPROTO_IPV6, IPV6_MINHOPCOUNT, kInt, Use::ipv6},
+    {IPPROTO_IPV6, IPV6_FREEBIND, kInt, Use::ipv6},
+    {IPPROTO_IPV6, IPV6_TRANSPARENT, kInt, Use::ipv6},
+    {IPPROTO_IPV6, IPV6_MULTICAST_HOPS, kInt, Use::ipv6},
+    {IPPROTO_IPV6, IPV6_MULTICAST_LOOP, kInt, Use::ipv6},
+    {IPPROTO_IPV6, IPV6_MULTICAST_IF, kInt, Use::ipv6},
+    {IPPROTO_IPV6, IPV6_MULTICAST_ALL, kInt, Use::ipv6},
+    {IPPROTO_TCP, TCP_CONGESTION, 16, Use::tcp, Way::plain, true},
+    {IPPROTO_TCP, TCP_NODELAY, kInt, Use::tcp},
+    {IPPROTO_TCP, TCP_CORK, kInt, Use::tcp},
+    {IPPROTO_TCP, TCP_KEEPIDLE, kInt, Use::tcp},
+    {IPPROTO_TCP, TCP_KEEPINTVL, kInt, Use::tcp},
+    {IPPROTO_TCP, TCP_KEEPCNT, kInt, Use::tcp},
+    {IPPROTO_TCP, TCP_SYNCNT, kInt, Use::tcp},
+    {IPPROTO_TCP, TCP_LINGER2, kInt, Use::tcp},
+    {IPPROTO_TCP, TCP_DEFER_ACCEPT, kInt, Use::tcp},
+    {IPPROTO_TCP, TCP_QUICKACK, kInt, Use::tcp},
+    {IPPROTO_TCP, TCP_USER_TIMEOUT, kInt, Use::tcp},
+    {IPPROTO_TCP, TCP_FASTOPEN, kInt, Use::tcp},
+    {IPPROTO_TCP, TCP_FASTOPEN_CONNECT, kInt, Use::tcp},
+    {IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, kInt, Use::tcp},
+    {IPPROTO_TCP, TCP_NOTSENT_LOWAT, kInt, Use::tcp},
+    {IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, kInt, Use::tcp},
+    {IPPROTO_TCP, TCP_SAVE_SYN, kInt, Use::tcp},
+    {IPPROTO_TCP, TCP_INQ, kInt, Use::tcp},
+    {IPPROTO_TCP, TCP_TX_DELAY, kInt, Use::tcp},
+    {IPPROTO_UDP, UDP_CORK, kInt, Use::udp},
+    {IPPROTO_UDP, UDP_SEGMENT, kInt, Use::udp},
+    {IPPROTO_UDP, UDP_GRO, kInt, Use::udp},
+    {IPPROTO_UDP, UDP_NO_CHECK6_TX, kInt, Use::udp},
+    {IPPROTO_UDP, UDP_NO_CHECK6_RX, kInt, Use::udp},
+    {IPPROTO_UDPLITE, kUdpliteSend, kInt, Use::udplite},
+    {IPPROTO_UDPLITE, kUdpliteReceive, kInt, Use::udplite},
+};
+
+bool fits(Use use, const SocketShape& shape) {
+  bool internet = shape.family == AF_INET || shape.family == AF_INET6;
+  bool udp = internet && shape.type == SOCK_DGRAM;
+  switch (use) {
+    case Use::any: return true;
+    case Use::internet: return internet;
+    case Use::ipv4: return shape.family == AF_INET;
+    case Use::ipv6: return shape.family == AF_INET6;
+    case Use::tcp: return internet && shape.type == SOCK_STREAM && shape.protocol != IPPROTO_SCTP;
+    case Use::udp: return udp && shape.protocol == IPPROTO_UDP;
+    case Use::udplite: return udp && shape.protocol == IPPROTO_UDPLITE;
+    case Use::datagram: return internet && shape.type != SOCK_STREAM;
+  }
+  return false;
+}
+
+// What SO_SNDBUF tells is twice what it was told; the forced form knows no limit but the capability.
+Result<void> set_buffer(int fd, int name, int told) {
+  int half = told / 2;
+  int forced = name == SO_SNDBUF ? SO_SNDBUFFORCE : SO_RCVBUFFORCE;
+  if (::setsockopt(fd, SOL_SOCKET, forced, &half, sizeof half) == 0) return {};
+  return checked_void(::setsockopt(fd, SOL_SOCKET, name, &half, sizeof half), "setsockopt(SO_SNDBUF)");
+}
+
+const Known* find(int level, int name, const SocketShape& shape) {
+  for (const Known& known : kTable) {
+    if (known.level == level && known.name == name && fits(known.use, shape)) return &known;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Result<int> read_option(int fd, int level, int name) {
+  int value = 0;
+  socklen_t length = sizeof value;
+  if (::getsockopt(fd, level, name, &value, &length) != 0) return last_error("getsockopt");
+  return value;
+}
+
+Result<void> set_option(int fd, int level, int name, int value) {
+  return checked_void(::setsockopt(fd, level, name, &value, sizeof value), "setsockopt");
+}
+
+Result<SocketShape> shape_of(int fd) {
+  SocketShape shape{};
+  shape.family = TRY(read_option(fd, SOL_SOCKET, SO_DOMAIN));
+  shape.type = TRY(read_option(fd, SOL_SOCKET, SO_TYPE));
+  shape.protocol = TRY(read_option(fd, SOL_SOCKET, SO_PROTOCOL));
+  return shape;
+}
+
+std::vector<SocketOptionValue> read_options(int fd, const SocketShape& shape) {
+  std::vector<SocketOptionValue> values;
+  values.reserve(std::size(kTable));
+  for (const Known& known : kTable) {
+    if (!fits(known.use, shape)) continue;
+    char value[64] = {};
+    socklen_t size = static_cast<socklen_t>(known.most_bytes);
+    if (::getsockopt(fd, known.level, known.name, value, &size) != 0) continue;  // this kernel or kind has it not
+    if (known.way == Way::name_only_if_set && size == 0) continue;
+    values.push_back({known.level, known.name, std::string(value, size)});
+  }
+  return values;
+}
+
+std::vector<SocketOptionValue> changed_options(std::vector<SocketOptionValue> values,
+                                               const std::vector<SocketOptionValue>& defaults) {
+  std::erase_if(values, [&](const SocketOptionValue& value) {
+    for (const Known& known : kTable) {
+      if (known.level == value.level && known.name == value.name && known.always) return false;
+    }
+    return std::any_of(defaults.begin(), defaults.end(), [&](const SocketOptionValue& other) {
+      return other.level == value.level && other.name == value.name && other.bytes == value.bytes;
+    });
+  });
+  return values;
+}
+
+Result<void> set_options(int fd, const SocketShape& shape, const std::vector<SocketOptionValue>& values) {
+  for (const SocketOptionValue& value : values) {
+    const Known* known = find(value.level, value.name, shape);
+    if (known == nullptr || value.bytes.size() > known->most_bytes) {
+      return error(ErrorKind::corrupt, "an impossible socket option");
+    }
+    std::string name = "socket option " + std::to_string(value.level) + "/" + std::to_string(value.name);
+    if (known->way == Way::buffer) {
+      if (value.bytes.size() != kInt) return error(ErrorKind::corrupt, "an impossible socket option");
+      int told = 0;
+      std::memcpy(&told, value.bytes.data(), kInt);
+      TRY(set_buffer(fd, value.name, told).within(name));
+      continue;
+    }
+    auto size = static_cast<socklen_t>(value.bytes.size());
+    if (::setsockopt(fd, value.level, value.name, value.bytes.data(), size) != 0) return last_error("setsockopt", name);
+  }
+  return {};
+}
+
+Result<void> enlarge_send_buffer(int fd, int bytes) { return set_buffer(fd, SO_SNDBUF, bytes * 2); }
+Result<void> enlarge_receive_buffer(int fd, int bytes) { return set_buffer(fd, SO_RCVBUF, bytes * 2); }
+
+}  // namespace godwit::sys
