@@ -399,6 +399,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   TRY(hold(packets, connection));
   faults_.at(FaultPoint::source_frozen, &connection);
   HeldConsoles held = TRY(HeldConsoles::hold(init));
+  objects::StillSockets still(sockets);
   wire::FinalState state = TRY(capture(inventory, tree, held));
   TRY(files::add_hashes(inventory.files(), *state.mutable_host(), files::shared_devices(offer.plan(), answer)));
   TRY(pass_on(packets, connection));
@@ -414,6 +415,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   phases_.end("switchover");
   std::move(held).commit();
   std::move(tree).commit();
+  std::move(still).commit();
   packets.commit();
   for (const worker::FilePlan& row : files::plan_rows(state.host(), answer)) *report_.add_files() = row;
   return finish(connection, memory, carrier);

@@ -90,6 +90,7 @@ Captured capture_pipe(const OpenDescriptor& open, CaptureTools& tools, image::De
 Captured capture_terminal(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_unix_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
+Captured capture_tcp_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_anonymous(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 
 Result<UniqueFd> restore_file(const image::Description& description, RestoreTools& tools);

@@ -228,19 +228,27 @@ Result<DescriptorRestore> DescriptorRestore::create(const image::LogicalHost& ho
     for (const image::Description& description : host.descriptions()) {
       bool is_slave = description.has_terminal_end() && !description.terminal_end().master();
       restore.images_[description.id()] = &description;
-      if (is_slave != slaves || restore.descriptions_.contains(description.id())) continue;
+      bool together = description.has_tcp_socket() || description.has_unix_socket();
+      if (is_slave != slaves || together) continue;
       UniqueFd made = TRY(restore_kind(description, tools).within("description " + std::to_string(description.id())));
       // Far above every number a batch may name by mistake.
       restore.descriptions_[description.id()] = std::move(made);
     }
   }
+  restore.tcp_sockets_ = TRY(TcpSocketRestore::make(host, tools, restore.descriptions_));
   TRY(restore.unix_sockets_->fill(restore.descriptions_, host_pid));
   return restore;
 }
 
-Result<void> DescriptorRestore::before_switchover() { return unix_sockets_->publish_new_names(); }
+Result<void> DescriptorRestore::before_switchover() {
+  TRY(tcp_sockets_->connect_inside());
+  return unix_sockets_->publish_new_names();
+}
 
-Result<void> DescriptorRestore::after_switchover() { return unix_sockets_->publish_all_names(); }
+Result<void> DescriptorRestore::after_switchover() {
+  TRY(tcp_sockets_->connect_outside());
+  return unix_sockets_->publish_all_names();
+}
 
 Result<void> DescriptorRestore::install(const image::Process& process, int worker_pidfd, const NewBatch& new_batch,
                                         const RunBatch& run) {

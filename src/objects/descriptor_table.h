@@ -85,6 +85,7 @@ class DescriptorRestore {
   Result<void> add_epoll_watches(const image::Process& process, const NewBatch& new_batch, const RunBatch& run);
   MadeDescriptions descriptions_;
   std::unique_ptr<UnixSocketRestore> unix_sockets_;
+  std::unique_ptr<TcpSocketRestore> tcp_sockets_;
   std::map<uint32_t, const image::Description*> images_;
   std::map<uint32_t, bool> watched_;  // epoll descriptions whose watches are set
 };

@@ -1,4 +1,5 @@
-// Sockets that move already: listening TCP. All others are refused by name. Source: tcp(7), socket(7).
+// What kind of socket it is decides who captures it. Here: listening TCP sockets, and the refusal by name of those
+// that do not move. Source: tcp(7), socket(7).
 #include <fcntl.h>
 #include <sys/socket.h>
 
@@ -11,7 +12,12 @@ Captured capture_socket(const OpenDescriptor& open, CaptureTools& tools, image::
   into.set_flags(open.info.flags);
   sys::SocketKind kind = TRY(sys::socket_kind(open.copy.get()));
   if (kind.family == AF_UNIX) return capture_unix_socket(open, tools, into);
-  if (kind.is_tcp && kind.listening) {
+  if (!TRY(tools.sockets.of_the_job(open.copy.get()))) {
+    return Unsupported{"socket.network", "socket of another network namespace: " + kind.description,
+                       "have the program make it inside the job"};
+  }
+  if (kind.is_tcp && !kind.listening) return capture_tcp_socket(open, tools, into);
+  if (kind.is_tcp) {
     sys::ListenerState state = TRY(sys::listener_state(open.copy.get()));
     image::TcpListener& listener = *into.mutable_tcp_listener();
     listener.set_family(kind.family);

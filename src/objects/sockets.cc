@@ -12,7 +12,8 @@ Result<SocketCapture> SocketCapture::open(int init_pidfd) {
   UniqueFd init = TRY(sys::duplicate(init_pidfd));
   UniqueFd probe = TRY(sys::socket_in_network_of(init_pidfd, AF_UNIX, SOCK_DGRAM, 0));
   uint64_t network = TRY(sys::network_of(probe.get()));
-  return SocketCapture(std::move(init), TRY(sys::UnixDiag::open(init_pidfd)), network);
+  return SocketCapture(std::move(init), TRY(sys::UnixDiag::open(init_pidfd)), TRY(sys::DropFilter::load()),
+                       network);
 }
 
 void SocketCapture::begin() {
@@ -20,6 +21,17 @@ void SocketCapture::begin() {
   unix_.clear();
   waiting_.clear();
   in_flight.clear();
+  release();
+}
+
+Result<const sys::RepairMode*> SocketCapture::hold_still(int fd) {
+  still_.push_back(TRY(sys::RepairMode::enter(fd, drop_)));
+  return &still_.back();
+}
+
+void SocketCapture::commit() {
+  for (sys::RepairMode& socket : still_) std::move(socket).commit();
+  still_.clear();
 }
 
 Result<void> SocketCapture::look() {

@@ -12,7 +12,9 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "godwit/image.pb.h"
+#include "sys/socket_filter.h"
 #include "sys/socket_options.h"
+#include "sys/tcp_repair.h"
 #include "sys/unix_diag.h"
 
 namespace godwit::objects {
@@ -42,20 +44,42 @@ class SocketCapture {
   // The options of `fd` that are worth telling.
   Result<void> add_options(int fd, google::protobuf::RepeatedPtrField<image::SocketOption>& into);
 
+  // Holds a TCP socket still until this capture begins again or ends; the reference is good until the next call.
+  Result<const sys::RepairMode*> hold_still(int fd);
+  // Lets go of all that is held still.
+  void release() { still_.clear(); }
+  // The job has left: what is held still stays so until it is closed.
+  void commit();
+
   std::vector<InFlight> in_flight;
 
  private:
-  SocketCapture(UniqueFd init, sys::UnixDiag diag, uint64_t network)
-      : init_(std::move(init)), diag_(std::move(diag)), network_(network) {}
+  SocketCapture(UniqueFd init, sys::UnixDiag diag, sys::DropFilter drop, uint64_t network)
+      : init_(std::move(init)), diag_(std::move(diag)), drop_(std::move(drop)), network_(network) {}
   Result<void> look();
 
   UniqueFd init_;
   sys::UnixDiag diag_;
+  sys::DropFilter drop_;
+  std::vector<sys::RepairMode> still_;
   uint64_t network_;
   bool looked_ = false;
   std::map<uint64_t, sys::UnixSocketRecord> unix_;
   std::map<uint64_t, uint64_t> waiting_;
   std::map<sys::SocketShape, std::vector<sys::SocketOptionValue>> defaults_;
+};
+
+// What a capture holds still is let go of with this scope, before the program's threads are.
+class StillSockets {
+ public:
+  explicit StillSockets(SocketCapture& sockets) : sockets_(sockets) {}
+  ~StillSockets() { sockets_.release(); }
+  StillSockets(const StillSockets&) = delete;
+  StillSockets& operator=(const StillSockets&) = delete;
+  void commit() && { sockets_.commit(); }
+
+ private:
+  SocketCapture& sockets_;
 };
 
 std::vector<sys::SocketOptionValue> options_of(const google::protobuf::RepeatedPtrField<image::SocketOption>& options);
@@ -75,6 +99,18 @@ class UnixSocketRestore {
   // Names that are free get their files before the switchover; the others are replaced after it.
   virtual Result<void> publish_new_names() = 0;
   virtual Result<void> publish_all_names() = 0;
+};
+
+// The TCP sockets of a job that do not listen, made together. Connections between two of them take part again before
+// the switchover; those with others only after it, since they speak to somebody outside.
+class TcpSocketRestore {
+ public:
+  // Adds every such socket to `made`. Requires: listening sockets are made.
+  static Result<std::unique_ptr<TcpSocketRestore>> make(const image::LogicalHost& host, RestoreTools& tools,
+                                                        MadeDescriptions& made);
+  virtual ~TcpSocketRestore() = default;
+  virtual Result<void> connect_inside() = 0;
+  virtual Result<void> connect_outside() = 0;
 };
 
 }  // namespace godwit::objects

@@ -114,7 +114,6 @@ constexpr Known kTable[] = {
     {IPPROTO_TCP, TCP_SYNCNT, kInt, Use::tcp},
     {IPPROTO_TCP, TCP_LINGER2, kInt, Use::tcp},
     {IPPROTO_TCP, TCP_DEFER_ACCEPT, kInt, Use::tcp},
-    {IPPROTO_TCP, TCP_QUICKACK, kInt, Use::tcp},
     {IPPROTO_TCP, TCP_USER_TIMEOUT, kInt, Use::tcp},
     {IPPROTO_TCP, TCP_FASTOPEN, kInt, Use::tcp},
     {IPPROTO_TCP, TCP_FASTOPEN_CONNECT, kInt, Use::tcp},
@@ -155,6 +154,17 @@ Result<void> set_buffer(int fd, int name, int told) {
   int forced = name == SO_SNDBUF ? SO_SNDBUFFORCE : SO_RCVBUFFORCE;
   if (::setsockopt(fd, SOL_SOCKET, forced, &half, sizeof half) == 0) return {};
   return checked_void(::setsockopt(fd, SOL_SOCKET, name, &half, sizeof half), "setsockopt(SO_SNDBUF)");
+}
+
+// What bind(2) and connect(2) depend on.
+bool is_early(const Known& known) {
+  constexpr std::pair<int, int> kEarly[] = {
+      {SOL_SOCKET, SO_REUSEPORT},        {SOL_SOCKET, SO_BINDTODEVICE},       {SOL_SOCKET, SO_MARK},
+      {IPPROTO_IP, IP_FREEBIND},         {IPPROTO_IP, IP_TRANSPARENT},        {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT},
+      {IPPROTO_IP, kLocalPortRange},     {IPPROTO_IPV6, IPV6_V6ONLY},         {IPPROTO_IPV6, IPV6_FREEBIND},
+      {IPPROTO_IPV6, IPV6_TRANSPARENT}};
+  return std::any_of(std::begin(kEarly), std::end(kEarly),
+                     [&](auto& each) { return each.first == known.level && each.second == known.name; });
 }
 
 const Known* find(int level, int name, const SocketShape& shape) {
@@ -212,12 +222,14 @@ std::vector<SocketOptionValue> changed_options(std::vector<SocketOptionValue> va
   return values;
 }
 
-Result<void> set_options(int fd, const SocketShape& shape, const std::vector<SocketOptionValue>& values) {
+Result<void> set_options(int fd, const SocketShape& shape, const std::vector<SocketOptionValue>& values,
+                         OptionTime time) {
   for (const SocketOptionValue& value : values) {
     const Known* known = find(value.level, value.name, shape);
     if (known == nullptr || value.bytes.size() > known->most_bytes) {
       return error(ErrorKind::corrupt, "an impossible socket option");
     }
+    if (time != OptionTime::any && is_early(*known) != (time == OptionTime::before_bind)) continue;
     std::string name = "socket option " + std::to_string(value.level) + "/" + std::to_string(value.name);
     if (known->way == Way::buffer) {
       if (value.bytes.size() != kInt) return error(ErrorKind::corrupt, "an impossible socket option");

@@ -31,7 +31,9 @@ std::vector<SocketOptionValue> read_options(int fd, const SocketShape& shape);
 std::vector<SocketOptionValue> changed_options(std::vector<SocketOptionValue> values,
                                                const std::vector<SocketOptionValue>& defaults);
 // Errors: corrupt when a value cannot have come from read_options(); denied and others when the kernel refuses one.
-Result<void> set_options(int fd, const SocketShape& shape, const std::vector<SocketOptionValue>& values);
+enum class OptionTime { any, before_bind, after_bind };  // `any`: all of them
+Result<void> set_options(int fd, const SocketShape& shape, const std::vector<SocketOptionValue>& values,
+                         OptionTime time = OptionTime::any);
 // Buffers of at least this size, whatever the limits, until set_options() gives the real ones.
 Result<void> enlarge_send_buffer(int fd, int bytes);
 Result<void> enlarge_receive_buffer(int fd, int bytes);

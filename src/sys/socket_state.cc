@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstring>
@@ -50,9 +52,12 @@ Result<SocketKind> socket_kind(int fd) {
   int protocol = TRY(option(fd, SO_PROTOCOL));
   kind.listening = TRY(option(fd, SO_ACCEPTCONN)) != 0;
   bool internet = kind.family == AF_INET || kind.family == AF_INET6;
-  kind.is_tcp = internet && type == SOCK_STREAM && protocol == IPPROTO_TCP;
+  kind.is_tcp = internet && type == SOCK_STREAM && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
   if (kind.is_tcp) {
-    kind.name = "tcp." + tcp_state_name(fd);
+    char upper[16] = {};  // a layer above: TLS in the kernel
+    socklen_t length = sizeof upper - 1;
+    bool tls = ::getsockopt(fd, IPPROTO_TCP, TCP_ULP, upper, &length) == 0 && std::strcmp(upper, "tls") == 0;
+    kind.name = "tcp." + (tls ? "tls" : tcp_state_name(fd));
     kind.description = "TCP, " + tcp_state_name(fd);
   } else if (internet) {
     kind.name = type == SOCK_DGRAM ? "udp" : type == SOCK_RAW ? "raw" : "ip";
@@ -141,6 +146,31 @@ Result<void> set_file_flags(int fd, uint32_t flags) {
 }
 
 Result<void> set_blocking(int fd, bool blocking) { return set_file_flags(fd, blocking ? 0 : O_NONBLOCK); }
+
+Result<void> set_socket_owner(int fd, uid_t uid, gid_t gid) { return checked_void(::fchown(fd, uid, gid), "fchown"); }
+
+uint16_t port_of(const std::string& address) {
+  sockaddr_in start{};  // the port lies at the same place in both families
+  if (address.size() < sizeof start) return 0;
+  std::memcpy(&start, address.data(), sizeof start);
+  return ntohs(start.sin_port);
+}
+
+bool receives_no_more(int fd) {
+  pollfd one{fd, POLLRDHUP, 0};
+  return ::poll(&one, 1, 0) > 0 && (one.revents & POLLRDHUP) != 0;
+}
+
+Result<void> begin_to_connect(int fd, const std::string& address) {
+  int flags = TRY(checked(::fcntl(fd, F_GETFL), "fcntl(F_GETFL)"));
+  TRY(set_blocking(fd, false));
+  sockaddr_storage where{};
+  if (address.size() > sizeof where) return error(ErrorKind::corrupt, "an impossible socket address");
+  std::memcpy(&where, address.data(), address.size());
+  int result = ::connect(fd, reinterpret_cast<sockaddr*>(&where), static_cast<socklen_t>(address.size()));
+  if (result != 0 && errno != EINPROGRESS) return last_error("connect");
+  return set_file_flags(fd, static_cast<uint32_t>(flags));
+}
 
 Result<void> shut_down(int fd, bool receiving, bool sending) {
   if (!receiving && !sending) return {};

@@ -1,6 +1,8 @@
 // What a socket is, and listening TCP sockets made like another. Source: socket(7), tcp(7), ipv6(7).
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -39,6 +41,12 @@ Result<UniqueFd> accept_from(int listening);
 Result<void> set_blocking(int fd, bool blocking);
 // Status flags, all of them.
 Result<void> set_file_flags(int fd, uint32_t flags);
+Result<void> set_socket_owner(int fd, uid_t uid, gid_t gid);
+uint16_t port_of(const std::string& address);
+// The end of what will ever be received has been reached, or shutdown(2) said so.
+bool receives_no_more(int fd);
+// Without waiting for the answer, whatever the file's flags.
+Result<void> begin_to_connect(int fd, const std::string& address);
 // Receives, or sends, no more.
 Result<void> shut_down(int fd, bool receiving, bool sending);
 

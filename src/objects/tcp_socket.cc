@@ -1,0 +1,277 @@
+// TCP sockets that do not listen: connections with everything that is queued, half-closed ones, those that are not
+// connected (any more).
+//
+// At the source a connection is held still (repair mode) from its capture until the job has left or goes on. At the
+// destination all are made in repair mode first and then take part again. Between two ends in one job nothing is lost
+// or sent twice: what one end has not received, the other has not sent yet. Source: tcp(7), RFC 9293, Linux
+// net/ipv4/tcp.c.
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <optional>
+
+#include "objects/description.h"
+#include "objects/sockets.h"
+#include "sys/file.h"
+#include "sys/socket_names.h"
+#include "sys/socket_state.h"
+#include "sys/tcp_repair.h"
+
+namespace godwit::objects {
+
+namespace {
+
+using sys::TcpConnection;
+using sys::TcpState;
+
+bool is_connected(TcpState state) {
+  switch (state) {
+    case TcpState::established:
+    case TcpState::fin_wait1:
+    case TcpState::fin_wait2:
+    case TcpState::close_wait:
+    case TcpState::last_ack:
+    case TcpState::closing: return true;
+    default: return false;
+  }
+}
+
+void tell(TcpConnection connection, image::TcpSocket& into) {
+  into.set_local(std::move(connection.local));
+  into.set_peer(std::move(connection.peer));
+  into.set_received(std::move(connection.received));
+  into.set_unacknowledged(std::move(connection.unacknowledged));
+  into.set_unsent(std::move(connection.unsent));
+  into.set_receive_next(connection.receive_next);
+  into.set_send_first(connection.send_first);
+  into.set_largest_segment(connection.largest_segment);
+  into.set_timestamps(connection.timestamps);
+  into.set_selective_acknowledgements(connection.selective_acknowledgements);
+  into.set_window_scaling(connection.window_scaling);
+  into.set_send_scale(connection.send_scale);
+  into.set_receive_scale(connection.receive_scale);
+  into.set_timestamp(connection.timestamp);
+  into.set_window_last_update(connection.window.last_update);
+  into.set_window_size(connection.window.size);
+  into.set_window_largest(connection.window.largest);
+  into.set_window_receive(connection.window.receive);
+  into.set_window_receive_from(connection.window.receive_from);
+}
+
+TcpConnection connection_of(const image::TcpSocket& socket) {
+  TcpConnection connection{};
+  connection.state = static_cast<TcpState>(socket.state());
+  connection.local = socket.local();
+  connection.peer = socket.peer();
+  connection.received = socket.received();
+  connection.unacknowledged = socket.unacknowledged();
+  connection.unsent = socket.unsent();
+  connection.receive_next = socket.receive_next();
+  connection.send_first = socket.send_first();
+  connection.largest_segment = socket.largest_segment();
+  connection.timestamps = socket.timestamps();
+  connection.selective_acknowledgements = socket.selective_acknowledgements();
+  connection.window_scaling = socket.window_scaling();
+  connection.send_scale = socket.send_scale();
+  connection.receive_scale = socket.receive_scale();
+  connection.timestamp = socket.timestamp();
+  connection.window = {socket.window_last_update(), socket.window_size(), socket.window_largest(),
+                       socket.window_receive(), socket.window_receive_from()};
+  return connection;
+}
+
+std::optional<Unsupported> what_blocks(const OpenDescriptor& open, const sys::SocketKind& kind, TcpState state,
+                                       const Result<std::string>& filter) {
+  if (!filter) {
+    return Unsupported{"socket.filter", "TCP socket with a BPF filter that cannot be read",
+                       "have the program remove it before the move"};
+  }
+  if (kind.name == "tcp.tls") {
+    return Unsupported{"socket.tcp.tls", "TCP connection encrypted by the kernel",
+                       "configure the program not to use kernel TLS"};
+  }
+  if (state == TcpState::syn_sent || state == TcpState::syn_received) {
+    return Unsupported{"socket.tcp.connecting", "TCP connection that is not answered yet",
+                       "try again when it is connected"};
+  }
+  if (is_connected(state) && sys::has_urgent_byte(open.copy.get())) {
+    return Unsupported{"socket.tcp.urgent", "TCP connection with an urgent byte that was not read",
+                       "try again when the program has read it"};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Captured capture_tcp_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into) {
+  sys::SocketKind kind = TRY(sys::socket_kind(open.copy.get()));
+  sys::SocketShape shape = TRY(sys::shape_of(open.copy.get()));
+  TcpState state = TRY(sys::tcp_state(open.copy.get()));
+  auto filter = sys::read_filter(open.copy.get());
+  if (auto blocked = what_blocks(open, kind, state, filter)) return blocked;
+  image::TcpSocket& socket = *into.mutable_tcp_socket();
+  socket.set_family(static_cast<uint32_t>(shape.family));
+  socket.set_protocol(static_cast<uint32_t>(shape.protocol));
+  socket.set_state(static_cast<uint32_t>(state));
+  if (tools.depth == Depth::plan) return std::optional<Unsupported>();
+  socket.set_filter(std::move(*filter));
+  socket.set_receives_no_more(sys::receives_no_more(open.copy.get()));
+  socket.set_uid(open.status.st_uid);
+  socket.set_gid(open.status.st_gid);
+  socket.set_local(TRY(sys::own_address(open.copy.get())));
+  TRY(tools.sockets.add_options(open.copy.get(), *socket.mutable_options()));
+  if (!is_connected(state)) return std::optional<Unsupported>();
+  const sys::RepairMode* still = TRY(tools.sockets.hold_still(open.copy.get()));
+  tell(TRY(sys::read_connection(*still)), socket);
+  return std::optional<Unsupported>();
+}
+
+namespace {
+
+struct Entry {
+  const image::Description* description;
+  const image::TcpSocket* socket;
+  int fd;
+  TcpConnection connection;
+  Entry* other = nullptr;  // the other end, when it is in the job too
+  TcpState state() const { return connection.state; }
+};
+
+// The same address and port is the same, whether told in an IPv4 or in an IPv6 socket.
+std::string endpoint(const std::string& address) {
+  sockaddr_in6 six{};
+  if (address.size() == sizeof(sockaddr_in)) {
+    sockaddr_in four{};
+    std::memcpy(&four, address.data(), sizeof four);
+    six.sin6_port = four.sin_port;
+    six.sin6_addr.s6_addr[10] = six.sin6_addr.s6_addr[11] = 0xff;
+    std::memcpy(&six.sin6_addr.s6_addr[12], &four.sin_addr, sizeof four.sin_addr);
+  } else {
+    std::memcpy(&six, address.data(), std::min(address.size(), sizeof six));
+  }
+  std::string text(reinterpret_cast<const char*>(&six.sin6_port), sizeof six.sin6_port);
+  text.append(reinterpret_cast<const char*>(&six.sin6_addr), sizeof six.sin6_addr);
+  return text;
+}
+
+// What the other end has received is acknowledged; what it has not received is sent (again) in the ordinary way.
+Result<void> settle(Entry& sender, const Entry& receiver) {
+  TcpConnection& from = sender.connection;
+  uint32_t received = receiver.connection.receive_next - from.send_first;
+  if (received > from.unacknowledged.size()) {
+    return error(ErrorKind::corrupt, "two ends of a TCP connection that do not fit each other");
+  }
+  from.send_first += received;
+  from.unsent.insert(0, from.unacknowledged.substr(received));
+  from.unacknowledged.clear();
+  return {};
+}
+
+class Restore final : public TcpSocketRestore {
+ public:
+  Result<void> make_all(const image::LogicalHost& host, const files::Owner& owner, MadeDescriptions& made);
+  Result<void> connect_inside() override { return take_part(true); }
+  Result<void> connect_outside() override { return take_part(false); }
+
+ private:
+  Result<void> find_other_ends();
+  Result<void> make_one(Entry& entry);
+  Result<void> take_part(bool inside);
+  Result<void> finish(Entry& entry);
+  std::vector<Entry> entries_;
+};
+
+Result<void> Restore::find_other_ends() {
+  std::map<std::string, Entry*> by_ends;
+  for (Entry& entry : entries_) {
+    if (!is_connected(entry.state())) continue;
+    if (!by_ends.emplace(endpoint(entry.connection.local) + endpoint(entry.connection.peer), &entry).second) {
+      return error(ErrorKind::corrupt, "the same TCP connection twice");
+    }
+  }
+  for (Entry& entry : entries_) {
+    if (!is_connected(entry.state())) continue;
+    auto found = by_ends.find(endpoint(entry.connection.peer) + endpoint(entry.connection.local));
+    if (found != by_ends.end()) entry.other = found->second;
+  }
+  for (Entry& entry : entries_) {
+    if (entry.other != nullptr) TRY(settle(entry, *entry.other));
+  }
+  return {};
+}
+
+sys::SocketShape shape(const image::TcpSocket& socket) {
+  return {static_cast<int>(socket.family()), SOCK_STREAM, static_cast<int>(socket.protocol())};
+}
+
+Result<void> Restore::make_one(Entry& entry) {
+  const image::TcpSocket& socket = *entry.socket;
+  TRY(sys::set_options(entry.fd, shape(socket), options_of(socket.options()), sys::OptionTime::before_bind));
+  if (is_connected(entry.state())) return sys::rebuild_connection(entry.fd, entry.connection);
+  if (sys::port_of(socket.local()) == 0) return {};
+  TRY(sys::set_option(entry.fd, SOL_SOCKET, SO_REUSEADDR, 1));  // the real value comes with the other options
+  return sys::bind_to(entry.fd, socket.local());
+}
+
+Result<void> Restore::make_all(const image::LogicalHost& host, const files::Owner& owner, MadeDescriptions& made) {
+  for (const image::Description& description : host.descriptions()) {
+    if (!description.has_tcp_socket()) continue;
+    const image::TcpSocket& socket = description.tcp_socket();
+    bool known = (socket.family() == AF_INET || socket.family() == AF_INET6) &&
+                 (socket.protocol() == IPPROTO_TCP || socket.protocol() == IPPROTO_MPTCP);
+    if (!known) return error(ErrorKind::corrupt, "a TCP socket of an impossible kind");
+    UniqueFd fd = TRY(sys::make_socket(shape(socket)));
+    bool root = owner.uid == 0;
+    TRY(sys::set_socket_owner(fd.get(), root ? socket.uid() : owner.uid, root ? socket.gid() : owner.gid));
+    entries_.push_back({&description, &socket, fd.get(), connection_of(socket)});
+    made[description.id()] = std::move(fd);
+  }
+  TRY(find_other_ends());
+  for (Entry& entry : entries_) {
+    TRY(make_one(entry).within("TCP socket of description " + std::to_string(entry.description->id())));
+  }
+  return {};
+}
+
+Result<void> Restore::finish(Entry& entry) {
+  const image::TcpSocket& socket = *entry.socket;
+  TRY(sys::send_unsent(entry.fd, entry.connection.unsent));
+  TRY(sys::set_options(entry.fd, shape(socket), options_of(socket.options()), sys::OptionTime::after_bind));
+  if (!socket.filter().empty()) TRY(sys::set_filter(entry.fd, socket.filter()));
+  bool sends_no_more = is_connected(entry.state()) && entry.connection.finished();
+  bool by_itself = socket.receives_no_more() && is_connected(entry.state()) && !entry.connection.peer_finished();
+  TRY(sys::shut_down(entry.fd, by_itself, sends_no_more));
+  TRY(sys::set_file_flags(entry.fd, entry.description->flags() & (O_NONBLOCK | O_ASYNC)));
+  if (entry.state() == TcpState::syn_sent) return sys::begin_to_connect(entry.fd, socket.peer());
+  return {};
+}
+
+Result<void> Restore::take_part(bool inside) {
+  auto chosen = [&](const Entry& entry) {
+    bool is_inside = entry.other != nullptr || (!is_connected(entry.state()) && entry.state() != TcpState::syn_sent);
+    return is_inside == inside;
+  };
+  for (Entry& entry : entries_) {
+    // Both ends in the job: each knows already where the other stands.
+    if (chosen(entry) && is_connected(entry.state())) TRY(sys::end_repair(entry.fd, entry.other == nullptr));
+  }
+  for (Entry& entry : entries_) {
+    if (chosen(entry)) TRY(finish(entry));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TcpSocketRestore>> TcpSocketRestore::make(const image::LogicalHost& host, RestoreTools& tools,
+                                                                 MadeDescriptions& made) {
+  auto restore = std::make_unique<Restore>();
+  TRY(restore->make_all(host, tools.owner, made));
+  return std::unique_ptr<TcpSocketRestore>(std::move(restore));
+}
+
+}  // namespace godwit::objects
