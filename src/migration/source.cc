@@ -358,7 +358,7 @@ Result<void> Source::run() {
   files::FileTable table =
       TRY(files::FileTable::of_job(order_.place().init_pid(), files::hash_store_of(order_.place())));
   auto tasks = freeze::KernelTasks::load();  // without it every question is asked of the program itself
-  objects::SocketCapture sockets = TRY(objects::SocketCapture::open(init_pidfd.get()));
+  objects::SocketCapture sockets = TRY(objects::SocketCapture::open(order_.place().init_pid(), init_pidfd.get()));
   Inventory inventory(order_.place().init_pid(), std::move(ends), std::move(table), tasks ? &*tasks : nullptr, sockets);
   std::vector<worker::Refusal> refusals;
   wire::Offer offer = TRY(look_at_program(connection, inventory, refusals));

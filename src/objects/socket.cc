@@ -17,6 +17,7 @@ Captured capture_socket(const OpenDescriptor& open, CaptureTools& tools, image::
                        "have the program make it inside the job"};
   }
   if (kind.is_tcp && !kind.listening) return capture_tcp_socket(open, tools, into);
+  if (kind.is_udp) return capture_udp_socket(open, tools, into);
   if (kind.is_tcp) {
     sys::ListenerState state = TRY(sys::listener_state(open.copy.get()));
     image::TcpListener& listener = *into.mutable_tcp_listener();
@@ -36,7 +37,7 @@ Captured capture_socket(const OpenDescriptor& open, CaptureTools& tools, image::
     return std::optional<Unsupported>();
   }
   return Unsupported{"socket." + kind.name, "socket: " + kind.description,
-                     "have the program close it before the move; live connections do not move in this version"};
+                     "have the program close it before the move; sockets of this kind do not move in this version"};
 }
 
 Result<UniqueFd> restore_socket(const image::Description& description, RestoreTools&) {

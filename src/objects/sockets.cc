@@ -8,18 +8,19 @@
 
 namespace godwit::objects {
 
-Result<SocketCapture> SocketCapture::open(int init_pidfd) {
+Result<SocketCapture> SocketCapture::open(pid_t init_host_pid, int init_pidfd) {
   UniqueFd init = TRY(sys::duplicate(init_pidfd));
   UniqueFd probe = TRY(sys::socket_in_network_of(init_pidfd, AF_UNIX, SOCK_DGRAM, 0));
   uint64_t network = TRY(sys::network_of(probe.get()));
-  return SocketCapture(std::move(init), TRY(sys::UnixDiag::open(init_pidfd)), TRY(sys::DropFilter::load()),
-                       network);
+  return SocketCapture(init_host_pid, std::move(init), TRY(sys::UnixDiag::open(init_pidfd)),
+                       TRY(sys::DropFilter::load()), network);
 }
 
 void SocketCapture::begin() {
   looked_ = false;
   unix_.clear();
   waiting_.clear();
+  groups_.reset();
   in_flight.clear();
   release();
 }
@@ -51,6 +52,11 @@ Result<const sys::UnixSocketRecord*> SocketCapture::unix_socket(uint64_t inode) 
 }
 
 Result<bool> SocketCapture::of_the_job(int fd) const { return TRY(sys::network_of(fd)) == network_; }
+
+Result<std::vector<sys::MulticastGroup>> SocketCapture::groups() {
+  if (!groups_) groups_ = TRY(sys::joined_groups(init_pid_));
+  return *groups_;
+}
 
 Result<void> SocketCapture::add_options(int fd, google::protobuf::RepeatedPtrField<image::SocketOption>& into) {
   sys::SocketShape shape = TRY(sys::shape_of(fd));

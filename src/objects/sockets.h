@@ -7,11 +7,13 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "godwit/image.pb.h"
+#include "sys/multicast.h"
 #include "sys/socket_filter.h"
 #include "sys/socket_options.h"
 #include "sys/tcp_repair.h"
@@ -32,7 +34,7 @@ struct InFlight {
 class SocketCapture {
  public:
   // Of the job whose godwit-init this is. Before the freeze.
-  static Result<SocketCapture> open(int init_pidfd);
+  static Result<SocketCapture> open(pid_t init_host_pid, int init_pidfd);
 
   // Forgets what an earlier capture found.
   void begin();
@@ -41,6 +43,8 @@ class SocketCapture {
   // Whether a socket waits to be accepted by a listening one.
   bool is_waiting(uint64_t inode) const { return waiting_.contains(inode); }
   Result<bool> of_the_job(int fd) const;
+  // The multicast groups that are joined in the job.
+  Result<std::vector<sys::MulticastGroup>> groups();
   // The options of `fd` that are worth telling.
   Result<void> add_options(int fd, google::protobuf::RepeatedPtrField<image::SocketOption>& into);
 
@@ -54,16 +58,22 @@ class SocketCapture {
   std::vector<InFlight> in_flight;
 
  private:
-  SocketCapture(UniqueFd init, sys::UnixDiag diag, sys::DropFilter drop, uint64_t network)
-      : init_(std::move(init)), diag_(std::move(diag)), drop_(std::move(drop)), network_(network) {}
+  SocketCapture(pid_t init_pid, UniqueFd init, sys::UnixDiag diag, sys::DropFilter drop, uint64_t network)
+      : init_pid_(init_pid),
+        init_(std::move(init)),
+        diag_(std::move(diag)),
+        drop_(std::move(drop)),
+        network_(network) {}
   Result<void> look();
 
+  pid_t init_pid_;
   UniqueFd init_;
   sys::UnixDiag diag_;
   sys::DropFilter drop_;
   std::vector<sys::RepairMode> still_;
   uint64_t network_;
   bool looked_ = false;
+  std::optional<std::vector<sys::MulticastGroup>> groups_;
   std::map<uint64_t, sys::UnixSocketRecord> unix_;
   std::map<uint64_t, uint64_t> waiting_;
   std::map<sys::SocketShape, std::vector<sys::SocketOptionValue>> defaults_;

@@ -14,7 +14,7 @@ namespace godwit::sys {
 
 namespace {
 
-enum class Use : uint8_t { any, internet, ipv4, ipv6, tcp, udp, udplite, datagram };
+enum class Use : uint8_t { any, internet, ipv4, ipv6, ipv6_datagram, tcp, udp, udplite, datagram };
 
 // An option that asks differently than it is told.
 enum class Way : uint8_t { plain, buffer, name_only_if_set };
@@ -101,10 +101,10 @@ constexpr Known kTable[] = {
     {IPPROTO_IPV6, IPV6_MINHOPCOUNT, kInt, Use::ipv6},
     {IPPROTO_IPV6, IPV6_FREEBIND, kInt, Use::ipv6},
     {IPPROTO_IPV6, IPV6_TRANSPARENT, kInt, Use::ipv6},
-    {IPPROTO_IPV6, IPV6_MULTICAST_HOPS, kInt, Use::ipv6},
-    {IPPROTO_IPV6, IPV6_MULTICAST_LOOP, kInt, Use::ipv6},
-    {IPPROTO_IPV6, IPV6_MULTICAST_IF, kInt, Use::ipv6},
-    {IPPROTO_IPV6, IPV6_MULTICAST_ALL, kInt, Use::ipv6},
+    {IPPROTO_IPV6, IPV6_MULTICAST_HOPS, kInt, Use::ipv6_datagram},
+    {IPPROTO_IPV6, IPV6_MULTICAST_LOOP, kInt, Use::ipv6_datagram},
+    {IPPROTO_IPV6, IPV6_MULTICAST_IF, kInt, Use::ipv6_datagram},
+    {IPPROTO_IPV6, IPV6_MULTICAST_ALL, kInt, Use::ipv6_datagram},
     {IPPROTO_TCP, TCP_CONGESTION, 16, Use::tcp, Way::plain, true},
     {IPPROTO_TCP, TCP_NODELAY, kInt, Use::tcp},
     {IPPROTO_TCP, TCP_CORK, kInt, Use::tcp},
@@ -140,6 +140,7 @@ bool fits(Use use, const SocketShape& shape) {
     case Use::internet: return internet;
     case Use::ipv4: return shape.family == AF_INET;
     case Use::ipv6: return shape.family == AF_INET6;
+    case Use::ipv6_datagram: return shape.family == AF_INET6 && shape.type != SOCK_STREAM;
     case Use::tcp: return internet && shape.type == SOCK_STREAM && shape.protocol != IPPROTO_SCTP;
     case Use::udp: return udp && shape.protocol == IPPROTO_UDP;
     case Use::udplite: return udp && shape.protocol == IPPROTO_UDPLITE;
@@ -158,11 +159,11 @@ Result<void> set_buffer(int fd, int name, int told) {
 
 // What bind(2) and connect(2) depend on.
 bool is_early(const Known& known) {
-  constexpr std::pair<int, int> kEarly[] = {
-      {SOL_SOCKET, SO_REUSEPORT},        {SOL_SOCKET, SO_BINDTODEVICE},       {SOL_SOCKET, SO_MARK},
-      {IPPROTO_IP, IP_FREEBIND},         {IPPROTO_IP, IP_TRANSPARENT},        {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT},
-      {IPPROTO_IP, kLocalPortRange},     {IPPROTO_IPV6, IPV6_V6ONLY},         {IPPROTO_IPV6, IPV6_FREEBIND},
-      {IPPROTO_IPV6, IPV6_TRANSPARENT}};
+  constexpr std::pair<int, int> kEarly[] = {{SOL_SOCKET, SO_REUSEPORT},    {SOL_SOCKET, SO_BINDTODEVICE},
+                                            {SOL_SOCKET, SO_MARK},         {IPPROTO_IP, IP_FREEBIND},
+                                            {IPPROTO_IP, IP_TRANSPARENT},  {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT},
+                                            {IPPROTO_IP, kLocalPortRange}, {IPPROTO_IPV6, IPV6_V6ONLY},
+                                            {IPPROTO_IPV6, IPV6_FREEBIND}, {IPPROTO_IPV6, IPV6_TRANSPARENT}};
   return std::any_of(std::begin(kEarly), std::end(kEarly),
                      [&](auto& each) { return each.first == known.level && each.second == known.name; });
 }

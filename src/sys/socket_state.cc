@@ -53,6 +53,7 @@ Result<SocketKind> socket_kind(int fd) {
   kind.listening = TRY(option(fd, SO_ACCEPTCONN)) != 0;
   bool internet = kind.family == AF_INET || kind.family == AF_INET6;
   kind.is_tcp = internet && type == SOCK_STREAM && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
+  kind.is_udp = internet && type == SOCK_DGRAM && (protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE);
   if (kind.is_tcp) {
     char upper[16] = {};  // a layer above: TLS in the kernel
     socklen_t length = sizeof upper - 1;

@@ -15,7 +15,7 @@ namespace godwit::sys {
 
 struct SocketKind {
   uint32_t family;
-  bool is_tcp, listening;
+  bool is_tcp, is_udp, listening;
   std::string name;         // stable: "tcp.established", "unix.stream", "udp", "netlink", ...
   std::string description;  // for a person
 };

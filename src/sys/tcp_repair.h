@@ -27,7 +27,8 @@ class RepairMode {
   void commit() && { fd_.reset(); }
 
  private:
-  RepairMode(UniqueFd fd, int reuse, std::string filter) : fd_(std::move(fd)), reuse_(reuse), filter_(std::move(filter)) {}
+  RepairMode(UniqueFd fd, int reuse, std::string filter)
+      : fd_(std::move(fd)), reuse_(reuse), filter_(std::move(filter)) {}
   UniqueFd fd_;
   int reuse_;  // SO_REUSEADDR, which repair mode overwrites
   std::string filter_;
@@ -36,7 +37,17 @@ class RepairMode {
 void leave_repair_mode(int fd);
 
 enum class TcpState : uint8_t {  // as the kernel numbers them, include/net/tcp_states.h
-  established = 1, syn_sent, syn_received, fin_wait1, fin_wait2, time_wait, closed, close_wait, last_ack, listening, closing
+  established = 1,
+  syn_sent,
+  syn_received,
+  fin_wait1,
+  fin_wait2,
+  time_wait,
+  closed,
+  close_wait,
+  last_ack,
+  listening,
+  closing
 };
 Result<TcpState> tcp_state(int fd);
 // An urgent byte that the program has not read.
@@ -47,17 +58,17 @@ struct TcpWindow {
 };
 struct TcpConnection {
   TcpState state;
-  std::string local, peer;      // sockaddr
+  std::string local, peer;  // sockaddr
   std::string received, unacknowledged, unsent;
-  uint32_t receive_next;        // the next byte expected, the end of the stream not counted
-  uint32_t send_first;          // the first byte of `unacknowledged`
+  uint32_t receive_next;  // the next byte expected, the end of the stream not counted
+  uint32_t send_first;    // the first byte of `unacknowledged`
   uint32_t largest_segment;
   bool timestamps, selective_acknowledgements, window_scaling;
   uint32_t send_scale, receive_scale, timestamp;
   TcpWindow window;
 
-  bool peer_finished() const;   // its FIN was received
-  bool finished() const;        // ours is sent, or waits behind `unsent`
+  bool peer_finished() const;  // its FIN was received
+  bool finished() const;       // ours is sent, or waits behind `unsent`
 };
 
 Result<TcpConnection> read_connection(const RepairMode& socket);
