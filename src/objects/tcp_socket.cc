@@ -16,6 +16,7 @@
 
 #include "objects/description.h"
 #include "objects/sockets.h"
+#include "sys/ended_connection.h"
 #include "sys/file.h"
 #include "sys/socket_names.h"
 #include "sys/socket_state.h"
@@ -38,6 +39,11 @@ bool is_connected(TcpState state) {
     case TcpState::closing: return true;
     default: return false;
   }
+}
+
+// Both streams have ended; there may still be something to read.
+bool is_ended(const image::TcpSocket& socket) {
+  return static_cast<TcpState>(socket.state()) == TcpState::closed && socket.receives_no_more();
 }
 
 void tell(TcpConnection connection, image::TcpSocket& into) {
@@ -124,6 +130,7 @@ Captured capture_tcp_socket(const OpenDescriptor& open, CaptureTools& tools, ima
   socket.set_gid(open.status.st_gid);
   socket.set_local(TRY(sys::own_address(open.copy.get())));
   TRY(tools.sockets.add_options(open.copy.get(), *socket.mutable_options()));
+  if (is_ended(socket)) socket.set_received(TRY(sys::peek_unread(open.copy.get())));
   if (!is_connected(state)) return std::optional<Unsupported>();
   const sys::RepairMode* still = TRY(tools.sockets.hold_still(open.copy.get()));
   tell(TRY(sys::read_connection(*still)), socket);
@@ -180,9 +187,11 @@ class Restore final : public TcpSocketRestore {
  private:
   Result<void> find_other_ends();
   Result<void> make_one(Entry& entry);
+  Result<void> make_stand_in(Entry& entry);
   Result<void> take_part(bool inside);
   Result<void> finish(Entry& entry);
   std::vector<Entry> entries_;
+  std::vector<std::pair<UniqueFd, Entry*>> stand_ins_;  // for other ends that nobody has open any more
 };
 
 Result<void> Restore::find_other_ends() {
@@ -210,11 +219,40 @@ sys::SocketShape shape(const image::TcpSocket& socket) {
 
 Result<void> Restore::make_one(Entry& entry) {
   const image::TcpSocket& socket = *entry.socket;
+  if (is_ended(socket)) return {};
   TRY(sys::set_options(entry.fd, shape(socket), options_of(socket.options()), sys::OptionTime::before_bind));
   if (is_connected(entry.state())) return sys::rebuild_connection(entry.fd, entry.connection);
   if (sys::port_of(socket.local()) == 0) return {};
   TRY(sys::set_option(entry.fd, SOL_SOCKET, SO_REUSEADDR, 1));  // the real value comes with the other options
   return sys::bind_to(entry.fd, socket.local());
+}
+
+// The other end was closed and is the kernel's alone. It is made again and closed again, so that this one sees the end
+// of the stream, and an answer to whatever it still sends.
+Result<void> Restore::make_stand_in(Entry& entry) {
+  TcpConnection& here = entry.connection;
+  TcpConnection there{};
+  there.state = TcpState::established;
+  there.local = here.peer;
+  there.peer = here.local;
+  there.receive_next = here.send_first;
+  there.send_first = here.receive_next;
+  there.largest_segment = here.largest_segment;
+  there.timestamps = here.timestamps;
+  there.selective_acknowledgements = here.selective_acknowledgements;
+  there.window_scaling = here.window_scaling;
+  there.send_scale = here.receive_scale;
+  there.receive_scale = here.send_scale;
+  there.timestamp = here.timestamp;
+  constexpr uint32_t kWindow = 65535;
+  there.window = {here.send_first, kWindow, kWindow, kWindow, here.send_first};
+  here.unsent.insert(0, here.unacknowledged);
+  here.unacknowledged.clear();
+  UniqueFd fd = TRY(sys::make_socket(shape(*entry.socket)));
+  TRY(sys::rebuild_connection(fd.get(), there)
+          .within("a TCP connection that its other side, outside the job, has ended"));
+  stand_ins_.emplace_back(std::move(fd), &entry);
+  return {};
 }
 
 Result<void> Restore::make_all(const image::LogicalHost& host, const files::Owner& owner, MadeDescriptions& made) {
@@ -224,13 +262,18 @@ Result<void> Restore::make_all(const image::LogicalHost& host, const files::Owne
     bool known = (socket.family() == AF_INET || socket.family() == AF_INET6) &&
                  (socket.protocol() == IPPROTO_TCP || socket.protocol() == IPPROTO_MPTCP);
     if (!known) return error(ErrorKind::corrupt, "a TCP socket of an impossible kind");
-    UniqueFd fd = TRY(sys::make_socket(shape(socket)));
+    UniqueFd fd = is_ended(socket) ? TRY(sys::make_ended_connection(shape(socket).family, socket.received()))
+                                   : TRY(sys::make_socket(shape(socket)));
     bool root = owner.uid == 0;
     TRY(sys::set_socket_owner(fd.get(), root ? socket.uid() : owner.uid, root ? socket.gid() : owner.gid));
     entries_.push_back({&description, &socket, fd.get(), connection_of(socket)});
     made[description.id()] = std::move(fd);
   }
   TRY(find_other_ends());
+  for (Entry& entry : entries_) {
+    bool alone = is_connected(entry.state()) && entry.other == nullptr && entry.connection.peer_finished();
+    if (alone) TRY(make_stand_in(entry));
+  }
   for (Entry& entry : entries_) {
     TRY(make_one(entry).within("TCP socket of description " + std::to_string(entry.description->id())));
   }
@@ -252,12 +295,22 @@ Result<void> Restore::finish(Entry& entry) {
 
 Result<void> Restore::take_part(bool inside) {
   auto chosen = [&](const Entry& entry) {
-    bool is_inside = entry.other != nullptr || (!is_connected(entry.state()) && entry.state() != TcpState::syn_sent);
+    bool stands_in =
+        std::any_of(stand_ins_.begin(), stand_ins_.end(), [&](auto& each) { return each.second == &entry; });
+    bool is_inside =
+        entry.other != nullptr || stands_in || (!is_connected(entry.state()) && entry.state() != TcpState::syn_sent);
     return is_inside == inside;
   };
   for (Entry& entry : entries_) {
     // Both ends in the job: each knows already where the other stands.
     if (chosen(entry) && is_connected(entry.state())) TRY(sys::end_repair(entry.fd, entry.other == nullptr));
+  }
+  if (inside) {
+    for (auto& [fd, entry] : stand_ins_) {
+      TRY(sys::end_repair(fd.get(), false));
+      TRY(sys::shut_down(fd.get(), false, true));
+      fd.reset();
+    }
   }
   for (Entry& entry : entries_) {
     if (chosen(entry)) TRY(finish(entry));
