@@ -7,6 +7,7 @@
 #include <array>
 #include <thread>
 
+#include "coprocess/left_sockets.h"
 #include "node/arrival.h"
 #include "sys/text_file.h"
 
@@ -283,7 +284,8 @@ void Departure::settle() {
 void Departure::stays(api::MoveEvent told) {
   Job* job = daemon_.find(job_);
   CHECK(job != nullptr);
-  // What a killed worker may have left behind: a frozen cgroup, held consoles.
+  // What a killed worker may have left behind: sockets held still, a frozen cgroup, held consoles.
+  if (!verdict_) coprocess::let_go_of_sockets(job->place.cgroup());
   (void)sys::write_text(job->place.cgroup() + "/procs/cgroup.freeze", "0");
   daemon_.messages_.stayed(*job);
   if (job->init) (void)job->init->release();
