@@ -44,8 +44,8 @@ asyncio.run(main())
 '''
 
 
-def rows(python, check, average):
-    """The rows by name; `check` and `average` are tests/run's own."""
+def rows(python, programs, check, average, make_lab, faults):
+    """The rows by name; `check`, `average`, `make_lab` and `faults` are tests/run's own."""
 
     def until_ready(lab, job):
         deadline = time.time() + 40
@@ -85,5 +85,20 @@ def rows(python, check, average):
         check("code 0" in output and re.search(r'"SET"|SET', output) and "rror" not in output, output[-600:])
         return f"freeze {average(freezes):.1f} ms on average"
 
-    return {"asyncio1": asyncio_row(1, 10), "asyncio100": asyncio_row(100, 10),
+    def row_tcp_faults(_):
+        """a worker killed, or the connection cut, while TCP connections are held still: they go on"""
+        chosen = [name for name in faults() if re.search(r"source\.(state_sent|memory_sent|ready)|destination\.(restored|ready|committed)", name)]
+        check(len(chosen) >= 12, f"faults have other names: {faults()}")
+        for name in chosen:
+            with make_lab("tcpfault", fault=name, nodes=2) as lab:
+                lab.start("victim", f"{programs}/tcp", "/shared/stop")
+                until_ready(lab, "victim")
+                lab.run("move", "victim", "--to", "node2", ok=None, timeout=90)
+                time.sleep(0.5)
+                lab.shell("node1", "touch /shared/stop")
+                code = lab.wait("victim", 30)
+                check(code == 0 and lab.logs("victim").rstrip().endswith("PASS"), f"{name}: exit {code}: {lab.logs('victim')[-300:]}")
+        return f"{len(chosen)} faults"
+
+    return {"tcp_faults": row_tcp_faults, "asyncio1": asyncio_row(1, 10), "asyncio100": asyncio_row(100, 10),
             "asyncio1000": asyncio_row(1000, 6), "redisbench": row_redis_benchmark}

@@ -14,7 +14,7 @@ namespace godwit::sys {
 
 namespace {
 
-enum class Use : uint8_t { any, internet, ipv4, ipv6, ipv6_datagram, tcp, udp, udplite, datagram };
+enum class Use : uint8_t { any, local, internet, ipv4, ipv6, ipv6_datagram, tcp, udp, udplite, datagram };
 
 // An option that asks differently than it is told.
 enum class Way : uint8_t { plain, buffer, name_only_if_set };
@@ -54,10 +54,10 @@ constexpr Known kTable[] = {
     {SOL_SOCKET, SO_TIMESTAMP, kInt, Use::any},
     {SOL_SOCKET, SO_TIMESTAMPNS, kInt, Use::any},
     {SOL_SOCKET, SO_RXQ_OVFL, kInt, Use::any},
-    {SOL_SOCKET, SO_PASSCRED, kInt, Use::any},
-    {SOL_SOCKET, SO_PASSSEC, kInt, Use::any},
-    {SOL_SOCKET, kPassPidfd, kInt, Use::any},
-    {SOL_SOCKET, kPassRights, kInt, Use::any},
+    {SOL_SOCKET, SO_PASSCRED, kInt, Use::local},
+    {SOL_SOCKET, SO_PASSSEC, kInt, Use::local},
+    {SOL_SOCKET, kPassPidfd, kInt, Use::local},
+    {SOL_SOCKET, kPassRights, kInt, Use::local},
     {SOL_SOCKET, SO_PEEK_OFF, kInt, Use::any},
     {SOL_SOCKET, SO_BUSY_POLL, kInt, Use::any},
     {SOL_SOCKET, SO_MAX_PACING_RATE, 8, Use::any},
@@ -137,6 +137,7 @@ bool fits(Use use, const SocketShape& shape) {
   bool udp = internet && shape.type == SOCK_DGRAM;
   switch (use) {
     case Use::any: return true;
+    case Use::local: return shape.family == AF_UNIX;
     case Use::internet: return internet;
     case Use::ipv4: return shape.family == AF_INET;
     case Use::ipv6: return shape.family == AF_INET6;
