@@ -244,8 +244,9 @@ Result<void> Restoration::hold_frozen() {
 }
 
 Result<void> Restoration::run() {
-  TRY(descriptors_->after_switchover());
-  return sys::write_text(cgroup_ + "/cgroup.freeze", "0");
+  auto visible = descriptors_->after_switchover();
+  TRY(sys::write_text(cgroup_ + "/cgroup.freeze", "0"));  // whatever became of that: this copy is the process
+  return visible;
 }
 
 }  // namespace godwit::migration
