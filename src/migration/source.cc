@@ -60,9 +60,10 @@ class Source {
   Result<void> push_rest(Connection& connection);
   Result<freeze::SeizedTree> stop(Inventory& inventory);
   Result<void> move_frozen(Connection& connection, DepartingHost& memory, freeze::SeizedTree& tree,
-                           const wire::FinalState& state, files::Carrier& carrier, LogSender& logs);
   Result<void> hold(forwarding::HeldPackets& packets, Connection& connection);
   Result<void> pass_on(forwarding::HeldPackets& packets, Connection& connection);
+                           objects::StillSockets& still, const wire::FinalState& state, files::Carrier& carrier,
+                           LogSender& logs);
   Result<void> await_switchover(Connection& connection);
   Result<void> fence(const Error& lost);
   std::vector<worker::Console> consoles() const { return {order_.consoles().begin(), order_.consoles().end()}; }
@@ -219,7 +220,8 @@ Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory) {
 }
 
 Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, freeze::SeizedTree& tree,
-                                 const wire::FinalState& state, files::Carrier& carrier, LogSender& logs) {
+                                 objects::StillSockets& still, const wire::FinalState& state, files::Carrier& carrier,
+                                 LogSender& logs) {
   TRY(connection.send(FrameType::final_state, state));
   TRY(connection.flush());
   faults_.at(FaultPoint::source_state_sent, &connection);
@@ -234,6 +236,7 @@ Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, 
   TRY(connection.send(FrameType::memory_end));
   TRY(connection.flush());
   faults_.at(FaultPoint::source_memory_sent, &connection);
+  still.thaw();
   // Only now: it may write into the program's memory, which had to be sent as it was.
   for (freeze::SeizedProcess& process : tree.processes()) {
     for (freeze::SeizedThread& thread : process.threads) TRY(freeze::SeizedTree::make_resumable(thread));
@@ -358,7 +361,8 @@ Result<void> Source::run() {
   files::FileTable table =
       TRY(files::FileTable::of_job(order_.place().init_pid(), files::hash_store_of(order_.place())));
   auto tasks = freeze::KernelTasks::load();  // without it every question is asked of the program itself
-  objects::SocketCapture sockets = TRY(objects::SocketCapture::open(order_.place().init_pid(), init_pidfd.get()));
+  objects::SocketCapture sockets = TRY(
+      objects::SocketCapture::open(order_.place().init_pid(), init_pidfd.get(), order_.place().cgroup() + "/procs"));
   Inventory inventory(order_.place().init_pid(), std::move(ends), std::move(table), tasks ? &*tasks : nullptr, sockets);
   std::vector<worker::Refusal> refusals;
   wire::Offer offer = TRY(look_at_program(connection, inventory, refusals));
@@ -405,7 +409,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   TRY(pass_on(packets, connection));
   phases_.end("state");
   count(state, tree);
-  auto sent = move_frozen(connection, memory, tree, state, carrier, logs);
+  auto sent = move_frozen(connection, memory, tree, still, state, carrier, logs);
   if (!sent) return explained(connection, std::move(sent.error()));
   phases_.end("memory");
   TRY(await_switchover(connection));

@@ -8,11 +8,11 @@
 
 namespace godwit::objects {
 
-Result<SocketCapture> SocketCapture::open(pid_t init_host_pid, int init_pidfd) {
+Result<SocketCapture> SocketCapture::open(pid_t init_host_pid, int init_pidfd, std::string cgroup) {
   UniqueFd init = TRY(sys::duplicate(init_pidfd));
   UniqueFd probe = TRY(sys::socket_in_network_of(init_pidfd, AF_UNIX, SOCK_DGRAM, 0));
   uint64_t network = TRY(sys::network_of(probe.get()));
-  return SocketCapture(init_host_pid, std::move(init), TRY(sys::UnixDiag::open(init_pidfd)),
+  return SocketCapture(init_host_pid, std::move(init), std::move(cgroup), TRY(sys::UnixDiag::open(init_pidfd)),
                        TRY(sys::DropFilter::load()), network);
 }
 
@@ -25,12 +25,20 @@ void SocketCapture::begin() {
   release();
 }
 
+void SocketCapture::release() {
+  still_.clear();
+  frozen_.reset();
+}
+
 Result<const sys::RepairMode*> SocketCapture::hold_still(int fd) {
+  if (!frozen_) frozen_.emplace(TRY(freeze::FrozenCgroup::freeze(cgroup_)));
   still_.push_back(TRY(sys::RepairMode::enter(fd, drop_)));
   return &still_.back();
 }
 
 void SocketCapture::commit() {
+  if (frozen_) std::move(*frozen_).commit();
+  frozen_.reset();
   for (sys::RepairMode& socket : still_) std::move(socket).commit();
   still_.clear();
 }

@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "freeze/frozen_cgroup.h"
 #include "godwit/image.pb.h"
 #include "sys/multicast.h"
 #include "sys/socket_filter.h"
@@ -33,8 +34,8 @@ struct InFlight {
 
 class SocketCapture {
  public:
-  // Of the job whose godwit-init this is. Before the freeze.
-  static Result<SocketCapture> open(pid_t init_host_pid, int init_pidfd);
+  // Of the job whose godwit-init this is. Before the freeze. `cgroup`: of what moves.
+  static Result<SocketCapture> open(pid_t init_host_pid, int init_pidfd, std::string cgroup);
 
   // Forgets what an earlier capture found.
   void begin();
@@ -51,16 +52,21 @@ class SocketCapture {
   // Holds a TCP socket still until this capture begins again or ends; the reference is good until the next call.
   Result<const sys::RepairMode*> hold_still(int fd);
   // Lets go of all that is held still.
-  void release() { still_.clear(); }
+  void release();
+  // From the first socket that is held still on the job's cgroup is frozen, so that not even our death lets the program
+  // see such a socket before the daemon has let go of it. This ends it, for threads that must run once more.
+  void thaw() { frozen_.reset(); }
   // The job has left: what is held still stays so until it is closed.
   void commit();
 
   std::vector<InFlight> in_flight;
 
  private:
-  SocketCapture(pid_t init_pid, UniqueFd init, sys::UnixDiag diag, sys::DropFilter drop, uint64_t network)
+  SocketCapture(pid_t init_pid, UniqueFd init, std::string cgroup, sys::UnixDiag diag, sys::DropFilter drop,
+                uint64_t network)
       : init_pid_(init_pid),
         init_(std::move(init)),
+        cgroup_(std::move(cgroup)),
         diag_(std::move(diag)),
         drop_(std::move(drop)),
         network_(network) {}
@@ -68,9 +74,11 @@ class SocketCapture {
 
   pid_t init_pid_;
   UniqueFd init_;
+  std::string cgroup_;
   sys::UnixDiag diag_;
   sys::DropFilter drop_;
   std::vector<sys::RepairMode> still_;
+  std::optional<freeze::FrozenCgroup> frozen_;
   uint64_t network_;
   bool looked_ = false;
   std::optional<std::vector<sys::MulticastGroup>> groups_;
@@ -86,6 +94,7 @@ class StillSockets {
   ~StillSockets() { sockets_.release(); }
   StillSockets(const StillSockets&) = delete;
   StillSockets& operator=(const StillSockets&) = delete;
+  void thaw() { sockets_.thaw(); }
   void commit() && { sockets_.commit(); }
 
  private:
