@@ -53,17 +53,17 @@ class Source {
   Result<void> tell_dry_run(const wire::Offer& offer, const wire::OfferAnswer& answer);
   Result<wire::FinalState> capture(Inventory& inventory, freeze::SeizedTree& tree, const HeldConsoles& held);
   Result<void> migrate(Connection& connection, coprocess::InitClient& init, Inventory& inventory,
-                       const wire::Offer& offer, const wire::OfferAnswer& answer);
+                       objects::SocketCapture& sockets, const wire::Offer& offer, const wire::OfferAnswer& answer);
   Result<void> finish(Connection& connection, const DepartingHost& memory, const files::Carrier& carrier);
   Result<void> copy_while_it_runs(Inventory& inventory, DepartingHost& memory);
   Result<void> pretransfer(Inventory& inventory, DepartingHost& memory);
   Result<void> push_rest(Connection& connection);
   Result<freeze::SeizedTree> stop(Inventory& inventory);
   Result<void> move_frozen(Connection& connection, DepartingHost& memory, freeze::SeizedTree& tree,
-  Result<void> hold(forwarding::HeldPackets& packets, Connection& connection);
-  Result<void> pass_on(forwarding::HeldPackets& packets, Connection& connection);
                            objects::StillSockets& still, const wire::FinalState& state, files::Carrier& carrier,
                            LogSender& logs);
+  Result<void> hold(forwarding::HeldPackets& packets, Connection& connection);
+  Result<void> pass_on(forwarding::HeldPackets& packets, Connection& connection);
   Result<void> await_switchover(Connection& connection);
   Result<void> fence(const Error& lost);
   std::vector<worker::Console> consoles() const { return {order_.consoles().begin(), order_.consoles().end()}; }
@@ -373,12 +373,13 @@ Result<void> Source::run() {
   faults_.at(FaultPoint::source_offered, &connection);
   if (!refusals.empty() || answer.refusals_size() > 0) return tell_refused(std::move(refusals), offer, answer);
   if (order_.options().dry_run()) return tell_dry_run(offer, answer);
-  return migrate(connection, init, inventory, offer, answer);
+  return migrate(connection, init, inventory, sockets, offer, answer);
 }
 
 // Everything can be moved. The destination prepares; the program runs, is frozen, and runs there.
 Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init, Inventory& inventory,
-                             const wire::Offer& offer, const wire::OfferAnswer& answer) {
+                             objects::SocketCapture& sockets, const wire::Offer& offer,
+                             const wire::OfferAnswer& answer) {
   start("preparing");
   files::Carrier carrier(inventory.files(), offer.plan(), answer, order_.place().scratch_directory());
   LogSender logs;
