@@ -29,6 +29,7 @@ Opener::Opener(const wire::Offer& offer, const wire::OfferAnswer& answer, Destin
   for (const image::File& file : offer.plan().files()) files_[file.id()] = file;
   plan_ = files_;
   for (const wire::FileVerdict& verdict : answer.files()) verdicts_[verdict.file()] = verdict;
+  answered_ = verdicts_;
 }
 
 Opener::~Opener() {
@@ -82,7 +83,7 @@ Result<void> Opener::lose_name(const image::File& file) {
 }
 
 Result<void> Opener::update(const image::LogicalHost& state) {
-  std::set<uint32_t> questions = open_questions(plan_, verdicts_, state);
+  std::set<uint32_t> questions = open_questions(plan_, answered_, state);
   asked_ = !questions.empty();
   wanted_.clear();
   for (const image::File& file : state.files()) {

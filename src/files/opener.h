@@ -84,6 +84,7 @@ class Opener {
   MadeEntries made_;
   std::map<uint32_t, image::File> plan_, files_;
   std::map<uint32_t, wire::FileVerdict> verdicts_;
+  std::map<uint32_t, wire::FileVerdict> answered_;  // the verdicts that the source knows
   std::map<uint32_t, Carried> carried_;
   std::map<uint32_t, UniqueFd> specials_;  // carried directories and FIFOs, O_PATH
   std::set<uint32_t> wanted_;

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "coprocess/process_tree.h"
+#include "files/offer.h"
 #include "freeze/process_list.h"
 #include "freeze/remote_calls.h"
 #include "migration/exchange.h"
@@ -78,6 +79,7 @@ Result<void> DepartingHost::follow_program() {
     return error(ErrorKind::unsupported,
                  "the program has come to use " + refusals.front().what() + "; " + refusals.front().remedy());
   }
+  TRY(files::add_hashes(inventory_.files(), plan, {}));  // of files that came into use: they may be there already
   TRY(connection_.send(FrameType::layout, plan));
   follow(plan);
   fingerprint_ = std::move(now);

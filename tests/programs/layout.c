@@ -1,6 +1,5 @@
 // A large area whose layout never rests: parts are moved by mremap, given up by madvise, unmapped and mapped anew at
 // the same place, and read by forked children; every page must hold what was written to it last, or zeros.
-#define _GNU_SOURCE
 #include <sys/mman.h>
 #include <sys/wait.h>
 
