@@ -18,7 +18,9 @@ static int bound(int family, int protocol, struct sockaddr_in6* at) {
   return fd;
 }
 
-static socklen_t size_of(int family) { return family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6); }
+static socklen_t size_of(int family) {
+  return family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+}
 
 static void expect(int fd, const char* text, const struct sockaddr_in6* from) {
   char got[100];
@@ -58,7 +60,8 @@ int main(int count, char** arguments) {
     socklen_t length = sizeof who;
     CHECK(send(client, "ping", 4, 0) == 4);
     CHECK(recvfrom(sender4, text, sizeof text, 0, (struct sockaddr*)&who, &length) == 4);
-    CHECK(sendto(sender4, "pong", 4, 0, (struct sockaddr*)&who, length) == 4 && recv(client, text, sizeof text, 0) == 4);
+    CHECK(sendto(sender4, "pong", 4, 0, (struct sockaddr*)&who, length) == 4 &&
+          recv(client, text, sizeof text, 0) == 4);
     pause_ms(2);
   }
   expect(receiver4, "first", &where[1]), expect(receiver4, "", &where[1]), expect(receiver4, "third", &where[1]);

@@ -55,7 +55,8 @@ int main(int count, char** arguments) {
   char path[90], named[90], gone[90], abstract[90];
   snprintf(path, sizeof path, "%s.s", flag_path), snprintf(named, sizeof named, "%s.d", flag_path);
   snprintf(gone, sizeof gone, "%s.g", flag_path), snprintf(abstract, sizeof abstract, "@godwit%s", flag_path);
-  int by_path = bound(SOCK_STREAM, path), by_name = bound(SOCK_SEQPACKET, abstract), nameless = bound(SOCK_STREAM, gone);
+  int by_path = bound(SOCK_STREAM, path), by_name = bound(SOCK_SEQPACKET, abstract),
+      nameless = bound(SOCK_STREAM, gone);
   CHECK(chmod(path, 0620) == 0 && listen(by_path, 7) == 0 && listen(by_name, 3) == 0 && listen(nameless, 3) == 0);
   int client = connected(SOCK_STREAM, path), server = accept(by_path, NULL, NULL);
   int packets = connected(SOCK_SEQPACKET, abstract), packet_server = accept(by_name, NULL, NULL);

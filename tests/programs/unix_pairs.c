@@ -47,7 +47,8 @@ int main(int count, char** arguments) {
   CHECK(write(stream[0], content, sizeof content) == sizeof content && write(stream[1], "back", 4) == 4);
   CHECK(write(half[0], "last words", 10) == 10 && shutdown(half[0], SHUT_WR) == 0);
   CHECK(write(orphan[0], "farewell", 8) == 8 && close(orphan[0]) == 0);
-  CHECK(send(datagram[0], "one", 3, 0) == 3 && send(datagram[0], "", 0, 0) == 0 && send(datagram[0], "three", 5, 0) == 5);
+  CHECK(send(datagram[0], "one", 3, 0) == 3 && send(datagram[0], "", 0, 0) == 0 &&
+        send(datagram[0], "three", 5, 0) == 5);
   CHECK(send(packet[0], "first", 5, 0) == 5 && send(packet[0], "second", 6, 0) == 6);
   CHECK(setsockopt(creds[1], SOL_SOCKET, SO_PASSCRED, &one, sizeof one) == 0 && send(creds[0], "who", 3, 0) == 3);
   char name[300];
