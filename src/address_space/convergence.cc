@@ -1,11 +1,12 @@
 #include "address_space/convergence.h"
 
+#include <algorithm>
+
 namespace godwit::address_space {
 
 namespace {
 
 constexpr uint64_t kSmallBytes = 256 << 10;  // not worth a round of its own
-constexpr uint64_t kTellingBytes = 1 << 20;  // enough to measure a bandwidth by
 constexpr double kShrinks = 0.75;            // of the round before
 constexpr int kPatience = 2;                 // rounds in vain before it counts as stuck
 constexpr std::chrono::nanoseconds kFixedPart = std::chrono::milliseconds(2);  // freeze, state and switchover
@@ -22,9 +23,9 @@ std::chrono::nanoseconds Convergence::expected_freeze() const {
 
 Convergence::Verdict Convergence::after(const Round& round) {
   ++rounds_;
-  bool telling = round.bytes >= kTellingBytes && round.length.count() > 0;
-  if (telling || (bandwidth_ == 0 && round.length.count() > 0 && round.bytes > 0)) {
-    bandwidth_ = static_cast<double>(round.bytes) / seconds(round.length);
+  // Small rounds are mostly fixed costs, so the best one tells most about the link.
+  if (round.length.count() > 0) {
+    bandwidth_ = std::max(bandwidth_, static_cast<double>(round.bytes) / seconds(round.length));
   }
   if (rounds_ > 1 && round.since_last.count() > 0) {
     dirty_rate_ = static_cast<double>(round.bytes) / seconds(round.since_last);

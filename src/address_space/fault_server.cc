@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "sys/own_thread.h"
@@ -14,6 +15,8 @@ using sys::Userfaultfd;
 using transport::FrameType;
 
 namespace {
+
+constexpr std::chrono::seconds kLastAnswers(10);
 
 constexpr uint64_t page_of(uint64_t address) { return address & ~(kPageBytes - 1); }
 
@@ -191,7 +194,21 @@ Result<bool> FaultServer::put_in(Arriving& process, sys::AddressRange at_source,
   return true;
 }
 
+bool FaultServer::owes_nothing() {
+  std::lock_guard lock(mutex_);
+  auto done = [](const Arriving& process) { return process.gone || process.owed.empty(); };
+  return failure_ || std::all_of(processes_.begin(), processes_.end(), done);
+}
+
 Result<void> FaultServer::finish() {
+  // Answers to the last requests may still be under way: on the other connection.
+  auto deadline = std::chrono::steady_clock::now() + kLastAnswers;
+  while (!owes_nothing()) {
+    if (std::chrono::steady_clock::now() > deadline) {
+      return error(ErrorKind::peer_lost, "pages that the source has sent did not arrive");
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
   stop_.set();
   if (thread_.joinable()) thread_.join();
   if (auto failed = failure()) return std::unexpected(std::move(*failed));

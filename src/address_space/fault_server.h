@@ -45,7 +45,7 @@ class FaultServer {
   Result<void> start();
   // Puts pages that were pushed in place: the ranges' bytes one after the other.
   Result<void> put(pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes);
-  // All that was owed has come: stops watching.
+  // The source has sent everything: waits for the last of it, then stops watching.
   Result<void> finish();
   // Why the thread ended by itself, if it did.
   std::optional<Error> failure();
@@ -60,6 +60,7 @@ class FaultServer {
   };
 
   FaultServer(transport::Connection requests, sys::WakeUp stop);
+  bool owes_nothing();
   void serve();
   Result<void> serve_until_stopped();
   Result<void> take_events(Arriving& process);
