@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "address_space/skeleton_memory.h"
+#include "sys/swap_space.h"
 
 namespace godwit::address_space {
 
@@ -20,10 +21,16 @@ bool may_have_own_pages(const image::Mapping& mapping) {
 
 bool is_anonymous(const image::Mapping& mapping) { return mapping.kind() == image::Mapping::ANONYMOUS; }
 
-constexpr sys::PageQuery kOwnPages{.inverted = sys::kPageFile | sys::kPageZero,
-                                   .all_of = sys::kPageFile | sys::kPageZero,
-                                   .any_of = sys::kPagePresent | sys::kPageSwapped,
-                                   .report = 0};
+// Where a protected page never was the kernel keeps a marker and calls it swapped (fs/proc/task_mmu.c,
+// pagemap_page_category): without swap space only present pages count.
+sys::PageQuery own_pages() {
+  static const uint64_t there =
+      sys::has_swap_space() ? sys::kPagePresent | sys::kPageSwapped : uint64_t{sys::kPagePresent};
+  return {.inverted = sys::kPageFile | sys::kPageZero,
+          .all_of = sys::kPageFile | sys::kPageZero,
+          .any_of = there,
+          .report = 0};
+}
 // Neither there nor remembered: holes, and places whose content was given up.
 constexpr sys::PageQuery kAbsentPages{
     .inverted = sys::kPagePresent, .all_of = sys::kPagePresent, .any_of = 0, .report = sys::kPageSwapped};
@@ -110,7 +117,7 @@ Result<void> DepartingMemory::find_dropped(const image::Mapping& mapping, sys::A
       continue;
     }
     RangeSet own;
-    for (const sys::PageRegion& region : TRY(scan(*pages_, range, kOwnPages))) own.add(region.range);
+    for (const sys::PageRegion& region : TRY(scan(*pages_, range, own_pages()))) own.add(region.range);
     for (const sys::AddressRange& absent : own.outside(range)) dropped_.push_back(absent);
   }
   return {};
@@ -148,7 +155,7 @@ Result<void> DepartingMemory::send_piece(const image::Mapping& mapping, sys::Add
   TRY(find_dropped(mapping, piece));
   auto send = [&](sys::AddressRange range) { return send_or_leave(mapping, range, sender); };
   for (const sys::AddressRange& range : missing_.within(piece)) {
-    for (const sys::PageRegion& region : TRY(scan(*pages_, range, kOwnPages))) TRY(send(region.range));
+    for (const sys::PageRegion& region : TRY(scan(*pages_, range, own_pages()))) TRY(send(region.range));
   }
   for (const sys::AddressRange& range : changed) {
     for (const sys::AddressRange& known : missing_.outside(range)) {
@@ -178,7 +185,7 @@ Result<uint64_t> own_bytes(pid_t host_pid, const image::AddressSpace& space) {
   uint64_t bytes = 0;
   for (const image::Mapping& mapping : space.mappings()) {
     if (!may_have_own_pages(mapping)) continue;
-    for (const sys::PageRegion& region : TRY(scan(pages, {mapping.start(), mapping.end()}, kOwnPages))) {
+    for (const sys::PageRegion& region : TRY(scan(pages, {mapping.start(), mapping.end()}, own_pages()))) {
       bytes += region.range.size();
     }
   }

@@ -26,6 +26,7 @@ class PageServer {
 
   // Before start().
   void owe(pid_t host_pid, pid_t pid, RangeSet pages);
+  bool owes_nothing() const { return owing_.empty(); }  // before start()
   Result<void> start();
   // Sends everything that is still owed over `bulk`. Returns when it is sent. `tell`: after each chunk, bytes left.
   Result<void> push(transport::Connection& bulk, const std::function<void(uint64_t left)>& tell);

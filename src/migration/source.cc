@@ -228,7 +228,8 @@ Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, 
   TRY(logs.send_rest(connection, {state.consoles().begin(), state.consoles().end()}));
   if (leave_rest_) {
     TRY(memory.leave_rest(state.host(), tree, *page_server_));
-    TRY(page_server_->start());
+    leave_rest_ = !page_server_->owes_nothing();  // the other side concludes the same from what it was told
+    if (leave_rest_) TRY(page_server_->start());
   } else {
     TRY(memory.send_rest(state.host()));
   }
