@@ -335,7 +335,8 @@ void Departure::finish(api::MoveEvent told, bool departed) {
           // connection.
           auto why = daemon->peers_.abandon(to, migration);
           bool ended_there = told.has_failed() && told.failed().kind() == to_string(ErrorKind::peer_lost);
-          if (ended_there && why && !why->empty()) told.mutable_failed()->set_message(to + ": " + *why);
+          if (ended_there && why && !why->empty())
+            told.mutable_failed()->set_message(told.failed().message() + "; " + to + ": " + *why);
           stream->add(std::move(told));
         });
   }
