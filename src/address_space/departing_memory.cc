@@ -22,18 +22,22 @@ bool may_have_own_pages(const image::Mapping& mapping) {
 bool is_anonymous(const image::Mapping& mapping) { return mapping.kind() == image::Mapping::ANONYMOUS; }
 
 // Where a protected page never was the kernel keeps a marker and calls it swapped (fs/proc/task_mmu.c,
-// pagemap_page_category): without swap space only present pages count.
+// pagemap_page_category): without swap space that means nothing.
+uint64_t swapped_out() {
+  static const uint64_t category = sys::has_swap_space() ? uint64_t{sys::kPageSwapped} : 0;
+  return category;
+}
+
 sys::PageQuery own_pages() {
-  static const uint64_t there =
-      sys::has_swap_space() ? sys::kPagePresent | sys::kPageSwapped : uint64_t{sys::kPagePresent};
   return {.inverted = sys::kPageFile | sys::kPageZero,
           .all_of = sys::kPageFile | sys::kPageZero,
-          .any_of = there,
+          .any_of = sys::kPagePresent | swapped_out(),
           .report = 0};
 }
-// Neither there nor remembered: holes, and places whose content was given up.
-constexpr sys::PageQuery kAbsentPages{
-    .inverted = sys::kPagePresent, .all_of = sys::kPagePresent, .any_of = 0, .report = sys::kPageSwapped};
+// Not there, told apart by whether they are swapped out: the others are holes, and places whose content was given up.
+sys::PageQuery absent_pages() {
+  return {.inverted = sys::kPagePresent, .all_of = sys::kPagePresent, .any_of = 0, .report = swapped_out()};
+}
 
 Result<std::vector<sys::PageRegion>> scan(const sys::PageMap& pages, sys::AddressRange range,
                                           const sys::PageQuery& query) {
@@ -111,7 +115,7 @@ Result<std::vector<sys::AddressRange>> DepartingMemory::written(const image::Map
 Result<void> DepartingMemory::find_dropped(const image::Mapping& mapping, sys::AddressRange piece) {
   for (const sys::AddressRange& range : sent_.within(piece)) {
     if (is_anonymous(mapping)) {
-      for (const sys::PageRegion& absent : TRY(scan(*pages_, range, kAbsentPages))) {
+      for (const sys::PageRegion& absent : TRY(scan(*pages_, range, absent_pages()))) {
         if (absent.categories == 0) dropped_.push_back(absent.range);
       }
       continue;

@@ -38,11 +38,12 @@ TEST(JobView, TableHasALineForEachJob) {
 TEST(JobView, JsonHasEveryDocumentedKey) {
   JsonWriter json;
   add_job(json, sample());
-  EXPECT_EQ(json.text(),
-            R"({"job":"node1-7","name":"sim","node":"node2","home":"node1","state":"running","epoch":3,"user":"root",)"
-            R"("uid":0,"command":["sh","-c","echo 'a b'"],"working_directory":"","started_unix_ms":1000000,)"
-            R"("ended_unix_ms":0,"processes":2,"threads":5,"memory_bytes":12582912,"terminal":false,"exit_code":null,)"
-            R"("consoles":[],"residual_dependencies":[],"last_move":null})");
+  EXPECT_EQ(
+      json.text(),
+      R"({"job":"node1-7","name":"sim","node":"node2","home":"node1","state":"running","epoch":3,"user":"root",)"
+      R"("uid":0,"command":["sh","-c","echo 'a b'"],"working_directory":"","started_unix_ms":1000000,)"
+      R"("ended_unix_ms":0,"processes":2,"threads":5,"memory_bytes":12582912,"terminal":false,"vip":null,)"
+      R"("vip6":null,"forwarding":"","partners":[],"exit_code":null,"consoles":[],"residual_dependencies":[],"last_move":null})");
 }
 
 TEST(JobView, AnEndedJobSaysHow) {

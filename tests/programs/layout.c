@@ -26,7 +26,12 @@ static void fill(int part, int from, int to) {
 static void verify(int part) {
   for (int i = 0; i < PART_PAGES; i++) {
     unsigned long version = versions[part][i], last = version == 0 ? 0 : ~version;
-    CHECK(parts[part][i * PAGE / 8] == version && parts[part][i * PAGE / 8 + PAGE / 8 - 1] == last);
+    unsigned long first_there = parts[part][i * PAGE / 8], last_there = parts[part][i * PAGE / 8 + PAGE / 8 - 1];
+    if (first_there != version || last_there != last) {
+      dprintf(1, "part %d page %d at %p: version %lu of %lu, there are %lu and %lu\n", part, i,
+              (void*)&parts[part][i * PAGE / 8], version, next_version, first_there, ~last_there);
+      CHECK(!"every page holds what was written to it last");
+    }
   }
 }
 static void move_part(int part) {
