@@ -8,6 +8,7 @@
 
 #include "sys/own_thread.h"
 #include "sys/standard_stream.h"
+#include "sys/urgency.h"
 
 namespace godwit::address_space {
 
@@ -48,7 +49,10 @@ Result<void> FaultServer::watch(pid_t pid, Userfaultfd faults, std::span<const s
 }
 
 Result<void> FaultServer::start() {
-  thread_ = TRY(sys::start_own_thread([this] { serve(); }));
+  thread_ = TRY(sys::start_own_thread([this] {
+    sys::Urgency urgency = sys::Urgency::begin();  // a thread of the program waits for every answer
+    serve();
+  }));
   return {};
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "sys/own_thread.h"
+#include "sys/urgency.h"
 
 namespace godwit::address_space {
 
@@ -36,7 +37,10 @@ void PageServer::owe(pid_t host_pid, pid_t pid, RangeSet pages) {
 }
 
 Result<void> PageServer::start() {
-  thread_ = TRY(sys::start_own_thread([this] { serve(); }));
+  thread_ = TRY(sys::start_own_thread([this] {
+    sys::Urgency urgency = sys::Urgency::begin();  // a thread of the program waits for every answer
+    serve();
+  }));
   return {};
 }
 

@@ -20,7 +20,25 @@ struct pid { unsigned int level; struct upid numbers[]; };
 struct cred { unsigned int securebits; };
 typedef struct { unsigned long sig[1]; } sigset_t;
 struct sigpending { sigset_t signal; };
-struct signal_struct { struct sigpending shared_pending; };
+struct hlist_node;
+struct hlist_head { struct hlist_node* first; };
+struct hrtimer { unsigned char state; };
+struct cpu_itimer { u64 expires, incr; };
+struct signal_struct {
+  struct sigpending shared_pending;
+  unsigned int is_child_subreaper : 1;
+  struct hlist_head posix_timers;  // a list_head in older kernels
+  struct hrtimer real_timer;
+  long long it_real_incr;
+  struct cpu_itimer it[2];
+};
+struct sigaction { void* sa_handler; unsigned long sa_flags; void* sa_restorer; sigset_t sa_mask; };
+struct k_sigaction { struct sigaction sa; };
+struct sighand_struct { struct k_sigaction action[64]; };
+struct fs_struct { int umask; };
+struct mm_flags { unsigned long __mm_flags[1]; };
+struct mm_struct { unsigned long brk; struct mm_flags flags; };
+struct mm_struct___one_word { unsigned long flags; };
 struct sched_entity { u64 sum_exec_runtime, prev_sum_exec_runtime; };
 struct sched_info { unsigned long long last_arrival; };
 enum timespec_type { TT_NONE, TT_NATIVE, TT_COMPAT };
@@ -49,7 +67,10 @@ struct task_struct {
   unsigned long nvcsw, nivcsw;
   const struct cred* real_cred;
   char comm[16];
+  struct mm_struct* mm;
+  struct fs_struct* fs;
   struct signal_struct* signal;
+  struct sighand_struct* sighand;
   sigset_t blocked, saved_sigmask;
   struct sigpending pending;
   unsigned long sas_ss_sp, sas_ss_size;
@@ -74,8 +95,18 @@ static __always_inline int number_in(struct pid* pid, struct pid_namespace* ns, 
   return number.ns == ns ? number.nr : 0;
 }
 
+// The number of `pid` in its own namespace.
+static __always_inline int innermost_number(struct pid* pid) {
+  struct upid number;
+  unsigned int level = BPF_CORE_READ(pid, level);
+  if (level >= MAX_LEVELS || bpf_core_read(&number, sizeof(number), &pid->numbers[level])) return 0;
+  return number.nr;
+}
+
 static __always_inline void read_restart_block(struct task_struct* task, struct godwit_task_record* record) {
-  record->restart_function = (u64)BPF_CORE_READ(task, restart_block.fn);
+  u64 function = (u64)BPF_CORE_READ(task, restart_block.fn);
+  static const char format[] = "%ps";
+  bpf_snprintf(record->restart_function, sizeof record->restart_function, format, &function, sizeof function);
   record->nanosleep_clock = BPF_CORE_READ(task, restart_block.nanosleep.clockid);
   record->nanosleep_type = BPF_CORE_READ(task, restart_block.nanosleep.type);
   record->nanosleep_rest = (u64)BPF_CORE_READ(task, restart_block.nanosleep.rmtp);
@@ -144,11 +175,67 @@ int write_task(struct bpf_iter__task* context) {
   record.tid = number_in(BPF_CORE_READ(task, thread_pid), own.ns, level);
   record.pid = number_in(BPF_CORE_READ(task, group_leader, thread_pid), own.ns, level);
   if (!record.tid || !record.pid) return 0;
+  record.inner_tid = innermost_number(BPF_CORE_READ(task, thread_pid));
   read_thread(task, &record);
   read_wait(task, &record);
   read_restart_block(task, &record);
   record.now_monotonic = bpf_ktime_get_ns();
   bpf_seq_write(context->meta->seq, &record, sizeof(record));
+  return 0;
+}
+
+// Whether interval or POSIX timers are set, or might be.
+static __always_inline unsigned int timers_of(struct signal_struct* signal) {
+  if (!bpf_core_field_exists(signal->posix_timers.first)) return 1;
+  if (BPF_CORE_READ(signal, posix_timers.first) || BPF_CORE_READ(signal, it_real_incr)) return 1;
+  if (BPF_CORE_READ(signal, real_timer.state)) return 1;
+  for (int which = 0; which < 2; ++which) {
+    if (BPF_CORE_READ(signal, it[which].expires) || BPF_CORE_READ(signal, it[which].incr)) return 1;
+  }
+  return 0;
+}
+
+static __always_inline unsigned int dumpable_of(struct mm_struct* mm) {
+  unsigned long flags = bpf_core_field_exists(mm->flags.__mm_flags)
+                            ? BPF_CORE_READ(mm, flags.__mm_flags[0])
+                            : BPF_CORE_READ((struct mm_struct___one_word*)mm, flags);
+  return flags & 3; /* MMF_DUMPABLE_MASK, include/linux/mm_types.h */
+}
+
+#define SIGNALS 64
+#define SA_IMMUTABLE 0x00800000 /* the kernel's own, include/linux/signal_types.h */
+
+SEC("iter/task")
+int write_process(struct bpf_iter__task* context) {
+  struct task_struct* task = context->task;
+  if (!task || BPF_CORE_READ(task, group_leader) != task) return 0;
+  struct mm_struct* mm = BPF_CORE_READ(task, mm);
+  struct sighand_struct* handlers = BPF_CORE_READ(task, sighand);
+  struct fs_struct* fs = BPF_CORE_READ(task, fs);
+  struct pid* reader = BPF_CORE_READ(bpf_get_current_task_btf(), thread_pid);
+  unsigned int level = BPF_CORE_READ(reader, level);
+  struct upid own;
+  if (!mm || !handlers || !fs || level >= MAX_LEVELS) return 0;
+  if (bpf_core_read(&own, sizeof(own), &reader->numbers[level])) return 0;
+
+  struct signal_struct* signal = BPF_CORE_READ(task, signal);
+  struct godwit_process_facts record = {};
+  record.pid = number_in(BPF_CORE_READ(task, thread_pid), own.ns, level);
+  if (!record.pid) return 0;
+  record.brk = BPF_CORE_READ(mm, brk);
+  record.timers = timers_of(signal);
+  record.umask = BPF_CORE_READ(fs, umask);
+  record.dumpable = dumpable_of(mm);
+  record.subreaper = BPF_CORE_READ_BITFIELD_PROBED(signal, is_child_subreaper);
+  bpf_seq_write(context->meta->seq, &record, sizeof(record));
+  for (int i = 0; i < SIGNALS; ++i) {
+    struct godwit_signal_action action;
+    action.handler = (u64)BPF_CORE_READ(handlers, action[i].sa.sa_handler);
+    action.flags = BPF_CORE_READ(handlers, action[i].sa.sa_flags) & ~SA_IMMUTABLE;
+    action.restorer = (u64)BPF_CORE_READ(handlers, action[i].sa.sa_restorer);
+    action.mask = BPF_CORE_READ(handlers, action[i].sa.sa_mask.sig[0]);
+    bpf_seq_write(context->meta->seq, &action, sizeof(action));
+  }
   return 0;
 }
 

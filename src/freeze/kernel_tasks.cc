@@ -32,10 +32,20 @@ struct ClockPair {  // struct clock_pair of the program
   uint64_t last_start, ran_since, now_monotonic;
 };
 
+pid_t pid_of(const TaskRecord& record) { return record.pid; }
+pid_t pid_of(const ProcessRecord& record) { return record.facts.pid; }
+
 }  // namespace
 
-TaskRecords::TaskRecords(std::vector<TaskRecord> records) : records_(std::move(records)) {
+TaskRecords::TaskRecords(std::vector<TaskRecord> records, std::vector<ProcessRecord> processes)
+    : records_(std::move(records)), processes_(std::move(processes)) {
   for (size_t i = 0; i < records_.size(); ++i) by_tid_.emplace(records_[i].tid, i);
+  for (size_t i = 0; i < processes_.size(); ++i) by_pid_.emplace(processes_[i].facts.pid, i);
+}
+
+const ProcessRecord* TaskRecords::find_process(pid_t pid) const {
+  auto found = by_pid_.find(pid);
+  return found == by_pid_.end() ? nullptr : &processes_[found->second];
 }
 
 const TaskRecord* TaskRecords::find(pid_t tid) const {
@@ -46,18 +56,12 @@ const TaskRecord* TaskRecords::find(pid_t tid) const {
 Result<KernelTasks> KernelTasks::load() {
   KernelTasks tasks(
       TRY(sys::BpfIterators::load(std::span(godwit_kernel_tasks_program, godwit_kernel_tasks_program_end))));
-  const std::vector<std::string> names{"hrtimer_nanosleep_restart", "do_restart_poll", "futex_wait_restart",
-                                       "do_no_restart_syscall"};
-  auto addresses = TRY(sys::kernel_addresses(names));
-  const RestartFunction kinds[] = {RestartFunction::nanosleep, RestartFunction::poll, RestartFunction::futex,
-                                   RestartFunction::none};
-  for (size_t i = 0; i < names.size(); ++i) {
-    auto address = addresses.find(names[i]);
-    if (address == addresses.end()) {
-      return error(ErrorKind::unsupported, "/proc/kallsyms does not show the kernel's " + names[i]);
-    }
-    tasks.functions_.emplace(address->second, kinds[i]);
-  }
+  TRY(tasks.set_clocks());
+  return tasks;
+}
+
+Result<KernelTasks> KernelTasks::open(const sys::BpfIterators::Ids& ids) {
+  KernelTasks tasks(TRY(sys::BpfIterators::open(ids)));
   TRY(tasks.set_clocks());
   return tasks;
 }
@@ -81,26 +85,40 @@ Result<void> KernelTasks::set_clocks() {
   return {};
 }
 
-Result<TaskRecords> KernelTasks::read(std::span<const pid_t> processes) const {
-  std::vector<TaskRecord> records;
+template <class Record>
+Result<std::vector<Record>> KernelTasks::records_of(const char* program, std::span<const pid_t> processes) const {
+  std::vector<Record> records;
   if (processes.size() <= kMostSinglePasses) {
     for (pid_t process : processes) {
-      auto bytes = programs_.run("write_task", Over::process, process);
+      auto bytes = programs_.run(program, Over::process, process);
       if (!bytes && bytes.error().kind == ErrorKind::gone) continue;
-      auto some = split_records<TaskRecord>(TRY(std::move(bytes)));
+      auto some = split_records<Record>(TRY(std::move(bytes)));
       records.insert(records.end(), some.begin(), some.end());
     }
-    return TaskRecords(std::move(records));
+    return records;
   }
   std::unordered_set<pid_t> wanted(processes.begin(), processes.end());
-  records = split_records<TaskRecord>(TRY(programs_.run("write_task", Over::everything)));
-  std::erase_if(records, [&](const TaskRecord& record) { return !wanted.contains(record.pid); });
-  return TaskRecords(std::move(records));
+  records = split_records<Record>(TRY(programs_.run(program, Over::everything)));
+  std::erase_if(records, [&](const Record& record) { return !wanted.contains(pid_of(record)); });
+  return records;
 }
 
-RestartFunction KernelTasks::restart_function(const TaskRecord& record) const {
-  auto found = functions_.find(record.restart_function);
-  return found == functions_.end() ? RestartFunction::unknown : found->second;
+Result<TaskRecords> KernelTasks::read(std::span<const pid_t> processes) const {
+  return TaskRecords(TRY(records_of<TaskRecord>("write_task", processes)));
+}
+
+Result<TaskRecords> KernelTasks::read_all(std::span<const pid_t> processes) const {
+  auto threads = TRY(records_of<TaskRecord>("write_task", processes));
+  return TaskRecords(std::move(threads), TRY(records_of<ProcessRecord>("write_process", processes)));
+}
+
+RestartFunction KernelTasks::restart_function(const TaskRecord& record) {
+  std::string_view name(record.restart_function);
+  if (name == "hrtimer_nanosleep_restart") return RestartFunction::nanosleep;
+  if (name == "do_restart_poll") return RestartFunction::poll;
+  if (name == "futex_wait_restart") return RestartFunction::futex;
+  if (name == "do_no_restart_syscall") return RestartFunction::none;
+  return RestartFunction::unknown;
 }
 
 int64_t KernelTasks::asleep_since(const TaskRecord& record) const {

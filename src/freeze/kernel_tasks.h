@@ -22,30 +22,39 @@
 namespace godwit::freeze {
 
 using TaskRecord = ::godwit_task_record;
+using ProcessRecord = ::godwit_process_record;
 
 // What task->restart_block would do.
 enum class RestartFunction { none, nanosleep, poll, futex, unknown };
 
 class TaskRecords {
  public:
-  explicit TaskRecords(std::vector<TaskRecord> records);
-  // The record of a thread, or null. The tid is one of our own pid namespace.
+  explicit TaskRecords(std::vector<TaskRecord> records, std::vector<ProcessRecord> processes = {});
+  // The record of a thread or process, or null. Numbers are those of our own pid namespace.
   const TaskRecord* find(pid_t tid) const;
+  const ProcessRecord* find_process(pid_t pid) const;
   size_t size() const { return records_.size(); }
   const std::vector<TaskRecord>& all() const { return records_; }
 
  private:
   std::vector<TaskRecord> records_;
+  std::vector<ProcessRecord> processes_;
   std::unordered_map<pid_t, size_t> by_tid_;
+  std::unordered_map<pid_t, size_t> by_pid_;
 };
 
 class KernelTasks {
  public:
   // ErrorKind::unsupported or denied where the kernel has no BTF or we may not load programs.
   static Result<KernelTasks> load();
+  // With the programs that another process of ours has loaded: at once. Errors: gone too.
+  static Result<KernelTasks> open(const sys::BpfIterators::Ids& ids);
+  Result<sys::BpfIterators::Ids> ids() const { return programs_.ids(); }
   // All threads of these processes (host pids). One that has ended is simply absent.
   Result<TaskRecords> read(std::span<const pid_t> processes) const;
-  RestartFunction restart_function(const TaskRecord& record) const;
+  // The same, and what each process has once.
+  Result<TaskRecords> read_all(std::span<const pid_t> processes) const;
+  static RestartFunction restart_function(const TaskRecord& record);
   // When the thread went to sleep, on the host's CLOCK_MONOTONIC, nanoseconds. Good to some 20 us, for a record read
   // while the thread slept.
   int64_t asleep_since(const TaskRecord& record) const;
@@ -53,8 +62,9 @@ class KernelTasks {
  private:
   explicit KernelTasks(sys::BpfIterators programs) : programs_(std::move(programs)) {}
   Result<void> set_clocks();
+  template <class Record>
+  Result<std::vector<Record>> records_of(const char* program, std::span<const pid_t> processes) const;
   sys::BpfIterators programs_;
-  std::unordered_map<uint64_t, RestartFunction> functions_;
   int64_t scheduler_clock_offset_ns_ = 0;  // CLOCK_MONOTONIC - the scheduler's clock
 };
 

@@ -63,8 +63,6 @@ class RemoteCalls {
   static Result<int64_t> single_call(pid_t tid, RemoteAddress instruction, uint64_t number,
                                      std::array<uint64_t, 6> arguments);
 
-  // The other thread of the same process that runs the next batches in this region.
-  RemoteCalls in_thread(pid_t other) const { return {other, region_}; }
   // Ends the process as `wait_status` (wait(2)) says, by exit or by signal, and takes its end from the kernel.
   // Requires: the last run ended normally. Signal handlers must be the defaults.
   Result<void> end_process(int wait_status);

@@ -101,11 +101,12 @@ Result<void> await_threads(SeizedProcess& process, sys::Deadline deadline) {
       process.threads.erase(process.threads.begin() + static_cast<ptrdiff_t>(i));
       continue;
     }
-    if (thread.tid == 0) thread.tid = TRY(inner_tid(process.listed.host_pid, thread.host_tid));
     ++i;
   }
   return {};
 }
+
+}  // namespace
 
 Result<RemoteAddress> find_vdso(pid_t host_pid) {
   std::string text = TRY(sys::read_text("/proc/" + std::to_string(host_pid) + "/maps"));
@@ -114,8 +115,6 @@ Result<RemoteAddress> find_vdso(pid_t host_pid) {
   }
   return error(ErrorKind::unsupported, "pid " + std::to_string(host_pid) + " has no vDSO");
 }
-
-}  // namespace
 
 // A parent in vfork(2) cannot be stopped before its child has called execve, and a stopped child never does: then
 // everything is let go and tried again a moment later.
@@ -147,9 +146,6 @@ Result<SeizedTree> SeizedTree::try_seize(const std::string& cgroup, pid_t init_h
   // All threads are stopped.
   auto ended = [](const SeizedProcess& p) { return p.threads.empty() && !p.listed.zombie; };
   std::erase_if(tree.processes_, ended);
-  for (SeizedProcess& process : tree.processes_) {
-    if (!process.listed.zombie) process.vdso = TRY(find_vdso(process.listed.host_pid));
-  }
   return tree;
 }
 

@@ -24,7 +24,6 @@ namespace godwit::freeze {
 
 struct SeizedThread {
   pid_t host_tid = 0;
-  pid_t tid = 0;               // in the job's pid namespace
   bool delayed = false;        // it was in an uninterruptible system call
   bool stopped = false;        // only then do the registers and `call` mean anything
   bool group_stopped = false;  // stopped by job control before we came
@@ -36,8 +35,10 @@ struct SeizedThread {
 struct SeizedProcess {
   ListedProcess listed;
   std::vector<SeizedThread> threads;  // the main thread first; empty for a zombie
-  RemoteAddress vdso{};
 };
+
+// Where a process has its vDSO.
+Result<RemoteAddress> find_vdso(pid_t host_pid);
 
 class SeizedTree {
  public:

@@ -138,7 +138,7 @@ Call classify(const user_regs_struct& registers, const TaskRecord* before, const
   if (now == nullptr || tasks == nullptr) return classify_call(registers, nullptr);
   WaitFacts facts;
   const auto moment = static_cast<int64_t>(now->now_monotonic);
-  facts.function = tasks->restart_function(*now);
+  facts.function = KernelTasks::restart_function(*now);
   if (facts.function == RestartFunction::nanosleep) {
     facts.clock = now->nanosleep_clock;
     int64_t moment_there = facts.clock == CLOCK_MONOTONIC ? moment : clock_now(facts.clock);

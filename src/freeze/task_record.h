@@ -17,11 +17,11 @@ struct godwit_task_record {
   /* user registers, good while it sleeps in a system call */
   unsigned long long instruction, stack, call_number, arguments[6];
   /* task->restart_block: a union, the function tells which of its readings counts */
-  unsigned long long restart_function;                                 /* kernel address */
   unsigned long long nanosleep_rest, nanosleep_expires;                /* pointer of the program; host clock */
   unsigned long long futex_address, futex_expires;                     /* host clock */
   unsigned long long poll_descriptors, poll_seconds, poll_nanoseconds; /* host CLOCK_MONOTONIC */
   int tid, pid;                                                        /* in the reader's pid namespace */
+  int inner_tid;                                                       /* in its own, the innermost */
   unsigned int state;
   int parent_death_signal;
   unsigned int securebits, no_new_privs;
@@ -30,4 +30,20 @@ struct godwit_task_record {
   unsigned int futex_value, futex_flags, futex_bitset;
   unsigned int scheduling_policy, scheduling_priority;
   char name[16];
+  char restart_function[32]; /* its name in the kernel, cut to fit */
+};
+
+/* What a process has once, as its first thread shows it. */
+struct godwit_signal_action {
+  unsigned long long handler, flags, restorer, mask; /* as rt_sigaction(2) takes them on x86-64 */
+};
+struct godwit_process_facts {
+  unsigned long long brk;
+  int pid;             /* in the reader's pid namespace */
+  unsigned int timers; /* not 0: timers of its own are set or were, and only the process itself knows the rest */
+  unsigned int umask, dumpable, subreaper, pad;
+};
+struct godwit_process_record {
+  struct godwit_process_facts facts;
+  struct godwit_signal_action actions[64]; /* of signal 1 first */
 };

@@ -46,7 +46,7 @@ Result<void> DepartingHost::track(freeze::SeizedTree& tree) {
     auto memory = memories_.find(process.listed.pid);
     if (process.threads.empty() || memory == memories_.end() || memory->second.tracked()) continue;
     pid_t host_pid = process.listed.host_pid;
-    auto calls = TRY(freeze::RemoteCalls::open(process.threads.front().host_tid, process.vdso));
+    auto calls = TRY(freeze::RemoteCalls::open(process.threads.front().host_tid, TRY(freeze::find_vdso(host_pid))));
     auto tracking = address_space::WriteTracking::attach(calls, host_pid, TRY(inventory_.pidfd_of(host_pid)));
     TRY(calls.close());
     memory->second.track(TRY(std::move(tracking).within("tracking writes of pid " + std::to_string(host_pid))));

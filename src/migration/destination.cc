@@ -20,6 +20,7 @@
 #include "migration/skeleton.h"
 #include "objects/descriptor_table.h"
 #include "sys/text_file.h"
+#include "sys/urgency.h"
 #include "transport/connection.h"
 
 namespace godwit::migration {
@@ -59,6 +60,7 @@ class Destination {
   DaemonLink& link_;
   std::optional<forwarding::JobLink> cable_;  // once there is a logical host
   FaultInjector faults_;
+  std::optional<sys::Urgency> urgency_;  // while the program is frozen
   Phases phases_{"destination"};
   image::LogicalHost layout_;  // of the rounds; the skeleton refers to it
   std::optional<transport::Listener> listener_;
@@ -141,7 +143,8 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
         layout_ = TRY(expect<image::LogicalHost>(frame, FrameType::layout));
         TRY(restoration.correct(layout_));
         break;
-      case FrameType::hold_packets:
+      case FrameType::hold_packets:  // it is being frozen
+        if (!urgency_) urgency_.emplace(sys::Urgency::begin_on(restoration.processor()));
         TRY(cable_->expect());
         TRY(connection.send(FrameType::packets_held));
         TRY(connection.flush());
@@ -272,6 +275,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   (void)cable_->deliver();  // the daemon does it again when it takes over
   phases_.end("switchover");
   tell_committed(connection);
+  urgency_.reset();
   faults_.at(FaultPoint::destination_running, &connection);
   opener.commit();
   TRY(consoles.release());

@@ -53,9 +53,9 @@ Inventory::Inventory(pid_t init_host_pid, objects::ConsoleEnds consoles, files::
       layouts_(files_, shared_),
       descriptors_(files_, shared_, consoles_, sockets) {}
 
-// Who a process is: names, relations, and what its end will look like.
-Result<void> Inventory::add_identity(const freeze::ListedProcess& listed, image::Process& into,
-                                     std::vector<worker::Refusal>* refusals) {
+// Who a process is: names, relations, and what its end will look like. Returns its whole status.
+Result<proc::Status> Inventory::add_identity(const freeze::ListedProcess& listed, image::Process& into,
+                                             std::vector<worker::Refusal>* refusals) {
   std::string status_text = TRY(sys::read_text(proc_path(listed.host_pid, "status")));
   proc::Status status = TRY(proc::parse_status(status_text));
   std::string stat_text = TRY(sys::read_text(proc_path(listed.host_pid, "stat")));
@@ -75,7 +75,7 @@ Result<void> Inventory::add_identity(const freeze::ListedProcess& listed, image:
     into.set_controlling_terminal((major - kFirstPtyMajor) * 256 + (stat.terminal & 0xff) + 1);
     if (listed.pid == into.session()) into.set_foreground_group(TRY(foreground_group(listed.host_pid, stat)));
   }
-  if (refusals == nullptr) return {};
+  if (refusals == nullptr) return status;
   if (status.seccomp != 0) {
     refusals->push_back(process_refusal(into, "process.seccomp", "a system call filter (seccomp)",
                                         "start the program without its seccomp sandbox"));
@@ -85,7 +85,7 @@ Result<void> Inventory::add_identity(const freeze::ListedProcess& listed, image:
                                         "a debugger or tracer is attached (pid " + std::to_string(status.tracer) + ")",
                                         "detach it before the move"));
   }
-  return {};
+  return status;
 }
 
 // tpgid is a number of the reader's namespace; its process tells the number inside.
@@ -216,7 +216,7 @@ Result<void> Inventory::note_calls(freeze::SeizedTree& tree) const {
 }
 
 Result<void> Inventory::ask_thread(const freeze::SeizedProcess& seized, freeze::SeizedThread& thread,
-                                   const freeze::TaskRecords* records, RemoteCalls& calls, image::Thread& into) {
+                                   const freeze::TaskRecords* records, image::Thread& into) {
   const freeze::TaskRecord* before = waits_ ? waits_->find(thread.host_tid) : nullptr;
   const freeze::TaskRecord* record = records == nullptr ? nullptr : records->find(thread.host_tid);
   auto ahead = threads_ahead_.find(thread.host_tid);
@@ -226,16 +226,16 @@ Result<void> Inventory::ask_thread(const freeze::SeizedProcess& seized, freeze::
   } else {
     TRY(objects::read_thread_ahead(seized.listed.host_pid, thread.host_tid, into));
   }
-  into.set_tid(thread.tid);
+  into.set_tid(record != nullptr ? record->inner_tid : TRY(freeze::inner_tid(seized.listed.host_pid, thread.host_tid)));
   TRY(objects::capture_thread(seized.listed.host_pid, thread.host_tid, thread.registers, record, into));
   if (record == nullptr) {
-    freeze::ThreadScope scope = TRY(freeze::ThreadScope::open(thread.host_tid));
-    RemoteCalls in_thread = calls.in_thread(thread.host_tid);
+    RemoteCalls calls = TRY(RemoteCalls::open(thread.host_tid, TRY(freeze::find_vdso(seized.listed.host_pid))));
     objects::ThreadStateQuestions questions;
-    CallBatch batch = in_thread.batch();
+    CallBatch batch = calls.batch();
     questions.add(batch);
-    TRY(in_thread.run(batch));
+    TRY(calls.run(batch));
     TRY(questions.answers(batch, into));
+    TRY(calls.close());
   }
   thread.call = freeze::classify(thread.registers, before, record, tasks_);
   *into.mutable_system_call() = thread.call;
@@ -250,30 +250,37 @@ Result<void> Inventory::ask_process(freeze::SeizedProcess& seized, const freeze:
   } else {
     TRY(objects::read_process_ahead(seized.listed.host_pid, into));
   }
-  TRY(add_identity(seized.listed, into, nullptr));
+  proc::Status status = TRY(add_identity(seized.listed, into, nullptr));
   TRY(add_places(seized.listed, into));
   into.clear_threads();
-  std::map<pid_t, pid_t> inside;
-  for (const freeze::SeizedThread& thread : seized.threads) inside[thread.host_tid] = thread.tid;
-
-  RemoteCalls calls = TRY(RemoteCalls::open(seized.threads.front().host_tid, seized.vdso));
-  CallBatch batch = calls.batch();
-  objects::ProcessStateQuestions questions;
-  TRY(questions.add(batch, seized.listed.host_pid));
-  size_t brk = batch.add(SYS_brk, {0});
-  TRY(calls.run(batch));
-  TRY(questions.answers(
-      batch, [&](pid_t host_tid) { return inside.contains(host_tid) ? inside.at(host_tid) : 0; }, into));
-  auto brk_now = static_cast<uint64_t>(batch.result(brk));
-  for (freeze::SeizedThread& thread : seized.threads) {
-    TRY(ask_thread(seized, thread, records, calls, *into.add_threads()));
+  pid_t main_thread = seized.threads.front().host_tid;
+  const freeze::ProcessRecord* kept = records == nullptr ? nullptr : records->find_process(main_thread);
+  if (kept != nullptr && kept->facts.timers == 0) {
+    objects::take_process_state(*kept, status, into);
+    into.mutable_address_space()->set_brk(kept->facts.brk);
+  } else {
+    TRY(ask_inside(seized, into));
   }
-  TRY(calls.close());
-  const freeze::TaskRecord* record = records == nullptr ? nullptr : records->find(seized.threads.front().host_tid);
+  for (freeze::SeizedThread& thread : seized.threads) TRY(ask_thread(seized, thread, records, *into.add_threads()));
+  const freeze::TaskRecord* record = records == nullptr ? nullptr : records->find(main_thread);
   TRY(objects::capture_process_pending(seized.listed.host_pid, record, into));
   into.set_stopped(std::any_of(seized.threads.begin(), seized.threads.end(), [](auto& t) { return t.group_stopped; }));
-  into.mutable_address_space()->set_brk(brk_now);
   return {};
+}
+
+// What the kernel does not show from outside is asked of the process itself.
+Result<void> Inventory::ask_inside(freeze::SeizedProcess& seized, image::Process& into) {
+  pid_t host_pid = seized.listed.host_pid;
+  RemoteCalls calls = TRY(RemoteCalls::open(seized.threads.front().host_tid, TRY(freeze::find_vdso(host_pid))));
+  CallBatch batch = calls.batch();
+  objects::ProcessStateQuestions questions;
+  TRY(questions.add(batch, host_pid));
+  size_t brk = batch.add(SYS_brk, {0});
+  TRY(calls.run(batch));
+  auto tid_inside = [&](pid_t host_tid) { return freeze::inner_tid(host_pid, host_tid).value_or(0); };
+  TRY(questions.answers(batch, tid_inside, into));
+  into.mutable_address_space()->set_brk(static_cast<uint64_t>(batch.result(brk)));
+  return calls.close();
 }
 
 Result<image::LogicalHost> Inventory::full(freeze::SeizedTree& tree, std::vector<worker::Refusal>& refusals) {
@@ -283,7 +290,7 @@ Result<image::LogicalHost> Inventory::full(freeze::SeizedTree& tree, std::vector
     if (!seized.listed.zombie) TRY(open_handle(seized.listed));
   }
   std::optional<freeze::TaskRecords> records;
-  if (tasks_ != nullptr) records = TRY(tasks_->read(host_pids()));
+  if (tasks_ != nullptr) records = TRY(tasks_->read_all(host_pids()));
   for (freeze::SeizedProcess& seized : tree.processes()) {
     image::Process& process = *host.add_processes();
     if (seized.listed.zombie) {

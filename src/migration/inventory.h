@@ -19,6 +19,7 @@
 #include "objects/descriptor_table.h"
 #include "objects/shared_memory.h"
 #include "proc/stat.h"
+#include "proc/status.h"
 
 namespace godwit::migration {
 
@@ -55,8 +56,8 @@ class Inventory {
     pid_t host_pid;
     UniqueFd pidfd;
   };
-  Result<void> add_identity(const freeze::ListedProcess& listed, image::Process& into,
-                            std::vector<worker::Refusal>* refusals);
+  Result<proc::Status> add_identity(const freeze::ListedProcess& listed, image::Process& into,
+                                    std::vector<worker::Refusal>* refusals);
   Result<int32_t> foreground_group(pid_t host_pid, const proc::Stat& stat);
   Result<void> add_places(const freeze::ListedProcess& listed, image::Process& into);
   Result<void> check_namespaces(const freeze::ListedProcess& listed, std::vector<worker::Refusal>& refusals);
@@ -64,7 +65,8 @@ class Inventory {
   Result<void> add_descriptors(objects::Depth depth, image::LogicalHost& host, std::vector<worker::Refusal>& refusals);
   Result<void> ask_process(freeze::SeizedProcess& seized, const freeze::TaskRecords* records, image::Process& into);
   Result<void> ask_thread(const freeze::SeizedProcess& seized, freeze::SeizedThread& thread,
-                          const freeze::TaskRecords* records, freeze::RemoteCalls& calls, image::Thread& into);
+                          const freeze::TaskRecords* records, image::Thread& into);
+  static Result<void> ask_inside(freeze::SeizedProcess& seized, image::Process& into);
   std::vector<pid_t> host_pids() const;
 
   pid_t init_host_pid_;

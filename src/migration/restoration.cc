@@ -7,9 +7,11 @@
 #include <chrono>
 
 #include "init/protocol.h"
+#include "objects/scheduling.h"
 #include "objects/thread_state.h"
 #include "proc/status.h"
 #include "sys/ptrace.h"
+#include "sys/scheduling.h"
 #include "sys/text_file.h"
 
 namespace godwit::migration {
@@ -78,7 +80,10 @@ Result<void> Restoration::watch_missing(address_space::FaultServer& server) {
   return {};
 }
 
-Result<void> Restoration::prepare(const image::LogicalHost& plan) { return correct(plan); }
+Result<void> Restoration::prepare(const image::LogicalHost& plan) {
+  processors_ = TRY(sys::get_affinity(0));
+  return correct(plan);
+}
 
 Result<void> Restoration::correct(const image::LogicalHost& state) {
   state_received_ = std::chrono::steady_clock::now();
@@ -238,6 +243,7 @@ Result<void> Restoration::hold_frozen() {
     for (size_t i = 0; i < threads.size(); ++i) {
       bool stop = process.stopped() && i == 0;
       TRY(sys::ptrace_detach(threads[i], stop ? SIGSTOP : 0));
+      TRY(objects::restore_affinity(threads[i], process.threads(static_cast<int>(i)).scheduling(), processors_));
     }
   }
   return {};

@@ -39,6 +39,8 @@ class Restoration {
   Result<void> hold_frozen();
   Result<void> run();
 
+  // Where the threads are that all this is done to.
+  int processor() const { return skeleton_.processor(); }
   // Where pages that arrive on `connection` go.
   address_space::PageReceiver page_sinks(transport::Connection& connection);
   // Pages that come only when the program runs. watch_missing() hands them to `server`, before anything touches them.
@@ -71,6 +73,7 @@ class Restoration {
   const image::LogicalHost* host_state_ = nullptr;  // the last that correct() made
   const image::LogicalHost* state_ = nullptr;
   image::Credentials root_credentials_;  // what the skeletons have until they get the program's
+  std::vector<std::byte> processors_;    // of this node, that we may use
   std::chrono::steady_clock::time_point state_received_;
 };
 

@@ -14,6 +14,7 @@
 #include "sys/namespaces.h"
 #include "sys/ptrace.h"
 #include "sys/text_file.h"
+#include "sys/urgency.h"
 
 namespace godwit::migration {
 
@@ -100,6 +101,10 @@ Result<void> Skeleton::build(const image::LogicalHost& host) {
   BorrowedInit borrowed = TRY(BorrowedInit::borrow(init_.host_pid));
   RemoteCalls calls = TRY(RemoteCalls::open(init_.host_pid, vdso, region_));
   tree_ = TRY(coprocess::ProcessTree::create(init_, *region_, host));
+  processor_ = sys::processor_here();
+  for (auto& [pid, member] : tree_->members()) {
+    for (pid_t thread : member.host_threads) sys::make_urgent(thread, processor_);
+  }
   return calls.close();
 }
 

@@ -28,6 +28,8 @@ class Skeleton {
 
   const std::map<pid_t, coprocess::ProcessTree::Member>& members() const { return tree_->members(); }
   address_space::SkeletonMemory& memory(pid_t pid) { return memories_.at(pid); }
+  // The processor that its threads are kept on until they get their own scheduling.
+  int processor() const { return processor_; }
   // Content: the bytes of the ranges, one after the other.
   Result<void> put(pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes);
   // Takes content away again: the ranges read as if nothing had been written.
@@ -44,6 +46,7 @@ class Skeleton {
 
   coprocess::InitProcess init_;
   address_space::MappingSources sources_;
+  int processor_ = 0;
   std::optional<freeze::RemoteAddress> region_;
   std::optional<coprocess::ProcessTree> tree_;
   std::map<pid_t, address_space::SkeletonMemory> memories_;

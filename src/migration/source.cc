@@ -19,6 +19,7 @@
 #include "migration/phases.h"
 #include "sys/namespaces.h"
 #include "sys/text_file.h"
+#include "sys/urgency.h"
 #include "transport/connection.h"
 
 namespace godwit::migration {
@@ -45,6 +46,7 @@ class Source {
 
  private:
   Result<Connection> connect();
+  Result<freeze::KernelTasks> kernel_tasks();
   Result<wire::Offer> make_offer(Inventory& inventory, std::vector<worker::Refusal>& refusals);
   Result<wire::Offer> look_at_program(Connection& connection, Inventory& inventory,
                                       std::vector<worker::Refusal>& refusals);
@@ -190,6 +192,7 @@ Result<freeze::SeizedTree> Source::stop(Inventory& inventory) {
 Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory) {
   auto stopped_at = std::chrono::steady_clock::now();
   {
+    sys::Urgency urgency = sys::Urgency::begin();
     freeze::SeizedTree tree = TRY(stop(inventory));
     TRY(inventory.note_calls(tree));
     TRY(memory.track(tree));
@@ -338,6 +341,12 @@ void Source::note_left_behind(const files::Carrier& carrier) {
   }
 }
 
+// Loaded by the daemon once for all; or by us.
+Result<freeze::KernelTasks> Source::kernel_tasks() {
+  auto loaded = freeze::KernelTasks::open({order_.kernel_programs().begin(), order_.kernel_programs().end()});
+  return loaded ? std::move(loaded) : freeze::KernelTasks::load();
+}
+
 // Packets wait here, at once; and at the destination, as soon as that is ready for them.
 Result<void> Source::hold(forwarding::HeldPackets& packets, Connection& connection) {
   TRY(packets.hold());
@@ -361,7 +370,7 @@ Result<void> Source::run() {
   objects::ConsoleEnds ends = TRY(console_ends(init, init_pidfd.get(), consoles()));
   files::FileTable table =
       TRY(files::FileTable::of_job(order_.place().init_pid(), files::hash_store_of(order_.place())));
-  auto tasks = freeze::KernelTasks::load();  // without it every question is asked of the program itself
+  auto tasks = kernel_tasks();  // without it every question is asked of the program itself
   objects::SocketCapture sockets = TRY(
       objects::SocketCapture::open(order_.place().init_pid(), init_pidfd.get(), order_.place().cgroup() + "/procs"));
   Inventory inventory(order_.place().init_pid(), std::move(ends), std::move(table), tasks ? &*tasks : nullptr, sockets);
@@ -399,6 +408,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
 
   // What is left is little, or is to be fetched by the running program.
   start("frozen");
+  auto urgency = std::optional(sys::Urgency::begin());
   frozen_at_ = std::chrono::steady_clock::now();
   freeze::SeizedTree tree = TRY(stop(inventory));
   phases_.end("freeze");
@@ -419,6 +429,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   // Switched over: what is left here can only be discarded.
   report_.set_freeze_ms(Phases::milliseconds(std::chrono::steady_clock::now() - frozen_at_));
   phases_.end("switchover");
+  urgency.reset();
   std::move(held).commit();
   std::move(tree).commit();
   std::move(still).commit();

@@ -49,6 +49,7 @@ Result<void> Daemon::start() {
   }
   auto network = messages_.start();
   if (!network) spdlog::warn("jobs have no network here: {}", network.error().message());
+  background_.run([this] { kernel_programs_.load(); });
   recover_jobs();
   reap();
   expire_ended();

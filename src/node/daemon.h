@@ -15,6 +15,7 @@
 #include "node/config.h"
 #include "node/event_loop.h"
 #include "node/job.h"
+#include "node/kernel_programs.h"
 #include "node/message_routes.h"
 #include "node/move_stream.h"
 #include "node/peers.h"
@@ -150,6 +151,7 @@ class Daemon {
   EventLoop& loop_;
   Peers& peers_;
   std::unique_ptr<directory::Directory> directory_;
+  KernelPrograms kernel_programs_;
   Background background_{4};   // what may take long: clearing away, asking other nodes
   Background switchovers_{2};  // what a frozen program waits for
   Background disk_{1};         // records of jobs, in order

@@ -125,6 +125,7 @@ Result<std::shared_ptr<MoveStream>> Daemon::move(const std::string& id, const ap
       auto& departure = departures_[id];
       departure = std::make_unique<Departure>(*this, id, request.to(), preparation.migration(), stream);
       worker::SourceOrder order = source_order(config_, *job, preparation, *prepared, request.to());
+      for (auto& [name, id] : kernel_programs_.ids()) (*order.mutable_kernel_programs())[name] = id;
       order.mutable_destination()->set_number(messages_.number_of(request.to()));
       return departure->start(order);
     }();

@@ -9,6 +9,7 @@
 #include "directory/embedded.h"
 #include "node/daemon.h"
 #include "node/rpc_server.h"
+#include "sys/scheduling.h"
 
 namespace godwit::node {
 namespace {
@@ -105,6 +106,8 @@ int run(int count, char** arguments) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
+  constexpr int kUrgentNice = -10;  // little to do, and frozen programs wait for it
+  sys::set_own_nice(kUrgentNice);
   auto served = serve(options.config, signals);
   if (!served) spdlog::critical("{}", served.error().message());
   fflush(nullptr);

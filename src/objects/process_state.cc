@@ -3,6 +3,7 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -50,7 +51,8 @@ Result<void> ProcessStateQuestions::add(freeze::CallBatch& batch, pid_t host_pid
   auto listed = TRY(proc::parse_timers(TRY(sys::read_text(proc_file(host_pid, "timers")))));
   umask_ = status.umask;
   name_ = status.name;
-  actions_.add(batch, status.caught | status.ignored);
+  constexpr uint64_t kOnChildren = uint64_t{1} << (SIGCHLD - 1);  // SA_NOCLDWAIT counts with the default action too
+  actions_.add(batch, status.caught | status.ignored | kOnChildren);
   intervals_.add(batch);
   TRY(timers_.add(batch, listed, status.threads));
   subreaper_ = batch.reserve(sizeof(int));
@@ -71,6 +73,15 @@ Result<void> ProcessStateQuestions::answers(const freeze::CallBatch& batch, cons
   process.set_dumpable(static_cast<uint32_t>(std::max<int64_t>(batch.result(dumpable_call_), 0)));
   process.set_thp_disabled(batch.result(huge_pages_call_) > 0);
   return {};
+}
+
+void take_process_state(const godwit_process_record& record, const proc::Status& status, image::Process& process) {
+  static const bool machine_has_huge_pages = ::access("/sys/kernel/mm/transparent_hugepage/enabled", F_OK) == 0;
+  process.set_umask(record.facts.umask);
+  take_signal_actions(record.actions, *process.mutable_signal_actions());
+  process.set_child_subreaper(record.facts.subreaper != 0);
+  process.set_dumpable(record.facts.dumpable);
+  process.set_thp_disabled(machine_has_huge_pages && !status.huge_pages.value_or(true));
 }
 
 Result<void> capture_process_pending(pid_t host_pid, const godwit_task_record* record, image::Process& process) {

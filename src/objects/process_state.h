@@ -19,6 +19,7 @@
 #include "objects/interval_timers.h"
 #include "objects/posix_timers.h"
 #include "objects/signals.h"
+#include "proc/status.h"
 
 namespace godwit::objects {
 
@@ -41,6 +42,9 @@ class ProcessStateQuestions {
   uint32_t umask_ = 0;
   std::string name_;
 };
+
+// All that the questions ask but the name, from what the kernel shows. Requires: record.facts.timers is 0.
+void take_process_state(const godwit_process_record& record, const proc::Status& status, image::Process& process);
 
 // Signals sent to the whole process. `record`: of its main thread, or null. Requires: its main thread is stopped and
 // traced.

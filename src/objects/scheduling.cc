@@ -65,19 +65,19 @@ Result<void> restore_scheduling(pid_t host_tid, const image::Scheduling& schedul
   wanted.runtime_ns = scheduling.runtime_ns();
   wanted.deadline_ns = scheduling.deadline_ns();
   wanted.period_ns = scheduling.period_ns();
-  auto now = TRY(sys::get_scheduling(host_tid));
-  bool same = now.policy == wanted.policy && now.nice == wanted.nice && now.priority == wanted.priority &&
-              (now.flags & kKeptFlags) == wanted.flags && wanted.policy != SCHED_DEADLINE;
-  if (!same) TRY(sys::set_scheduling(host_tid, wanted));
+  TRY(sys::set_scheduling(host_tid, wanted));
   if (scheduling.io_priority() != 0) TRY(sys::set_io_priority(host_tid, scheduling.io_priority()));
-  if (scheduling.affinity().empty()) return {};
-  auto possible = TRY(sys::get_affinity(0));
+  return {};
+}
+
+Result<void> restore_affinity(pid_t host_tid, const image::Scheduling& scheduling,
+                              const std::vector<std::byte>& possible) {
+  if (scheduling.affinity().empty()) return sys::set_affinity(host_tid, possible);
   std::vector<std::byte> processors(possible.size());
   for (size_t i = 0; i < std::min(possible.size(), scheduling.affinity().size()); ++i) {
     processors[i] = possible[i] & static_cast<std::byte>(scheduling.affinity()[i]);
   }
-  if (!empty(processors) && processors != possible) TRY(sys::set_affinity(host_tid, processors));
-  return {};
+  return sys::set_affinity(host_tid, empty(processors) ? possible : processors);
 }
 
 }  // namespace godwit::objects

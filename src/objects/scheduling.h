@@ -4,6 +4,9 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
+#include <vector>
+
 #include "base/result.h"
 #include "godwit/image.pb.h"
 #include "objects/credentials.h"
@@ -17,8 +20,10 @@ Result<image::Scheduling> capture_scheduling(pid_t host_tid);
 // class.
 Result<void> check_scheduling(const image::Scheduling& scheduling, const Owner& owner);
 
-// Sets what differs from the default. Processors that this node does not have are left out; when none is left the
-// thread may use all. Requires: check_scheduling() agreed.
+// All but the processors. Requires: check_scheduling() agreed.
 Result<void> restore_scheduling(pid_t host_tid, const image::Scheduling& scheduling);
+// The processors, out of the `possible` of this node (a set as of sys::get_affinity()); all of them when none is left.
+Result<void> restore_affinity(pid_t host_tid, const image::Scheduling& scheduling,
+                              const std::vector<std::byte>& possible);
 
 }  // namespace godwit::objects

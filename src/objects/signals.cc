@@ -79,6 +79,19 @@ Result<void> SignalActionQuestions::answers(const freeze::CallBatch& batch, imag
   return {};
 }
 
+void take_signal_actions(std::span<const godwit_signal_action> kept, image::SignalActions& actions) {
+  for (size_t i = 0; i < kept.size(); ++i) {
+    bool is_default = kept[i].handler == 0 && (kept[i].flags & (SA_NOCLDWAIT | SA_NOCLDSTOP)) == 0;
+    if (is_default || (kFixed & bit(static_cast<int>(i) + 1)) != 0) continue;
+    image::SignalAction* image = actions.add_actions();
+    image->set_signal(static_cast<int>(i) + 1);
+    image->set_handler(kept[i].handler);
+    image->set_flags(kept[i].flags);
+    image->set_restorer(kept[i].restorer);
+    image->set_mask(kept[i].mask);
+  }
+}
+
 Result<void> add_signal_actions(freeze::CallBatch& batch, const image::SignalActions& actions) {
   uint64_t seen = kFixed;
   for (const image::SignalAction& image : actions.actions()) {

@@ -15,6 +15,7 @@
 
 #include "base/result.h"
 #include "freeze/call_batch.h"
+#include "freeze/task_record.h"
 #include "godwit/image.pb.h"
 
 namespace godwit::objects {
@@ -34,6 +35,9 @@ class SignalActionQuestions {
   };
   std::vector<Question> questions_;
 };
+
+// What the kernel itself shows of them, of signal 1 first, instead of questions.
+void take_signal_actions(std::span<const godwit_signal_action> kept, image::SignalActions& actions);
 
 // Sets the actions. Requires: all actions of the process are the default now. Errors: corrupt, exhausted.
 Result<void> add_signal_actions(freeze::CallBatch& batch, const image::SignalActions& actions);

@@ -5,12 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
-#include <string_view>
+#include <memory>
 
-#include "base/unique_fd.h"
+#include "sys/descriptors.h"
 #include "sys/errno.h"
-#include "sys/text_file.h"
 
 namespace godwit::sys {
 
@@ -27,20 +25,45 @@ int be_silent(libbpf_print_level, const char*, va_list) { return 0; }
 
 }  // namespace
 
-void BpfIterators::Close::operator()(bpf_object* object) const { bpf_object__close(object); }
-
 Result<BpfIterators> BpfIterators::load(std::span<const std::byte> object) {
   libbpf_set_print(be_silent);
   BpfIterators iterators;
-  bpf_object* opened = bpf_object__open_mem(object.data(), object.size(), nullptr);
-  if (opened == nullptr) return last_error("bpf_object__open_mem", "reading our BPF programs");
-  iterators.object_.reset(opened);
-  if (int result = bpf_object__load(opened); result < 0) return failed(result, "bpf", "loading our BPF programs");
+  std::unique_ptr<bpf_object, void (*)(bpf_object*)> opened(bpf_object__open_mem(object.data(), object.size(), nullptr),
+                                                            bpf_object__close);
+  if (!opened) return last_error("bpf_object__open_mem", "reading our BPF programs");
+  if (int result = bpf_object__load(opened.get()); result < 0) {
+    return failed(result, "bpf", "loading our BPF programs");
+  }
   bpf_program* program = nullptr;
-  bpf_object__for_each_program(program, opened) {
-    iterators.programs_.emplace(bpf_program__name(program), bpf_program__fd(program));
+  bpf_object__for_each_program(program, opened.get()) {
+    UniqueFd own = TRY(duplicate_above(bpf_program__fd(program), 0));
+    iterators.programs_.emplace(bpf_program__name(program), std::move(own));
   }
   return iterators;
+}
+
+Result<BpfIterators> BpfIterators::open(const Ids& ids) {
+  BpfIterators iterators;
+  for (auto& [name, id] : ids) {
+    int fd = bpf_prog_get_fd_by_id(id);
+    if (fd == -ENOENT) return error(ErrorKind::gone, "BPF program " + name);
+    if (fd < 0) return failed(fd, "bpf(PROG_GET_FD_BY_ID)", name);
+    iterators.programs_.emplace(name, UniqueFd(fd));
+  }
+  return iterators;
+}
+
+Result<BpfIterators::Ids> BpfIterators::ids() const {
+  Ids ids;
+  for (auto& [name, fd] : programs_) {
+    bpf_prog_info info{};
+    __u32 size = sizeof info;
+    if (int result = bpf_obj_get_info_by_fd(fd.get(), &info, &size); result < 0) {
+      return failed(result, "bpf(OBJ_GET_INFO_BY_FD)", name);
+    }
+    ids.emplace(name, info.id);
+  }
+  return ids;
 }
 
 Result<std::vector<std::byte>> BpfIterators::run(const std::string& program, Over over, pid_t which) const {
@@ -52,7 +75,7 @@ Result<std::vector<std::byte>> BpfIterators::run(const std::string& program, Ove
   LIBBPF_OPTS(bpf_link_create_opts, options);
   options.iter_info = &info;
   options.iter_info_len = sizeof info;
-  int link = bpf_link_create(found->second, 0, BPF_TRACE_ITER, &options);
+  int link = bpf_link_create(found->second.get(), 0, BPF_TRACE_ITER, &options);
   if (link < 0) return failed(link, "bpf(LINK_CREATE)", program);
   UniqueFd link_fd(link);
   int iterator = bpf_iter_create(link);
@@ -69,22 +92,6 @@ Result<std::vector<std::byte>> BpfIterators::run(const std::string& program, Ove
     if (got == 0) return bytes;
   }
   return error(ErrorKind::exhausted, "BPF iterator " + program + " writes without end");
-}
-
-Result<std::unordered_map<std::string, uint64_t>> kernel_addresses(std::span<const std::string> names) {
-  std::string text = TRY(read_text("/proc/kallsyms"));
-  std::unordered_map<std::string, uint64_t> addresses;
-  for (const std::string& name : names) {
-    std::string line_end = " " + name + "\n";
-    for (size_t at = text.find(line_end); at != std::string::npos; at = text.find(line_end, at + 1)) {
-      size_t line = text.rfind('\n', at);
-      line = line == std::string::npos ? 0 : line + 1;
-      uint64_t address = 0;
-      auto [rest, bad] = std::from_chars(text.data() + line, text.data() + at, address, 16);
-      if (bad == std::errc() && address != 0) addresses.emplace(name, address);
-    }
-  }
-  return addresses;
 }
 
 }  // namespace godwit::sys

@@ -2,6 +2,7 @@
 
 #include <elf.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -140,7 +141,10 @@ Result<Stop> wait_for_stop(pid_t tid, Deadline deadline, std::chrono::microsecon
   for (;;) {
     if (auto stop = TRY(try_wait(tid))) return *stop;
     auto now = std::chrono::steady_clock::now();
-    if (now < spin_end) continue;
+    if (now < spin_end) {
+      ::sched_yield();  // the tracee may need this very processor
+      continue;
+    }
     if (now >= deadline) return error(ErrorKind::exhausted, "thread " + std::to_string(tid) + " did not stop in time");
     // A stop of a tracee cannot be polled for; short sleeps bound the wait by the deadline without signals of our own.
     timespec pause{0, 50'000};

@@ -1,5 +1,6 @@
 #include "sys/scheduling.h"
 
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -34,6 +35,8 @@ Result<void> set_scheduling(pid_t tid, const SchedulingAttributes& attributes) {
   TRY(done(::syscall(SYS_sched_setattr, tid, &copy, 0), "sched_setattr", tid));
   return {};
 }
+
+void set_own_nice(int nice) { (void)::setpriority(PRIO_PROCESS, 0, nice); }
 
 Result<std::vector<std::byte>> get_affinity(pid_t tid) {
   std::array<std::byte, 1024> buffer;  // 8,192 processors, the most that a kernel is built for

@@ -26,6 +26,8 @@ static_assert(sizeof(SchedulingAttributes) == 48);
 
 Result<SchedulingAttributes> get_scheduling(pid_t tid);
 Result<void> set_scheduling(pid_t tid, const SchedulingAttributes& attributes);
+// The calling thread's nice level, and of those it starts later. Best effort: a worse level is no failure.
+void set_own_nice(int nice);
 // Bit n of byte n / 8 stands for processor n.
 Result<std::vector<std::byte>> get_affinity(pid_t tid);
 Result<void> set_affinity(pid_t tid, const std::vector<std::byte>& processors);

@@ -10,6 +10,7 @@
 #include "migration/destination.h"
 #include "migration/fault_point.h"
 #include "migration/source.h"
+#include "sys/scheduling.h"
 #include "worker/channel.h"
 #include "worker/launch.h"
 
@@ -30,6 +31,7 @@ int run() {
   constexpr int kChannel = 3;
   ::fcntl(kChannel, F_SETFD, FD_CLOEXEC);
   ::signal(SIGPIPE, SIG_IGN);
+  sys::set_own_nice(0);  // the daemon's own is not for us, nor for the programs we start
   Channel channel((UniqueFd(kChannel)));
   auto order = channel.order();
   Result<void> outcome;
