@@ -4,10 +4,12 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <thread>
 
 #include "freeze/frozen_cgroup.h"
+#include "freeze/hurry.h"
 #include "freeze/replant.h"
 #include "freeze/system_call_restart.h"
 #include "proc/maps.h"
@@ -61,6 +63,17 @@ Result<bool> take_over(pid_t host_tid) {
   return true;
 }
 
+// A thread that does not stop at once has no processor.
+Result<sys::Stop> wait_or_hurry(pid_t host_tid, bool asleep, sys::Deadline deadline) {
+  constexpr std::chrono::microseconds kSpin(500);
+  constexpr std::chrono::microseconds kAtOnce(100);
+  if (asleep) return sys::wait_for_stop(host_tid, deadline, kSpin);
+  auto stop = sys::wait_for_stop(host_tid, std::min(deadline, std::chrono::steady_clock::now() + kAtOnce), kSpin);
+  if (stop || stop.error().kind != ErrorKind::exhausted) return stop;
+  Hurry hurry = Hurry::along(host_tid);
+  return sys::wait_for_stop(host_tid, deadline, kSpin);
+}
+
 // Waits for the stop that the interrupt causes. A signal that arrives at the same moment is put back by hand: its
 // delivery stop comes first, and it is delivered again when the thread goes on. ErrorKind::retry: not before a child,
 // which is stopped too, has called execve.
@@ -80,7 +93,7 @@ Result<bool> await_stop(pid_t host_pid, SeizedThread& thread, sys::Deadline dead
       if (asleep && waits_for_execve(host_pid, thread.host_tid)) {
         return error(ErrorKind::retry, "thread " + std::to_string(thread.host_tid) + " is in vfork");
       }
-      stop = TRY(sys::wait_for_stop(thread.host_tid, deadline, std::chrono::microseconds(500)));
+      stop = TRY(wait_or_hurry(thread.host_tid, asleep, deadline));
     }
     switch (stop->kind) {
       case sys::Stop::Kind::ended: return false;
@@ -133,10 +146,12 @@ Result<SeizedTree> SeizedTree::seize(const std::string& cgroup, pid_t init_host_
 
 Result<SeizedTree> SeizedTree::try_seize(const std::string& cgroup, pid_t init_host_pid, sys::Deadline deadline) {
   SeizedTree tree;
-  FrozenCgroup frozen = TRY(FrozenCgroup::freeze(cgroup));
+  std::optional<FrozenCgroup> frozen;
   std::set<pid_t> seen;
   for (bool changed = true; changed;) {
     changed = TRY(tree.take_over_new(TRY(list_processes(init_host_pid)), seen));
+    // Frozen first, every thread would be woken twice.
+    if (!frozen) frozen.emplace(TRY(FrozenCgroup::freeze(cgroup)));
     for (SeizedProcess& process : tree.processes_) {
       size_t before = process.threads.size();
       TRY(await_threads(process, deadline));

@@ -1,10 +1,10 @@
 // SeizedTree: a logical host whose every thread is stopped and traced by us; the scope's end lets all of them go on.
 //
-// Freezing: the cgroup freezer keeps new threads and processes from slipping through, ptrace(SEIZE, INTERRUPT) takes
-// each thread over, then the cgroup is thawed again (a frozen cgroup would not let injected code run). Threads in an
-// uninterruptible system call stop when it completes (delayed blocking). If our process dies the kernel lets all
-// threads go on by itself; the cgroup may then be left frozen and is thawed by the daemon. Used by one thread only.
-// Source: ptrace(2), cgroups(7), Linux kernel/cgroup/freezer.c, kernel/signal.c (get_signal).
+// Freezing: ptrace(SEIZE, INTERRUPT) takes each thread over, the cgroup freezer keeps new threads and processes from
+// slipping through meanwhile, then the cgroup is thawed again (a frozen cgroup would not let injected code run).
+// Threads in an uninterruptible system call stop when it completes (delayed blocking). If our process dies the kernel
+// lets all threads go on by itself; the cgroup may then be left frozen and is thawed by the daemon. Used by one thread
+// only. Source: ptrace(2), cgroups(7), Linux kernel/cgroup/freezer.c, kernel/signal.c (get_signal).
 #pragma once
 
 #include <sys/user.h>

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "coprocess/left_sockets.h"
+#include "freeze/hurry.h"
 #include "node/arrival.h"
 #include "sys/text_file.h"
 
@@ -285,8 +286,11 @@ void Departure::settle() {
 void Departure::stays(api::MoveEvent told) {
   Job* job = daemon_.find(job_);
   CHECK(job != nullptr);
-  // What a killed worker may have left behind: sockets held still, a frozen cgroup, held consoles.
-  if (!verdict_) coprocess::let_go_of_sockets(job->place.cgroup());
+  // What a killed worker may have left behind: sockets held still, hurried threads, a frozen cgroup, held consoles.
+  if (!verdict_) {
+    coprocess::let_go_of_sockets(job->place.cgroup());
+    freeze::end_hurry_in(job->place.cgroup() + "/procs");
+  }
   (void)sys::write_text(job->place.cgroup() + "/procs/cgroup.freeze", "0");
   daemon_.messages_.stayed(*job);
   if (job->init) (void)job->init->release();
