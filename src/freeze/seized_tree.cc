@@ -68,7 +68,7 @@ Result<sys::Stop> wait_or_hurry(pid_t host_tid, bool asleep, sys::Deadline deadl
   constexpr std::chrono::microseconds kSpin(500);
   constexpr std::chrono::microseconds kAtOnce(100);
   if (asleep) return sys::wait_for_stop(host_tid, deadline, kSpin);
-  auto stop = sys::wait_for_stop(host_tid, std::min(deadline, std::chrono::steady_clock::now() + kAtOnce), kSpin);
+  auto stop = sys::wait_for_stop(host_tid, std::min(deadline, std::chrono::steady_clock::now() + kAtOnce), kAtOnce);
   if (stop || stop.error().kind != ErrorKind::exhausted) return stop;
   Hurry hurry = Hurry::along(host_tid);
   return sys::wait_for_stop(host_tid, deadline, kSpin);
