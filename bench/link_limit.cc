@@ -55,7 +55,7 @@ double send_once(const std::string& directory, size_t bytes) {
       auto header = connection->receive_header();
       if (!header || !connection->receive_bytes(std::span(buffer).first(header->length))) _exit(1);
     }
-    (void)connection->send(FrameType::ready);
+    (void)connection->send(FrameType::all_here);
     (void)connection->flush();
     _exit(0);
   }

@@ -262,8 +262,6 @@ Result<void> Destination::receive_job(Connection& connection) {
   phases_.end("ready");
 
   // Everything is in place, nothing runs: even if this process ends now the daemon can finish or discard.
-  TRY(connection.send(FrameType::ready, wire::Ready()));
-  TRY(connection.flush());
   faults_.at(FaultPoint::destination_ready, &connection);
   TRY(switch_over(connection));
   faults_.at(FaultPoint::destination_committed, &connection);

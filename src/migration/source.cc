@@ -270,10 +270,10 @@ Result<void> Source::push_rest(Connection& connection) {
   return pushed;
 }
 
-// Returns when the destination has become the process. Once "go" is sent only the directory knows for sure: from here
-// on the cgroup is frozen, so that not even our death lets this copy run before the daemon has asked.
+// Returns when the destination has become the process. "Go" is said before the destination is ready, so that it need
+// not wait for it; once it is sent only the directory knows for sure: from here on the cgroup is frozen, so that not
+// even our death lets this copy run before the daemon has asked.
 Result<void> Source::await_switchover(Connection& connection) {
-  TRY(receive<wire::Ready>(connection, FrameType::ready, kSpin));
   freeze::FrozenCgroup frozen = TRY(freeze::FrozenCgroup::freeze(order_.place().cgroup() + "/procs"));
   faults_.at(FaultPoint::source_ready, &connection);
   auto sent = connection.send(FrameType::go);

@@ -78,15 +78,15 @@ class ConnectionTest : public testing::Test {
 TEST_F(ConnectionTest, FramesArriveInOrder) {
   auto [client, server] = attempt({});
   ASSERT_TRUE(client && server);
-  wire::Ready ready;
-  ready.add_phases()->set_name("freeze");
-  ASSERT_TRUE(client->send(FrameType::ready, ready));
+  wire::Committed committed;
+  committed.add_phases()->set_name("freeze");
+  ASSERT_TRUE(client->send(FrameType::committed, committed));
   ASSERT_TRUE(client->send(FrameType::go));
   ASSERT_TRUE(client->send(FrameType::progress, bytes_of("half")));
   ASSERT_TRUE(client->flush());
   auto first = server->receive();
   ASSERT_TRUE(first);
-  wire::Ready received;
+  wire::Committed received;
   ASSERT_TRUE(received.ParseFromArray(first->payload.data(), static_cast<int>(first->payload.size())));
   EXPECT_EQ(received.phases(0).name(), "freeze");
   auto second = server->spin_receive(100us);

@@ -24,7 +24,6 @@ std::optional<std::string_view> name_of(FrameType type) {
     case FrameType::zero_pages: return "zero_pages";
     case FrameType::shared_memory_pages: return "shared_memory_pages";
     case FrameType::memory_end: return "memory_end";
-    case FrameType::ready: return "ready";
     case FrameType::go: return "go";
     case FrameType::committed: return "committed";
     case FrameType::abort: return "abort";

@@ -29,7 +29,6 @@ enum class FrameType : uint32_t {
   zero_pages = 12,
   shared_memory_pages = 13,
   memory_end = 14,
-  ready = 15,
   go = 16,
   committed = 17,
   abort = 18,
