@@ -46,10 +46,11 @@ size_t add_clone(CallBatch& batch, pid_t tid, uint64_t flags, int exit_signal, u
 
 }  // namespace
 
-ProcessTree::ProcessTree(const InitProcess& init, RemoteAddress region, const image::LogicalHost& host)
+ProcessTree::ProcessTree(const InitProcess& init, freeze::CodeRegion region, const image::LogicalHost& host)
     : init_(init), region_(region), host_(&host) {}
 
-Result<ProcessTree> ProcessTree::create(const InitProcess& init, RemoteAddress region, const image::LogicalHost& host) {
+Result<ProcessTree> ProcessTree::create(const InitProcess& init, freeze::CodeRegion region,
+                                        const image::LogicalHost& host) {
   ProcessTree tree(init, region, host);
   TRY(tree.index());
   TRY(tree.make_all());

@@ -33,8 +33,7 @@ class ProcessTree {
   };
 
   // Checks what came from a peer: pids unique and positive, parents before children, at most 32,768 processes.
-  static Result<ProcessTree> create(const InitProcess& init, freeze::RemoteAddress region,
-                                    const image::LogicalHost& host);
+  static Result<ProcessTree> create(const InitProcess& init, freeze::CodeRegion region, const image::LogicalHost& host);
 
   // Whether a tree made for `a` also serves `b`: the same processes and threads in the same relations.
   static bool same_shape(const image::LogicalHost& a, const image::LogicalHost& b);
@@ -43,7 +42,7 @@ class ProcessTree {
   freeze::RemoteCalls calls(pid_t pid) const { return freeze::RemoteCalls::adopt(members_.at(pid).host_pid, region_); }
 
  private:
-  ProcessTree(const InitProcess& init, freeze::RemoteAddress region, const image::LogicalHost& host);
+  ProcessTree(const InitProcess& init, freeze::CodeRegion region, const image::LogicalHost& host);
 
   Result<void> index();
   Result<void> make_all();
@@ -62,7 +61,7 @@ class ProcessTree {
   pid_t host_pid_of(pid_t pid) const;
 
   InitProcess init_;
-  freeze::RemoteAddress region_;
+  freeze::CodeRegion region_;
   const image::LogicalHost* host_;
   std::map<pid_t, const image::Process*> processes_;
   std::map<pid_t, std::vector<pid_t>> children_;

@@ -109,21 +109,53 @@ Result<int64_t> RemoteCalls::single_call(pid_t tid, RemoteAddress instruction, u
   return static_cast<int64_t>(registers.rax);
 }
 
-Result<RemoteCalls> RemoteCalls::open(pid_t tid, RemoteAddress vdso, std::optional<RemoteAddress> wanted) {
-  RemoteCalls calls(tid, RemoteAddress{0});
-  calls.instruction_ = vdso + TRY(vdso_system_call_offset());
-  calls.saved_.emplace(TRY(ThreadScope::open(tid)));  // from here on the destructor restores
-  uint64_t fixed = wanted ? MAP_FIXED_NOREPLACE : 0;
-  int64_t address =
-      TRY(single_call(tid, calls.instruction_, SYS_mmap,
-                      {wanted ? value(*wanted) : 0, CallBatch::kRegionBytes, PROT_READ | PROT_WRITE | PROT_EXEC,
-                       MAP_PRIVATE | MAP_ANONYMOUS | fixed, ~uint64_t{0}, 0}));
+Result<void> RemoteCalls::map_region(RemoteAddress wanted, uint64_t flags, int64_t fd) {
+  int64_t address = TRY(single_call(tid_, instruction_, SYS_mmap,
+                                    {value(wanted), CallBatch::kRegionBytes, PROT_READ | PROT_WRITE | PROT_EXEC, flags,
+                                     static_cast<uint64_t>(fd), 0}));
   if (address < 0 && address > -4096) {
     return Error{ErrorKind::failed, static_cast<int>(-address), "mmap", "no room for our code in the target"};
   }
-  calls.region_ = RemoteAddress{static_cast<uint64_t>(address)};
-  TRY(sys::write_memory(tid, value(calls.region_), batch_code()));
+  region_.there = RemoteAddress{static_cast<uint64_t>(address)};
+  return {};
+}
+
+Result<RemoteCalls> RemoteCalls::open(pid_t tid, RemoteAddress vdso, std::optional<RemoteAddress> wanted) {
+  RemoteCalls calls(tid, {});
+  calls.instruction_ = vdso + TRY(vdso_system_call_offset());
+  calls.saved_.emplace(TRY(ThreadScope::open(tid)));  // from here on the destructor restores
+  uint64_t fixed = wanted ? MAP_FIXED_NOREPLACE : 0;
+  TRY(calls.map_region(wanted.value_or(RemoteAddress{}), MAP_PRIVATE | MAP_ANONYMOUS | fixed, -1));
+  TRY(sys::write_memory(tid, value(calls.region_.there), batch_code()));
   return calls;
+}
+
+Result<RemoteCalls> RemoteCalls::open_shared(pid_t tid, RemoteAddress vdso, RemoteAddress wanted,
+                                             const SharedRegion& shared, int pidfd) {
+  RemoteCalls calls(tid, {});
+  calls.instruction_ = vdso + TRY(vdso_system_call_offset());
+  calls.saved_.emplace(TRY(ThreadScope::open(tid)));
+  auto ours = static_cast<uint64_t>(shared.fd());
+  int64_t fd = TRY(single_call(tid, calls.instruction_, SYS_pidfd_getfd, {static_cast<uint64_t>(pidfd), ours, 0}));
+  if (fd < 0) return Error{ErrorKind::failed, static_cast<int>(-fd), "pidfd_getfd", "our region in the target"};
+  auto mapped = calls.map_region(wanted, MAP_SHARED | MAP_FIXED_NOREPLACE, fd);
+  TRY(single_call(tid, calls.instruction_, SYS_close, {static_cast<uint64_t>(fd)}));
+  TRY(std::move(mapped));
+  calls.region_.here = shared.bytes().data();
+  std::ranges::copy(batch_code(), calls.region_.here);
+  return calls;
+}
+
+Result<void> RemoteCalls::put(RemoteAddress to, std::span<const std::byte> bytes) const {
+  if (region_.here == nullptr) return sys::write_memory(tid_, value(to), bytes);
+  std::ranges::copy(bytes, region_.here + (value(to) - value(region_.there)));
+  return {};
+}
+
+Result<void> RemoteCalls::get(RemoteAddress from, std::span<std::byte> bytes) const {
+  if (region_.here == nullptr) return sys::read_memory_at(tid_, value(from), bytes);
+  std::copy_n(region_.here + (value(from) - value(region_.there)), bytes.size(), bytes.data());
+  return {};
 }
 
 RemoteCalls::RemoteCalls(RemoteCalls&& other) noexcept
@@ -140,8 +172,8 @@ Result<void> RemoteCalls::close() {
   ThreadScope saved = std::move(*saved_);
   saved_.reset();
   Result<int64_t> unmapped = 0;
-  if (value(region_) != 0) {
-    unmapped = single_call(tid_, instruction_, SYS_munmap, {value(region_), CallBatch::kRegionBytes});
+  if (value(region_.there) != 0) {
+    unmapped = single_call(tid_, instruction_, SYS_munmap, {value(region_.there), CallBatch::kRegionBytes});
     TRY(settle(tid_));
   }
   TRY(saved.close());
@@ -153,7 +185,7 @@ Result<void> RemoteCalls::unmap_only(RemoteAddress vdso) {
   if (saved_) saved_->keep_as_is();
   saved_.reset();
   RemoteAddress instruction = vdso + TRY(vdso_system_call_offset());
-  int64_t result = TRY(single_call(tid_, instruction, SYS_munmap, {value(region_), CallBatch::kRegionBytes}));
+  int64_t result = TRY(single_call(tid_, instruction, SYS_munmap, {value(region_.there), CallBatch::kRegionBytes}));
   if (result < 0) return Error{ErrorKind::failed, static_cast<int>(-result), "munmap", "our code in the target"};
   return settle(tid_);
 }
@@ -179,26 +211,26 @@ Result<void> RemoteCalls::end_process(int wait_status) {
 
 Result<void> RemoteCalls::run(CallBatch& batch) {
   if (batch.empty()) return {};
-  uint64_t calls_at = value(region_) + CallBatch::kCodeBytes;
-  uint64_t data_at = value(region_) + CallBatch::kRegionBytes - batch.data_.size();
+  RemoteAddress calls_at = region_.there + CallBatch::kCodeBytes;
+  RemoteAddress data_at = region_.there + (CallBatch::kRegionBytes - batch.data_.size());
   auto calls = std::as_writable_bytes(std::span(batch.calls_));
-  TRY(sys::write_memory(tid_, calls_at, calls));
-  if (!batch.data_.empty()) TRY(sys::write_memory(tid_, data_at, batch.data_));
+  TRY(put(calls_at, calls));
+  if (!batch.data_.empty()) TRY(put(data_at, batch.data_));
 
   user_regs_struct registers = TRY(sys::get_registers(tid_));
-  registers.rip = value(region_);
+  registers.rip = value(region_.there);
   registers.orig_rax = ~uint64_t{0};  // nothing to restart
-  registers.r12 = calls_at;
+  registers.r12 = value(calls_at);
   registers.r13 = batch.calls_.size();
-  registers.r15 = calls_at;
-  registers.rsp = value(region_) + CallBatch::kCodeBytes - 256;
+  registers.r15 = value(calls_at);
+  registers.rsp = value(region_.there) + CallBatch::kCodeBytes - 256;
   registers.eflags &= ~uint64_t{0x500};  // neither trap nor direction flag
   TRY(sys::set_registers(tid_, registers));
   TRY(sys::ptrace_continue(tid_));
   TRY(await(tid_, sys::Stop::Kind::signal, false));
 
-  TRY(sys::read_memory_at(tid_, calls_at, calls));
-  if (!batch.data_.empty()) TRY(sys::read_memory_at(tid_, data_at, batch.data_));
+  TRY(get(calls_at, calls));
+  if (!batch.data_.empty()) TRY(get(data_at, batch.data_));
   return {};
 }
 

@@ -11,10 +11,12 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "base/result.h"
 #include "freeze/call_batch.h"
 #include "freeze/remote_address.h"
+#include "freeze/shared_region.h"
 
 namespace godwit::freeze {
 
@@ -47,8 +49,11 @@ class RemoteCalls {
   // Requires: `tid` is stopped and traced by this thread; `vdso` is where its address space has the vDSO.
   // `wanted`: put the region just there (it must be free); otherwise the kernel chooses.
   static Result<RemoteCalls> open(pid_t tid, RemoteAddress vdso, std::optional<RemoteAddress> wanted = {});
+  // As open(), with the region in shared memory. `pidfd`: in the target, a descriptor that stands for this process.
+  static Result<RemoteCalls> open_shared(pid_t tid, RemoteAddress vdso, RemoteAddress wanted,
+                                         const SharedRegion& shared, int pidfd);
   // A scope over a region that is there already (inherited by fork); saves nothing and restores nothing.
-  static RemoteCalls adopt(pid_t tid, RemoteAddress region) { return {tid, region}; }
+  static RemoteCalls adopt(pid_t tid, CodeRegion region) { return {tid, region}; }
   ~RemoteCalls();
   RemoteCalls(RemoteCalls&& other) noexcept;
   RemoteCalls& operator=(RemoteCalls&&) = delete;
@@ -56,8 +61,8 @@ class RemoteCalls {
   // Runs all calls of `batch` and fills in their results. Individual failures are in the batch; an Error means that the
   // run itself failed. Blocks until the last call returned.
   Result<void> run(CallBatch& batch);
-  CallBatch batch() const { return CallBatch(region_); }
-  RemoteAddress region() const { return region_; }
+  CallBatch batch() const { return CallBatch(region_.there); }
+  RemoteAddress region() const { return region_.there; }
   pid_t tid() const { return tid_; }
   // One call through the vDSO's own instruction, without the region: two stops.
   static Result<int64_t> single_call(pid_t tid, RemoteAddress instruction, uint64_t number,
@@ -72,9 +77,12 @@ class RemoteCalls {
   Result<void> unmap_only(RemoteAddress vdso);
 
  private:
-  RemoteCalls(pid_t tid, RemoteAddress region) : tid_(tid), region_(region) {}
+  RemoteCalls(pid_t tid, CodeRegion region) : tid_(tid), region_(region) {}
+  Result<void> map_region(RemoteAddress wanted, uint64_t flags, int64_t fd);
+  Result<void> put(RemoteAddress to, std::span<const std::byte> bytes) const;
+  Result<void> get(RemoteAddress from, std::span<std::byte> bytes) const;
   pid_t tid_;
-  RemoteAddress region_;
+  CodeRegion region_;
   RemoteAddress instruction_{};
   std::optional<ThreadScope> saved_;
 };

@@ -97,10 +97,15 @@ Result<void> Skeleton::build(const image::LogicalHost& host) {
     TRY(address_space::check_layout(process.address_space()));
     spaces.push_back(&process.address_space());
   }
-  region_ = TRY(address_space::find_common_gap(spaces, kRoomAroundRegion));
+  RemoteAddress gap = TRY(address_space::find_common_gap(spaces, kRoomAroundRegion));
   BorrowedInit borrowed = TRY(BorrowedInit::borrow(init_.host_pid));
-  RemoteCalls calls = TRY(RemoteCalls::open(init_.host_pid, vdso, region_));
-  tree_ = TRY(coprocess::ProcessTree::create(init_, *region_, host));
+  if (!shared_) shared_.emplace(TRY(freeze::SharedRegion::create(CallBatch::kRegionBytes)));
+  auto opened = RemoteCalls::open_shared(init_.host_pid, vdso, gap, *shared_, init_.worker_pidfd_number);
+  bool is_shared = opened.has_value();
+  // Where memfds may not be executed (sysctl vm.memfd_noexec) every batch is copied.
+  RemoteCalls calls = is_shared ? std::move(*opened) : TRY(RemoteCalls::open(init_.host_pid, vdso, gap));
+  region_ = {calls.region(), is_shared ? shared_->bytes().data() : nullptr};
+  tree_ = TRY(coprocess::ProcessTree::create(init_, region_, host));
   processor_ = sys::processor_here();
   for (auto& [pid, member] : tree_->members()) {
     for (pid_t thread : member.host_threads) sys::make_urgent(thread, processor_);
@@ -169,7 +174,7 @@ Result<sys::Userfaultfd> Skeleton::make_faults(pid_t pid) {
 }
 
 RemoteCalls Skeleton::calls(pid_t pid, size_t thread) const {
-  return RemoteCalls::adopt(tree_->members().at(pid).host_threads.at(thread), *region_);
+  return RemoteCalls::adopt(tree_->members().at(pid).host_threads.at(thread), region_);
 }
 
 }  // namespace godwit::migration

@@ -47,7 +47,8 @@ class Skeleton {
   coprocess::InitProcess init_;
   address_space::MappingSources sources_;
   int processor_ = 0;
-  std::optional<freeze::RemoteAddress> region_;
+  std::optional<freeze::SharedRegion> shared_;  // in every skeleton, at region_.there
+  freeze::CodeRegion region_;
   std::optional<coprocess::ProcessTree> tree_;
   std::map<pid_t, address_space::SkeletonMemory> memories_;
   std::map<pid_t, sys::MemoryFile> files_;
