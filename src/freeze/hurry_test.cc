@@ -7,6 +7,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
+
 namespace godwit::freeze {
 namespace {
 
@@ -37,6 +40,25 @@ TEST(Hurry, EndsWithTheScopeAndKeepsTheNiceLevel) {
   }
   EXPECT_EQ(::sched_getscheduler(child.pid()), SCHED_OTHER);
   EXPECT_EQ(::getpriority(PRIO_PROCESS, static_cast<id_t>(child.pid())), 7);
+}
+
+TEST(Hurry, WhatAKilledWorkerLeftIsPutBack) {
+  Child child(5);
+  pid_t worker = ::fork();
+  if (worker == 0) {
+    Hurry hurry = Hurry::along(child.pid());
+    ::_exit(0);  // as good as killed: no destructor runs
+  }
+  ::waitpid(worker, nullptr, 0);
+  if (::sched_getscheduler(child.pid()) == SCHED_OTHER) GTEST_SKIP() << "no real-time share here";
+  char directory[] = "/tmp/hurry-test-XXXXXX";
+  ASSERT_NE(::mkdtemp(directory), nullptr);
+  std::string file = std::string(directory) + "/cgroup.threads";
+  std::ofstream(file) << child.pid() << "\n";
+  end_hurry_in(directory);
+  EXPECT_EQ(::sched_getscheduler(child.pid()), SCHED_OTHER);
+  EXPECT_EQ(::getpriority(PRIO_PROCESS, static_cast<id_t>(child.pid())), 5);
+  std::filesystem::remove_all(directory);
 }
 
 TEST(Hurry, AnotherPolicyIsLeftAlone) {
