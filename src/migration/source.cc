@@ -64,8 +64,7 @@ class Source {
   Result<void> move_frozen(Connection& connection, DepartingHost& memory, freeze::SeizedTree& tree,
                            objects::StillSockets& still, const wire::FinalState& state, files::Carrier& carrier,
                            LogSender& logs);
-  Result<void> hold(forwarding::HeldPackets& packets, Connection& connection);
-  Result<void> pass_on(forwarding::HeldPackets& packets, Connection& connection);
+  Result<void> announce_freeze(Connection& connection);
   Result<void> await_switchover(Connection& connection);
   Result<void> fence(const Error& lost);
   std::vector<worker::Console> consoles() const { return {order_.consoles().begin(), order_.consoles().end()}; }
@@ -176,9 +175,7 @@ Result<void> Source::copy_while_it_runs(Inventory& inventory, DepartingHost& mem
   leave_rest_ = method == "postcopy";
   if (method != "precopy" && method != "hybrid") return {};
   start("rounds");
-  TRY(pretransfer(inventory, memory));
-  phases_.end("rounds");
-  return {};
+  return pretransfer(inventory, memory);
 }
 
 // All threads stopped, what each was waiting for noted just before.
@@ -347,16 +344,11 @@ Result<freeze::KernelTasks> Source::kernel_tasks() {
   return loaded ? std::move(loaded) : freeze::KernelTasks::load();
 }
 
-// Packets wait here, at once; and at the destination, as soon as that is ready for them.
-Result<void> Source::hold(forwarding::HeldPackets& packets, Connection& connection) {
-  TRY(packets.hold());
+// The destination prepares for the freeze: packets wait there from now on, and it puts everything else aside.
+Result<void> Source::announce_freeze(Connection& connection) {
   TRY(connection.send(FrameType::hold_packets));
-  return connection.flush();
-}
-
-Result<void> Source::pass_on(forwarding::HeldPackets& packets, Connection& connection) {
-  TRY(receive_signal(connection, FrameType::packets_held));
-  return packets.pass_on();
+  TRY(connection.flush());
+  return receive_signal(connection, FrameType::packets_held);
 }
 
 Result<void> Source::run() {
@@ -407,18 +399,20 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   if (!copied) return explained(connection, std::move(copied.error()));
 
   // What is left is little, or is to be fetched by the running program.
+  TRY(announce_freeze(connection));
+  phases_.end("rounds");
   start("frozen");
   auto urgency = std::optional(sys::Urgency::begin());
   frozen_at_ = std::chrono::steady_clock::now();
   freeze::SeizedTree tree = TRY(stop(inventory));
   phases_.end("freeze");
-  TRY(hold(packets, connection));
+  TRY(packets.hold());
   faults_.at(FaultPoint::source_frozen, &connection);
   HeldConsoles held = TRY(HeldConsoles::hold(init));
   objects::StillSockets still(sockets);
   wire::FinalState state = TRY(capture(inventory, tree, held));
   TRY(files::add_hashes(inventory.files(), *state.mutable_host(), files::shared_devices(offer.plan(), answer)));
-  TRY(pass_on(packets, connection));
+  TRY(packets.pass_on());
   phases_.end("state");
   count(state, tree);
   auto sent = move_frozen(connection, memory, tree, still, state, carrier, logs);
