@@ -271,9 +271,9 @@ void Server::hold(Client& client) {
 void Server::tell_states(Client& client, FrameType type) {
   for (auto& console : consoles_) {
     ConsoleState state = console->state();
-    send(client, type, console->number(), &state, sizeof state);
+    queue(client, type, console->number(), &state, sizeof state);
   }
-  send(client, type, kEveryConsole, nullptr, 0);
+  send(client, type, kEveryConsole, nullptr, 0);  // all at once: who waits for them is woken once
 }
 
 void Server::pass_signal(uint32_t number, const SignalRequest& request) {
@@ -287,10 +287,14 @@ void Server::pass_signal(uint32_t number, const SignalRequest& request) {
   kill(request.whole_group != 0 ? -console->pid : console->pid, request.signal);
 }
 
-void Server::send(Client& client, FrameType type, uint32_t console, const void* payload, size_t length) {
+void Server::queue(Client& client, FrameType type, uint32_t console, const void* payload, size_t length) {
   FrameHead head{type, console, static_cast<uint32_t>(length)};
   client.to_send.append(reinterpret_cast<const char*>(&head), sizeof head);
   if (length > 0) client.to_send.append(static_cast<const char*>(payload), length);
+}
+
+void Server::send(Client& client, FrameType type, uint32_t console, const void* payload, size_t length) {
+  queue(client, type, console, payload, length);
   push(client);
 }
 

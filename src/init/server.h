@@ -49,6 +49,7 @@ class Server {
   void hold(Client& client);
   void tell_states(Client& client, FrameType type);
   void pass_signal(uint32_t number, const SignalRequest& request);
+  static void queue(Client& client, FrameType type, uint32_t console, const void* payload, size_t length);
   void send(Client& client, FrameType type, uint32_t console, const void* payload, size_t length);
   void push(Client& client);
   void tell_subscribers(FrameType type, uint32_t console, const void* payload, size_t length);

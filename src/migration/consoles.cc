@@ -70,7 +70,7 @@ Result<void> LogSender::send(transport::Connection& connection, const worker::Co
   if (!fd) return std::unexpected(fd.error());
   uint64_t& at = sent_[console.number()];
   if (end > init::kLogKeepBytes) at = std::max(at, end - init::kLogKeepBytes);
-  std::vector<std::byte> buffer(kPieceBytes);
+  std::vector<std::byte> buffer(std::min(kPieceBytes, end - std::min(at, end)));
   while (at < end) {
     auto piece = std::span(buffer).first(std::min(kPieceBytes, end - at));
     TRY(sys::read_at(fd->get(), at, piece));
