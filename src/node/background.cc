@@ -1,11 +1,14 @@
 #include "node/background.h"
 
 #include <future>
+#include <optional>
+
+#include "sys/urgency.h"
 
 namespace godwit::node {
 
-Background::Background(size_t threads) {
-  for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { serve(); });
+Background::Background(size_t threads, For whom) {
+  for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this, whom] { serve(whom); });
 }
 
 Background::~Background() {
@@ -31,7 +34,9 @@ void Background::wait() {
   done.get_future().wait();
 }
 
-void Background::serve() {
+void Background::serve(For whom) {
+  std::optional<sys::Urgency> urgency;
+  if (whom == For::frozen_programs) urgency.emplace(sys::Urgency::begin());
   for (;;) {
     std::function<void()> work;
     {

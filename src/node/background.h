@@ -13,14 +13,15 @@ namespace godwit::node {
 
 class Background {
  public:
-  explicit Background(size_t threads);
+  enum class For { users, frozen_programs };  // the latter run before everything ordinary
+  explicit Background(size_t threads, For whom = For::users);
   ~Background();
   void run(std::function<void()> work);
   // Returns when what was queued before has been done. Requires a single thread, and not from it.
   void wait();
 
  private:
-  void serve();
+  void serve(For whom);
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> queue_;  // under mutex_

@@ -152,9 +152,9 @@ class Daemon {
   Peers& peers_;
   std::unique_ptr<directory::Directory> directory_;
   KernelPrograms kernel_programs_;
-  Background background_{4};   // what may take long: clearing away, asking other nodes
-  Background switchovers_{2};  // what a frozen program waits for
-  Background disk_{1};         // records of jobs, in order
+  Background background_{4};  // what may take long: clearing away, asking other nodes
+  Background switchovers_{2, Background::For::frozen_programs};
+  Background disk_{1};  // records of jobs, in order
   Background heart_{1};
   Background watcher_{1};
   std::atomic<bool> entered_ = false;  // in the directory as a node of the cluster

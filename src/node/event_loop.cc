@@ -4,6 +4,8 @@
 
 #include <memory>
 
+#include "sys/urgency.h"
+
 namespace godwit::node {
 
 Result<std::unique_ptr<EventLoop>> EventLoop::create() {
@@ -55,6 +57,7 @@ void EventLoop::run_due() {
 }
 
 void EventLoop::run() {
+  sys::Urgency urgency = sys::Urgency::begin();  // frozen programs wait for it, and it never blocks
   while (!stopping_) {
     std::vector<pollfd> polled{{wake_up_.fd(), POLLIN, 0}};
     for (auto& [fd, callback] : watched_) polled.push_back({fd, POLLIN, 0});
