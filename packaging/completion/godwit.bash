@@ -27,12 +27,12 @@ _godwit() {
     _init_completion -n = || return
     COMPREPLY=()
 
-    local commands='run ps move cancel attach logs exec kill forwarding wait stop inspect nodes check events lab cluster join version'
+    local commands='run ps move cancel switch attach logs exec kill forwarding wait stop inspect report top nodes check events lab cluster join version'
     local command='' sub='' positional=0 i
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
             --connect | --lab | --name | --on | --env | --cwd | --user | --forwarding | --to | --memory | --timeout | --max-freeze | \
-            --progress | --console | --grace | --signal | --link | --address | --valid | -s | -n | -e | -w | -u) ((i++)) ;;
+            --progress | --console | --grace | --signal | --link | --address | --valid | --svg | --interval | --max-rounds | --on-timeout | --bandwidth | -s | -n | -e | -w | -u) ((i++)) ;;
             --)
                 if [[ $command == run || $command == exec || $sub == exec ]]; then
                     _command_offset $((i + 1))
@@ -62,16 +62,17 @@ _godwit() {
         --to | --on) COMPREPLY=($(compgen -W "$(_godwit_nodes)" -- "$cur")); return ;;
         --forwarding) COMPREPLY=($(compgen -W 'update traversal origin resend resend-notify' -- "$cur")); return ;;
         --memory) COMPREPLY=($(compgen -W 'total precopy postcopy hybrid' -- "$cur")); return ;;
-        --on-timeout) COMPREPLY=($(compgen -W 'postcopy cancel freeze' -- "$cur")); return ;;
+        --on-timeout) COMPREPLY=($(compgen -W 'postcopy throttle cancel freeze' -- "$cur")); return ;;
         --progress) COMPREPLY=($(compgen -W 'auto plain json none' -- "$cur")); return ;;
         --user) COMPREPLY=($(compgen -u -- "$cur")); return ;;
         --cwd) COMPREPLY=($(compgen -d -- "$cur")); return ;;
         --env) COMPREPLY=($(compgen -v -- "$cur")); return ;;
         --lab) COMPREPLY=($(compgen -W "$(_godwit_labs)" -- "$cur")); return ;;
+        --svg) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --connect) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-        --link) COMPREPLY=($(compgen -W '100mbit 1gbit 10gbit' -- "$cur")); return ;;
+        --link | --bandwidth) COMPREPLY=($(compgen -W '100mbit 1gbit 10gbit' -- "$cur")); return ;;
         -s | --signal) COMPREPLY=($(compgen -W 'HUP INT QUIT KILL USR1 USR2 TERM CONT STOP' -- "$cur")); return ;;
-        --name | --timeout | --max-freeze | --console | --grace | --address | --valid) return ;;
+        --name | --timeout | --max-freeze | --console | --grace | --address | --valid | --interval) return ;;
     esac
 
     if [[ -z $command ]]; then
@@ -83,13 +84,15 @@ _godwit() {
         case $command in
             run) options+=' --detach --interactive --tty -it --name --on --env --cwd --user --forwarding --no-compress --json' ;;
             ps) options+=' --all --json' ;;
-            move) options+=' --to --memory --dry-run --timeout --max-freeze --max-rounds --on-timeout --progress --json' ;;
+            move) options+=' --to --memory --dry-run --timeout --max-freeze --max-rounds --on-timeout --bandwidth --progress --json' ;;
             attach) options+=' --no-stdin' ;;
             logs) options+=' --follow --console --json' ;;
             exec) options+=' --interactive --tty -it --user --env --cwd' ;;
             kill) options+=' --signal --all' ;;
             wait) options+=' --timeout --json' ;;
             stop) options+=' --grace' ;;
+            report) options+=' --svg --json' ;;
+            top) options+=' --once --interval --json' ;;
             inspect | nodes | events) options+=' --json' ;;
             check | version) options='--help --json' ;;
             lab)
@@ -113,7 +116,7 @@ _godwit() {
     case $command in
         run) _command_offset "$cword" ;;
         kill | stop) COMPREPLY=($(compgen -W "$(_godwit_jobs)" -- "$cur")) ;;
-        move | cancel | attach | logs | wait | inspect | events)
+        move | cancel | switch | attach | logs | wait | inspect | report | events)
             ((positional == 0)) && COMPREPLY=($(compgen -W "$(_godwit_jobs)" -- "$cur"))
             ;;
         forwarding)

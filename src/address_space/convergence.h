@@ -31,6 +31,9 @@ class Convergence {
 
   explicit Convergence(Limits limits) : limits_(limits) {}
   Verdict after(const Round& round);
+  // The program is slower from now on: what rounds have shown in vain does not count any more.
+  void give_another_chance() { in_vain_ = 0; }
+  bool may_go_on() const { return rounds_ < limits_.max_rounds; }
 
   int rounds() const { return rounds_; }
   double bandwidth() const { return bandwidth_; }    // bytes per second; 0: not known yet

@@ -52,6 +52,16 @@ TEST(Convergence, ProgramFasterThanTheLinkIsStuckSoon) {
   EXPECT_LE(rule.rounds(), 4);
 }
 
+TEST(Convergence, ASlowerProgramGetsAnotherChance) {
+  Convergence rule({});
+  EXPECT_EQ((Program{1e9, 3e9, 1e9}).migrate(rule), Verdict::stuck);
+  int before = rule.rounds();
+  EXPECT_TRUE(rule.may_go_on());
+  rule.give_another_chance();
+  EXPECT_EQ((Program{1e9, 1e8, 1e9}).migrate(rule), Verdict::freeze);
+  EXPECT_GT(rule.rounds(), before);
+}
+
 TEST(Convergence, RoundsAreBounded) {
   Convergence rule({.max_freeze = std::chrono::milliseconds(3), .max_rounds = 3});
   EXPECT_EQ((Program{1e9, 5e8, 1e9}).migrate(rule), Verdict::stuck);

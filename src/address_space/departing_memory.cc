@@ -78,7 +78,7 @@ Result<void> DepartingMemory::send(Pass pass, PageSender& sender) {
   for (const image::Mapping& mapping : layout_) {
     if (!may_have_own_pages(mapping)) continue;
     uint64_t step = pass == Pass::running ? kPieceBytes : mapping.end() - mapping.start();
-    for (uint64_t at = mapping.start(); at < mapping.end(); at += step) {
+    for (uint64_t at = mapping.start(); at < mapping.end() && !sender.stopped(); at += step) {
       TRY(send_piece(mapping, {at, std::min(at + step, mapping.end())}, pass, sender));
     }
   }
@@ -129,6 +129,10 @@ Result<void> DepartingMemory::find_dropped(const image::Mapping& mapping, sys::A
 
 Result<void> DepartingMemory::send_or_leave(const image::Mapping& mapping, sys::AddressRange range,
                                             PageSender& sender) {
+  if (sender.stopped()) {
+    postponed_.push_back(range);
+    return {};
+  }
   std::vector<sys::AddressRange> now{range};
   if (left_ != nullptr && is_anonymous(mapping)) {
     now = left_->at_once.within(range);
@@ -167,6 +171,7 @@ Result<void> DepartingMemory::send_piece(const image::Mapping& mapping, sys::Add
     }
   }
   missing_.remove(piece);
+  for (const sys::AddressRange& range : std::exchange(postponed_, {})) missing_.add(range);
   return {};
 }
 

@@ -42,7 +42,7 @@ class DepartingMemory {
   void forget();
   // Sends what the destination lacks. Requires: follow(space) was the last; `frozen` means that all threads are
   // stopped. While the program runs nothing is sent of a process whose writes are not tracked. Errors while it runs:
-  // none for memory that goes away meanwhile.
+  // none for memory that goes away meanwhile. When the sender is stopped what is not sent yet stays missing.
   Result<void> send(Pass pass, PageSender& sender);
 
   // As send() in the freeze, but anonymous memory outside `left.at_once` is only told of, in `left.owed`. What the
@@ -66,12 +66,13 @@ class DepartingMemory {
   pid_t pid_;
   std::optional<sys::PageMap> pages_;
   std::optional<WriteTracking> tracking_;
-  std::vector<image::Mapping> layout_;      // as the destination has it
-  RangeSet missing_;                        // of which it has nothing yet
-  RangeSet sent_;                           // of which it has content
-  std::vector<sys::AddressRange> queued_;   // sent in this pass
-  std::vector<sys::AddressRange> dropped_;  // content that is no longer there
-  LeftBehind* left_ = nullptr;              // during leave()
+  std::vector<image::Mapping> layout_;        // as the destination has it
+  RangeSet missing_;                          // of which it has nothing yet
+  RangeSet sent_;                             // of which it has content
+  std::vector<sys::AddressRange> queued_;     // sent in this pass
+  std::vector<sys::AddressRange> dropped_;    // content that is no longer there
+  std::vector<sys::AddressRange> postponed_;  // of the piece in hand, when the sender was stopped
+  LeftBehind* left_ = nullptr;                // during leave()
   uint64_t redundant_bytes_ = 0;
 };
 

@@ -79,6 +79,7 @@ Result<void> PageServer::answer(const transport::Frame& frame) {
     on_request_ += range.size() / kPageBytes;
   }
   TRY(replies_.flush());
+  ++answered_;
   return requests_.flush();
 }
 

@@ -6,6 +6,7 @@
 // the end. Neither writes to the program. Used once.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -32,6 +33,8 @@ class PageServer {
   Result<void> push(transport::Connection& bulk, const std::function<void(uint64_t left)>& tell);
   // No more requests are answered.
   void stop();
+  // At any time, from the owner's thread.
+  uint64_t requests() const { return answered_; }
   uint64_t pages_on_request() const { return on_request_; }
   uint64_t pages_pushed() const { return pushed_; }
 
@@ -51,7 +54,8 @@ class PageServer {
   std::thread thread_;
   std::mutex mutex_;  // of owing_
   std::map<pid_t, Owing> owing_;
-  uint64_t on_request_ = 0;
+  std::atomic<uint64_t> answered_ = 0;
+  std::atomic<uint64_t> on_request_ = 0;
   uint64_t pushed_ = 0;
 };
 

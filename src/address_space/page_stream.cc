@@ -73,12 +73,18 @@ Result<std::vector<sys::AddressRange>> PageSender::read(std::vector<sys::Address
   return readable;
 }
 
+Result<void> PageSender::ask_watch() {
+  if (running_ && watch_) stopped_ = !TRY(watch_(counts_.sent * kPageBytes));
+  return {};
+}
+
 Result<void> PageSender::flush() {
   if (ranges_.empty()) return {};
   size_t wanted = std::exchange(gathered_, 0);
   std::vector<sys::AddressRange> ranges = TRY(read(std::exchange(ranges_, {}), wanted));
   ranges_.reserve(kRangesPerChunk);
-  return send_worthwhile(ranges);
+  TRY(send_worthwhile(ranges));
+  return ask_watch();
 }
 
 namespace {

@@ -42,6 +42,13 @@ class PageSender {
 
   // Whether the program runs: what it unmaps under our eyes is passed by then, and an error otherwise.
   void set_running(bool running) { running_ = running; }
+  // Asked after each chunk while the program runs, with the bytes of pages sent so far. False: what is not sent yet is
+  // to stay behind, see stopped(). An Error ends the pass.
+  using Watch = std::function<Result<bool>(uint64_t sent_bytes)>;
+  void set_watch(Watch watch) { watch_ = std::move(watch); }
+  bool stopped() const { return running_ && stopped_; }
+  // Asks the watch, for passes that send nothing.
+  Result<void> ask_watch();
   Result<void> send(const PageOrigin& origin, sys::AddressRange range);
   // Sends `length` bytes of a memory object from `fd` at `offset`; holes and zero pages are left out.
   Result<void> send_object(uint32_t object, int fd, uint64_t offset, uint64_t length);
@@ -71,6 +78,8 @@ class PageSender {
   size_t gathered_ = 0;  // bytes
   PageOrigin origin_;
   bool running_ = false;
+  bool stopped_ = false;
+  Watch watch_;
   std::vector<sys::AddressRange> zeros_;
   PageCounts counts_;
 };

@@ -204,6 +204,12 @@ Answer<void> Client::cancel_move(const std::string& job) {
   return without_value(call(*channel_, &api::Godwit::Stub::Cancel, request));
 }
 
+Answer<void> Client::switch_move(const std::string& job) {
+  api::JobRequest request;
+  request.set_job(job);
+  return without_value(call(*channel_, &api::Godwit::Stub::Switch, request));
+}
+
 Answer<void> Client::move(const api::MoveRequest& request, const std::function<void(const api::MoveEvent&)>& each) {
   grpc::ClientContext context;
   auto reader = channel_->stub->Move(&context, request);

@@ -53,6 +53,7 @@ class Client {
   Answer<int> wait(const std::string& job, double timeout_ms);
   // From any thread, while move() runs.
   Answer<void> cancel_move(const std::string& job);
+  Answer<void> switch_move(const std::string& job);
 
   // Each event goes to `each`, in order.
   Answer<void> move(const api::MoveRequest& request, const std::function<void(const api::MoveEvent&)>& each);

@@ -20,6 +20,8 @@ int main(int argc, char** argv) {
   // moving
   add_move(root, globals);
   add_cancel(root, globals);
+  add_switch(root, globals);
+  add_report(root, globals);
   // talking to jobs
   add_attach(root, globals);
   add_exec(root, globals);
@@ -28,6 +30,7 @@ int main(int argc, char** argv) {
   add_stop(root, globals);
   add_wait(root, globals);
   // nodes
+  add_top(root, globals);
   add_nodes(root, globals);
   add_check(root);
   add_cluster(root, globals);

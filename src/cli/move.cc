@@ -9,6 +9,7 @@
 #include "cli/move_report.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "lab/network.h"
 #include "sys/signal_queue.h"
 #include "sys/standard_stream.h"
 #include "sys/wake_up.h"
@@ -26,6 +27,8 @@ struct MoveCommand {
   double max_freeze_ms = 0;
   unsigned max_rounds = 0;
   std::string on_timeout;
+  std::string bandwidth;
+  uint64_t bytes_per_second = 0;
   std::string progress = "auto";
   bool json = false;
 };
@@ -127,6 +130,7 @@ api::MoveRequest request_of(const MoveCommand& options, const std::string& job) 
   request.set_max_freeze_ms(static_cast<uint32_t>(options.max_freeze_ms));
   request.set_max_rounds(options.max_rounds);
   request.set_on_timeout(options.on_timeout);
+  request.set_bandwidth(options.bytes_per_second);
   return request;
 }
 
@@ -180,8 +184,10 @@ void add_move(Command root, Globals& globals) {
       .duration("--timeout", options->timeout_ms, "Give up when the whole move takes longer")
       .duration("--max-freeze", options->max_freeze_ms, "The freeze that rounds of pre-copy aim at (default: 10ms)")
       .number("--max-rounds", options->max_rounds, 1, 1000, "The most rounds of pre-copy (default: 30)")
-      .choice("--on-timeout", options->on_timeout, {"postcopy", "cancel", "freeze"},
+      .choice("--on-timeout", options->on_timeout, {"postcopy", "throttle", "cancel", "freeze"},
               "When rounds do not get there (default: postcopy for hybrid, cancel for precopy)")
+      .option("--bandwidth", options->bandwidth, "RATE",
+              "The most that memory may take of the link while the job runs, e.g. 200mbit (default: no limit)")
       .choice("--progress", options->progress, {"auto", "plain", "json", "none"},
               "What to show meanwhile (default: auto)")
       .flag("--json", options->json, "Print one JSON object");
@@ -192,8 +198,18 @@ void add_move(Command root, Globals& globals) {
           "  godwit move sim --to node2 --dry-run\n"
           "  godwit move sim --to node2 --memory precopy --max-freeze 5ms\n"
           "  godwit move sim --to node2 --memory postcopy\n"
+          "  godwit move sim --to node2 --memory precopy --on-timeout throttle\n"
           "  godwit move sim --to node2 --json | jq .freeze_ms")
-      .action([&globals, options] { return move(globals, *options); });
+      .action([&globals, options] {
+        if (options->bandwidth.empty()) return move(globals, *options);
+        Result<uint64_t> bits = lab::parse_link_rate(options->bandwidth);
+        if (!bits || *bits < 8) {
+          complain("--bandwidth is a rate like 1gbit, 200mbit or 64kbit, not " + options->bandwidth);
+          return int{kUsage};
+        }
+        options->bytes_per_second = *bits / 8;
+        return move(globals, *options);
+      });
 }
 
 }  // namespace godwit::cli

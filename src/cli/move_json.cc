@@ -29,6 +29,28 @@ void add_phases(JsonWriter& json, const Report& report) {
   json.close();
 }
 
+void add_course(JsonWriter& json, const Report& report) {
+  json.field("freeze_begin_ms", freeze_begin_ms(report)).key("rounds_made").array();
+  for (const worker::RoundReport& round : report.rounds_made())
+    json.object()
+        .field("start_ms", round.start_ms())
+        .field("length_ms", round.length_ms())
+        .field("bytes", round.bytes())
+        .field("dirty_bytes_per_second", round.dirty_rate())
+        .field("link_bytes_per_second", round.bandwidth())
+        .field("processor_share", round.processor_share())
+        .close();
+  json.close().key("samples").array();
+  for (const worker::Sample& sample : report.samples())
+    json.object()
+        .field("at_ms", sample.at_ms())
+        .field("bytes_sent", sample.bytes_sent())
+        .field("requests", sample.requests())
+        .field("pages_on_request", sample.pages_on_request())
+        .close();
+  json.close();
+}
+
 void add_refusals(JsonWriter& json, const std::vector<worker::Refusal>& refusals) {
   json.key("refusals").array();
   for (const worker::Refusal& refusal : refusals)
@@ -47,7 +69,7 @@ void add_refusals(JsonWriter& json, const std::vector<worker::Refusal>& refusals
 
 }  // namespace
 
-std::string move_json(const MoveOutcome& outcome) {
+std::string move_json(const MoveOutcome& outcome, Detail detail) {
   const Report& report = outcome.report;
   JsonWriter json;
   json.object()
@@ -81,7 +103,11 @@ std::string move_json(const MoveOutcome& outcome) {
       .field("pushed", report.pages_pushed())
       .field("on_request", report.pages_on_request())
       .close();
-  json.field("rounds", report.rounds()).field("tracking_stop_ms", report.tracking_stop_ms());
+  json.field("rounds", report.rounds())
+      .field("switched_by_hand", report.switched_by_hand())
+      .field("tracking_stop_ms", report.tracking_stop_ms())
+      .field("slowed_ms", report.slowed_ms())
+      .field("least_processor_share", report.least_processor_share());
   json.field("bytes_sent", report.bytes_sent());
   json.key("files").array();
   for (const worker::FilePlan& file : report.files())
@@ -96,6 +122,7 @@ std::string move_json(const MoveOutcome& outcome) {
   for (const std::string& one : report.residual_dependencies()) json.value(one);
   json.close();
   add_refusals(json, outcome.refusals);
+  if (detail == Detail::full) add_course(json, report);
   return json.close().text();
 }
 

@@ -28,13 +28,6 @@ std::string counted(uint64_t number, std::string_view one, std::string_view many
   return grouped(number) + " " + std::string(number == 1 ? one : many);
 }
 
-std::string method_in_words(const std::string& method) {
-  if (method == "total") return "total freezing";
-  if (method == "precopy") return "pre-copy";
-  if (method == "postcopy") return "post-copy";
-  return method;
-}
-
 std::string place_of(const Refusal& refusal) {
   if (refusal.fd() >= 0 && refusal.end() == 0) return fmt::format("fd {}", refusal.fd());
   if (refusal.end() != 0) return fmt::format("{:x}-{:x}", refusal.start(), refusal.end());
@@ -44,13 +37,6 @@ std::string place_of(const Refusal& refusal) {
 std::string job_in_words(const MoveOutcome& outcome) {
   return outcome.name.empty() || outcome.name == outcome.job ? outcome.job
                                                              : printable(outcome.name) + " (" + outcome.job + ")";
-}
-
-// When the first thread was stopped: the freeze ends where its phases end, and is as long as it says.
-double freeze_begin_ms(const Report& report) {
-  for (const worker::Phase& phase : report.phases())
-    if (phase.name() == "freeze") return phase.start_ms();
-  return std::max(0.0, report.total_ms() - report.freeze_ms());
 }
 
 std::string phase_table(const Report& report) {
@@ -86,8 +72,12 @@ std::string sums_text(const Report& report) {
                      counted(report.pages_total(), "page", "pages"), grouped(report.pages_sent()),
                      grouped(report.pages_zero()), grouped(report.pages_redundant()));
   if (report.rounds() > 0)
-    out += fmt::format("  rounds     {}; the set-up of tracking stopped it for {}\n", report.rounds(),
+    out += fmt::format("  rounds     {}{}; the set-up of tracking stopped it for {}\n", report.rounds(),
+                       report.switched_by_hand() ? ", then switched to post-copy by hand" : "",
                        format_ms(report.tracking_stop_ms()));
+  if (report.slowed_ms() > 0)
+    out += fmt::format("  slowed     held to {:.2f} processors at the least, for {} in all\n",
+                       report.least_processor_share(), format_ms(report.slowed_ms()));
   if (report.pages_pushed() + report.pages_on_request() > 0)
     out += fmt::format("  afterwards {} pushed, {} fetched when touched\n",
                        counted(report.pages_pushed(), "page", "pages"), grouped(report.pages_on_request()));
@@ -103,6 +93,34 @@ std::string sums_text(const Report& report) {
 }
 
 }  // namespace
+
+std::string method_in_words(const std::string& method) {
+  if (method == "total") return "total freezing";
+  if (method == "precopy") return "pre-copy";
+  if (method == "postcopy") return "post-copy";
+  return method;
+}
+
+double freeze_begin_ms(const Report& report) {
+  for (const worker::Phase& phase : report.phases())
+    if (phase.name() == "freeze") return phase.start_ms();
+  return std::max(0.0, report.total_ms() - report.freeze_ms());
+}
+
+std::string rounds_table(const Report& report) {
+  Table table({{"ROUND", Table::Align::right},
+               {"AFTER", Table::Align::right},
+               {"TOOK", Table::Align::right},
+               {"SENT", Table::Align::right},
+               {"WRITTEN", Table::Align::right},
+               {""}});
+  int number = 0;
+  for (const worker::RoundReport& round : report.rounds_made())
+    table.add({std::to_string(++number), format_ms(round.start_ms()), format_ms(round.length_ms()),
+               format_bytes(static_cast<double>(round.bytes())), format_bytes(round.dirty_rate()) + "/s",
+               round.processor_share() > 0 ? fmt::format("held to {:.2f} processors", round.processor_share()) : ""});
+  return table.empty() ? "" : table.text();
+}
 
 std::string moved_text(const MoveOutcome& outcome, size_t width) {
   const Report& report = outcome.report;

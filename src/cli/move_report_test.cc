@@ -62,7 +62,7 @@ TEST(MoveJson, HasEveryDocumentedKey) {
       R"("phases_ms":{"skeleton":90,"freeze":0.2,"memory":2,"destination_memory":2.5},"processes":1,)"
       R"("threads":{"total":5,"immediate":4,"delayed":1},)"
       R"("pages":{"total":25600,"sent":20000,"zero":0,"redundant":0,"pushed":0,"on_request":0},)"
-      R"("rounds":0,"tracking_stop_ms":0,"bytes_sent":0,)"
+      R"("rounds":0,"switched_by_hand":false,"tracking_stop_ms":0,"slowed_ms":0,"least_processor_share":0,"bytes_sent":0,)"
       R"("files":[{"path":"/tmp/a\"b","origin":"carried","bytes":10,"why":""}],)"
       R"("residual_dependencies":[],"refusals":[]})");
 }
@@ -123,9 +123,31 @@ TEST(Progress, BarFitsTheScreen) {
   EXPECT_THAT(progress_bar("sim to node2", progress, 100), HasSubstr("#-"));
   EXPECT_THAT(progress_bar("sim to node2", progress, 100), HasSubstr("50 %"));
   EXPECT_EQ(progress_plain("sim to node2", progress), "sim to node2: memory, 64 MiB of 128 MiB after 412 ms");
-  EXPECT_EQ(progress_json("j", progress),
-            R"({"job":"j","stage":"memory","done_bytes":67108864,"total_bytes":134217728,"elapsed_ms":412,"round":0,)"
-            R"("dirty_bytes_per_second":0,"link_bytes_per_second":0,"expected_freeze_ms":0})");
+  EXPECT_EQ(
+      progress_json("j", progress),
+      R"({"job":"j","stage":"memory","done_bytes":67108864,"total_bytes":134217728,"elapsed_ms":412,"round":0,)"
+      R"("dirty_bytes_per_second":0,"link_bytes_per_second":0,"expected_freeze_ms":0,"left_bytes":0,"processor_share":0,"time_left_ms":null})");
+}
+
+TEST(Progress, TellsWhatIsLeftOfRounds) {
+  worker::WorkerEvent::Progress progress;
+  progress.set_stage("rounds");
+  progress.set_round(3);
+  progress.set_done_bytes(512 << 20);
+  progress.set_left_bytes(40 << 20);
+  progress.set_total_bytes(552 << 20);
+  progress.set_dirty_rate(20 << 20);
+  progress.set_bandwidth(100 << 20);
+  progress.set_expected_freeze_ms(4);
+  EXPECT_THAT(time_left_ms(progress), testing::Optional(504.0));
+  EXPECT_EQ(
+      progress_plain("sim", progress),
+      "sim: rounds, round 3, 512 MiB sent, 40 MiB left, 20 MiB/s written, freeze 4.00 ms, 504 ms to go after 0 ms");
+  progress.set_dirty_rate(200 << 20);
+  EXPECT_EQ(time_left_ms(progress), std::nullopt);
+  progress.set_stage("pushing");
+  progress.set_expected_freeze_ms(0);
+  EXPECT_THAT(time_left_ms(progress), testing::Optional(400.0));
 }
 
 TEST(Progress, AutoIsABarOnATerminalOnly) {

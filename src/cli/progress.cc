@@ -21,16 +21,31 @@ double share(const Progress& progress) {
   return std::min(1.0, static_cast<double>(progress.done_bytes()) / static_cast<double>(progress.total_bytes()));
 }
 
-std::string amount(const Progress& progress) {
-  if (progress.total_bytes() == 0) return "";
-  if (progress.round() > 0)
-    return fmt::format("round {}, written {}/s, freeze {}", progress.round(), format_bytes(progress.dirty_rate()),
-                       format_ms(progress.expected_freeze_ms()));
-  return fmt::format("{} of {}", format_bytes(static_cast<double>(progress.done_bytes())),
-                     format_bytes(static_cast<double>(progress.total_bytes())));
+}  // namespace
+
+std::optional<double> time_left_ms(const Progress& progress) {
+  bool travels = progress.stage() == "rounds" || progress.stage() == "pushing";
+  double rate = progress.bandwidth() - (progress.stage() == "rounds" ? progress.dirty_rate() : 0);
+  if (!travels || rate <= 0) return std::nullopt;
+  return static_cast<double>(progress.left_bytes()) / rate * 1000 + progress.expected_freeze_ms();
 }
 
-}  // namespace
+std::string progress_amount(const Progress& progress) {
+  if (progress.total_bytes() == 0) return "";
+  auto time = time_left_ms(progress);
+  std::string to_go = time ? ", " + format_ms(*time) + " to go" : "";
+  if (progress.round() == 0 || progress.stage() != "rounds")
+    return fmt::format("{} of {}{}", format_bytes(static_cast<double>(progress.done_bytes())),
+                       format_bytes(static_cast<double>(progress.total_bytes())), to_go);
+  std::string written =
+      progress.dirty_rate() > 0 ? fmt::format(", {}/s written", format_bytes(progress.dirty_rate())) : "";
+  std::string freeze = progress.expected_freeze_ms() > 0 ? ", freeze " + format_ms(progress.expected_freeze_ms()) : "";
+  std::string held =
+      progress.processor_share() > 0 ? fmt::format(", held to {:.2f} processors", progress.processor_share()) : "";
+  return fmt::format("round {}, {} sent, {} left{}{}{}{}", progress.round(),
+                     format_bytes(static_cast<double>(progress.done_bytes())),
+                     format_bytes(static_cast<double>(progress.left_bytes())), written, freeze, to_go, held);
+}
 
 ProgressStyle progress_style(const std::string& mode, bool terminal) {
   if (mode == "plain") return ProgressStyle::plain;
@@ -41,7 +56,7 @@ ProgressStyle progress_style(const std::string& mode, bool terminal) {
 
 std::string progress_bar(const std::string& what, const Progress& progress, size_t width) {
   std::string head = fmt::format("{}  {:<10.10}", printable(what), printable(progress.stage()));
-  std::string tail = fmt::format("{:>3.0f} %  {:>20}  {:>8}", share(progress) * 100, amount(progress),
+  std::string tail = fmt::format("{:>3.0f} %  {:>20}  {:>8}", share(progress) * 100, progress_amount(progress),
                                  format_ms(progress.elapsed_ms()));
   size_t taken = display_width(head) + display_width(tail) + 6;
   std::string line = head;
@@ -56,14 +71,15 @@ std::string progress_bar(const std::string& what, const Progress& progress, size
 }
 
 std::string progress_plain(const std::string& what, const Progress& progress) {
-  std::string moved = amount(progress);
+  std::string moved = progress_amount(progress);
   return fmt::format("{}: {}{}{} after {}", printable(what), printable(progress.stage()), moved.empty() ? "" : ", ",
                      moved, format_ms(progress.elapsed_ms()));
 }
 
 std::string progress_json(const std::string& job, const Progress& progress) {
   JsonWriter json;
-  return json.object()
+  auto time = time_left_ms(progress);
+  json.object()
       .field("job", job)
       .field("stage", progress.stage())
       .field("done_bytes", progress.done_bytes())
@@ -73,8 +89,11 @@ std::string progress_json(const std::string& job, const Progress& progress) {
       .field("dirty_bytes_per_second", progress.dirty_rate())
       .field("link_bytes_per_second", progress.bandwidth())
       .field("expected_freeze_ms", progress.expected_freeze_ms())
-      .close()
-      .text();
+      .field("left_bytes", progress.left_bytes())
+      .field("processor_share", progress.processor_share())
+      .key("time_left_ms");
+  time ? json.value(*time) : json.raw("null");
+  return json.close().text();
 }
 
 ProgressDisplay::ProgressDisplay(ProgressStyle style, std::string job, std::string what)

@@ -13,6 +13,13 @@ enum class ProgressStyle { bar, plain, json, none };
 // `mode`: auto | plain | json | none. auto is a bar on a terminal and nothing elsewhere.
 ProgressStyle progress_style(const std::string& mode, bool terminal);
 
+// Until all of the memory is there, if what is seen now goes on: rounds shrink by what the link carries more than the
+// program writes. Nothing when that cannot be told, or never will be.
+std::optional<double> time_left_ms(const worker::WorkerEvent::Progress& progress);
+
+// "round 3, 512 MiB sent, 40 MiB left, ...", "64 MiB of 128 MiB"; empty when nothing is known.
+std::string progress_amount(const worker::WorkerEvent::Progress& progress);
+
 // One line of at most `width` columns, without a newline.
 std::string progress_bar(const std::string& what, const worker::WorkerEvent::Progress& progress, size_t width);
 std::string progress_plain(const std::string& what, const worker::WorkerEvent::Progress& progress);

@@ -20,6 +20,7 @@ namespace {
 std::vector<std::string> arguments_of(const Record& record, uint32_t node) {
   std::vector<std::string> arguments{"godwitd", "--node", node_name(node), "--address", node_address(record, node)};
   if (node != 1) arguments.insert(arguments.end(), {"--directory", node_name(1) + "=" + node_address(record, 1)});
+  arguments.insert(arguments.end(), {"--metrics", "127.0.0.1:7709"});  // of the node: each has an own network
   if (!record.fault.empty()) arguments.insert(arguments.end(), {"--fault", record.fault});
   if (record.debug) arguments.emplace_back("--debug");
   return arguments;

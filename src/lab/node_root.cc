@@ -90,7 +90,20 @@ void add_other_file_systems(const std::vector<proc::Mount>& mounts, const std::s
   }
 }
 
-Result<void> add_kernel_interfaces(const std::string& root, const std::string& cgroup2) {
+// Version 1 hierarchies that the machine limits processor time by.
+Result<void> add_cpu_controller(const std::string& root, const std::vector<proc::Mount>& mounts, unsigned long flags) {
+  for (const proc::Mount& mount : mounts) {
+    std::string options = "," + mount.super_options + ",";
+    if (mount.type != "cgroup" || options.find(",cpu,") == std::string::npos) continue;
+    std::string controllers = options.find(",cpuacct,") == std::string::npos ? "cpu" : "cpu,cpuacct";
+    TRY(make_directories(root + mount.point));
+    return sys::mount_new("cgroup", root + mount.point, flags, controllers);
+  }
+  return {};
+}
+
+Result<void> add_kernel_interfaces(const std::string& root, const std::string& cgroup2,
+                                   const std::vector<proc::Mount>& mounts) {
   constexpr unsigned long kPlain = MS_NOSUID | MS_NODEV | MS_NOEXEC;
   TRY(sys::mount_new("proc", root + "/proc", kPlain));
   TRY(sys::mount_new("sysfs", root + "/sys", kPlain));
@@ -99,7 +112,8 @@ Result<void> add_kernel_interfaces(const std::string& root, const std::string& c
     TRY(sys::mount_new("tmpfs", root + std::string(kUsualPlace), kPlain, "mode=755,size=64k"));
   }
   TRY(make_directories(root + cgroup2));
-  return sys::mount_new("cgroup2", root + cgroup2, kPlain);
+  TRY(sys::mount_new("cgroup2", root + cgroup2, kPlain));
+  return add_cpu_controller(root, mounts, kPlain);
 }
 
 Result<void> add_devices(const std::string& root) {
@@ -170,7 +184,7 @@ Result<void> enter_node_root(const Record& record, uint32_t node) {
   TRY(make_directories(root));
   TRY(mount_overlay("/", data + "/mount0", root));
   add_other_file_systems(mounts, data, root);
-  TRY(add_kernel_interfaces(root, cgroup2));
+  TRY(add_kernel_interfaces(root, cgroup2, mounts));
   TRY(add_devices(root));
   TRY(add_own_directories(record, node, root));
   TRY(name_node(record, node, root));

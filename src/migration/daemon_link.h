@@ -19,6 +19,8 @@ class DaemonLink {
   virtual Result<worker::WorkerRequest::CommitResult> ask(const worker::WorkerEvent& event) = 0;
   // Whether the daemon has asked to give up.
   virtual bool cancelled() = 0;
+  // Whether it has asked to end the rounds and leave the rest to post-copy.
+  virtual bool switch_wanted() = 0;
 };
 
 }  // namespace godwit::migration

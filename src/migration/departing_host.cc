@@ -99,20 +99,25 @@ Result<uint64_t> DepartingHost::round() {
   return (sender_.counts().sent - before) * address_space::kPageBytes;
 }
 
-Result<Convergence::Verdict> DepartingHost::run_rounds(Convergence& rule, const Report& report) {
+void DepartingHost::watch(address_space::PageSender::Watch watch) {
+  sender_.set_watch([this, watch = std::move(watch)](uint64_t sent) { return watch(sent - sent_before_); });
+}
+
+Result<std::optional<Convergence::Verdict>> DepartingHost::run_rounds(Convergence& rule, const Report& report) {
   using Clock = std::chrono::steady_clock;
-  uint64_t done = 0;
-  auto last_begin = Clock::now();
   for (;;) {
     auto begin = Clock::now();
     TRY(follow_program());
     if (!all_tracked()) return Convergence::Verdict::freeze;  // processes came: the rest is for the freeze
+    sent_before_ = sender_.counts().sent * address_space::kPageBytes;
     uint64_t bytes = TRY(round());
-    done += bytes;
-    auto verdict = rule.after({bytes, Clock::now() - begin, begin - last_begin});
-    last_begin = begin;
-    auto left = static_cast<uint64_t>(rule.dirty_rate() * std::chrono::duration<double>(Clock::now() - begin).count());
-    if (!report({done, left, rule})) return error(ErrorKind::denied, "cancelled");
+    auto length = Clock::now() - begin;
+    auto verdict = rule.after({bytes, length, begin - last_begin_.value_or(begin)});
+    last_begin_ = begin;
+    auto left = static_cast<uint64_t>(rule.dirty_rate() * std::chrono::duration<double>(length).count());
+    report({bytes, length, left});
+    TRY(sender_.ask_watch());
+    if (sender_.stopped()) return std::nullopt;
     if (verdict != Convergence::Verdict::another) return verdict;
   }
 }

@@ -4,8 +4,10 @@
 // leaves the program as it is: write tracking ends with the scope.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "address_space/convergence.h"
@@ -23,19 +25,23 @@ class DepartingHost {
   // `told`: the plan that the destination builds its skeleton from.
   DepartingHost(Inventory& inventory, transport::Connection& connection, const image::LogicalHost& told);
 
-  // What a person is shown after each round; false: stop.
-  struct Progress {
-    uint64_t done_bytes, left_bytes;
-    const address_space::Convergence& rule;
+  // Of a round: what it sent, how long that took, and about what was written meanwhile.
+  struct RoundResult {
+    uint64_t bytes = 0;
+    std::chrono::nanoseconds length{0};
+    uint64_t left_bytes = 0;
   };
-  using Report = std::function<bool(const Progress&)>;
+  using Report = std::function<void(const RoundResult&)>;
 
   // Begins to track writes in every process that is not tracked yet. Requires: all threads are stopped.
   Result<void> track(freeze::SeizedTree& tree);
   bool all_tracked() const;
-  // Rounds while the program runs, until the rule says what to do. Errors: unsupported when the program comes to use
-  // what cannot be moved; denied when `report` says stop.
-  Result<address_space::Convergence::Verdict> run_rounds(address_space::Convergence& rule, const Report& report);
+  // Asked during rounds, with the bytes sent in this one; see PageSender::Watch.
+  void watch(address_space::PageSender::Watch watch);
+  // Rounds while the program runs, until the rule says what to do; nothing when the watch stopped them. Errors:
+  // unsupported when the program comes to use what cannot be moved; the watch's.
+  Result<std::optional<address_space::Convergence::Verdict>> run_rounds(address_space::Convergence& rule,
+                                                                        const Report& report);
   // In the freeze: what the destination lacks, and all memory objects.
   Result<void> send_rest(const image::LogicalHost& state);
 
@@ -59,7 +65,9 @@ class DepartingHost {
   std::map<pid_t, address_space::DepartingMemory> memories_;  // by pid in the job
   image::LogicalHost told_;
   std::string fingerprint_;
-  uint64_t redundant_pages_ = 0;  // of processes that have ended
+  uint64_t redundant_pages_ = 0;                                     // of processes that have ended
+  uint64_t sent_before_ = 0;                                         // bytes, before this round
+  std::optional<std::chrono::steady_clock::time_point> last_begin_;  // of a round
 };
 
 }  // namespace godwit::migration

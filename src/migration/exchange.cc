@@ -18,7 +18,7 @@ Result<void> receive_signal(transport::Connection& connection, transport::FrameT
 }
 
 bool may_leave_pages(const worker::MoveOptions& options) {
-  return options.memory() == "postcopy" || options.memory() == "hybrid" || options.on_timeout() == "postcopy";
+  return options.memory() != "total";  // of pre-copy because somebody may switch it
 }
 
 void drain(transport::Connection& connection) {

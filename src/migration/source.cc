@@ -1,6 +1,7 @@
 #include "migration/source.h"
 
 #include <algorithm>
+#include <thread>
 
 #include "address_space/convergence.h"
 #include "coprocess/init_client.h"
@@ -9,6 +10,7 @@
 #include "forwarding/held_packets.h"
 #include "freeze/frozen_cgroup.h"
 #include "freeze/seized_tree.h"
+#include "freeze/slowed_job.h"
 #include "migration/clocks.h"
 #include "migration/compatibility.h"
 #include "migration/consoles.h"
@@ -16,6 +18,7 @@
 #include "migration/exchange.h"
 #include "migration/fault_point.h"
 #include "migration/inventory.h"
+#include "migration/move_account.h"
 #include "migration/phases.h"
 #include "sys/namespaces.h"
 #include "sys/text_file.h"
@@ -32,6 +35,7 @@ using transport::FrameType;
 constexpr std::chrono::microseconds kSpin(150);
 constexpr std::chrono::seconds kConnectPatience(15);
 constexpr std::chrono::seconds kFreezePatience(30);
+constexpr double kLeastShare = 0.01;  // of a processor: what a program is slowed down to at most
 
 uint64_t to_mib(double bytes) { return static_cast<uint64_t>(bytes / (1 << 20)); }
 
@@ -42,7 +46,7 @@ class Source {
 
   // The stages, in order. Until the switchover an Error means: the program runs on here and never knew.
   Result<void> run();
-  std::string_view stage() const { return stage_; }
+  std::string_view stage() const { return account_.stage(); }
 
  private:
   Result<Connection> connect();
@@ -59,6 +63,9 @@ class Source {
   Result<void> finish(Connection& connection, const DepartingHost& memory, const files::Carrier& carrier);
   Result<void> copy_while_it_runs(Inventory& inventory, DepartingHost& memory);
   Result<void> pretransfer(Inventory& inventory, DepartingHost& memory);
+  Result<void> track(Inventory& inventory, DepartingHost& memory);
+  Result<bool> go_on_after_stuck(address_space::Convergence& rule);
+  Result<bool> slow_down();
   Result<void> push_rest(Connection& connection);
   Result<freeze::SeizedTree> stop(Inventory& inventory);
   Result<void> move_frozen(Connection& connection, DepartingHost& memory, freeze::SeizedTree& tree,
@@ -69,33 +76,22 @@ class Source {
   Result<void> fence(const Error& lost);
   std::vector<worker::Console> consoles() const { return {order_.consoles().begin(), order_.consoles().end()}; }
   void note_left_behind(const files::Carrier& carrier);
-  void tell_round(const DepartingHost::Progress& progress);
   void count_pages(const DepartingHost& memory);
   void count(const wire::FinalState& state, const freeze::SeizedTree& tree);
-  void start(std::string_view stage);
-
   const worker::SourceOrder& order_;
   DaemonLink& link_;
   FaultInjector faults_;
   Phases phases_{"source"};
+  MoveAccount account_{link_, phases_};
   worker::Report report_;
-  std::string stage_ = "connecting";
   std::chrono::steady_clock::time_point frozen_at_;
-  uint64_t memory_bytes_ = 0;
   bool leave_rest_ = false;  // post-copy: what is not sent by the freeze is fetched by the running program
   std::unique_ptr<address_space::PageServer> page_server_;
+  std::optional<freeze::SlowedJob> slowed_;  // for rounds that did not get smaller
 };
 
-void Source::start(std::string_view stage) {
-  stage_ = stage;
-  worker::WorkerEvent::Progress told;
-  told.set_stage(std::string(stage));
-  told.set_total_bytes(memory_bytes_);
-  link_.progress(told);
-}
-
 Result<Connection> Source::connect() {
-  start("connecting");
+  account_.begin("connecting");
   transport::TlsFiles files{order_.tls().certificate(), order_.tls().key(), order_.tls().authority()};
   return Connection::connect(order_.destination().host(), static_cast<uint16_t>(order_.destination().port()), files,
                              order_.destination_node(), order_.token(),
@@ -110,13 +106,14 @@ Result<wire::Offer> Source::make_offer(Inventory& inventory, std::vector<worker:
   *offer.mutable_place() = order_.place();
   *offer.mutable_consoles() = order_.consoles();
   *offer.mutable_plan() = TRY(inventory.plan_again(refusals));
-  memory_bytes_ = 0;
+  uint64_t memory_bytes = 0;
   for (const Inventory::MemoryOfProcess& process : inventory.memory_of(offer.plan())) {
     auto bytes = address_space::own_bytes(process.host_pid, *process.space);
     if (!bytes && bytes.error().kind == ErrorKind::gone) continue;  // it has ended: an estimate needs no more
-    memory_bytes_ += TRY(std::move(bytes));
+    memory_bytes += TRY(std::move(bytes));
   }
-  offer.set_memory_bytes(memory_bytes_);
+  account_.set_memory_bytes(memory_bytes);
+  offer.set_memory_bytes(memory_bytes);
   TRY(files::add_hashes(inventory.files(), *offer.mutable_plan(), {}));
   TRY(describe_clocks(order_.place().init_pid(), offer));
   report_.set_processes(static_cast<uint32_t>(offer.plan().processes_size()));
@@ -126,7 +123,7 @@ Result<wire::Offer> Source::make_offer(Inventory& inventory, std::vector<worker:
 Result<wire::Offer> Source::look_at_program(Connection& connection, Inventory& inventory,
                                             std::vector<worker::Refusal>& refusals) {
   auto offer = make_offer(inventory, refusals);
-  if (!offer) send_abort(connection, offer.error(), stage_);
+  if (!offer) send_abort(connection, offer.error(), account_.stage());
   return offer;
 }
 
@@ -148,8 +145,8 @@ Result<void> Source::tell_dry_run(const wire::Offer& offer, const wire::OfferAns
   worker::WorkerEvent event;
   worker::Report& report = *event.mutable_dry_run()->mutable_report();
   report = report_;
-  report.set_pages_total(memory_bytes_ / address_space::kPageBytes);
-  report.set_predicted_freeze_ms(2 + static_cast<double>(memory_bytes_) / kBytesPerMs);
+  report.set_pages_total(offer.memory_bytes() / address_space::kPageBytes);
+  report.set_predicted_freeze_ms(2 + static_cast<double>(offer.memory_bytes()) / kBytesPerMs);
   report.set_predicted_total_ms(report.predicted_freeze_ms() + phases_.elapsed_ms());
   for (const worker::FilePlan& row : files::plan_rows(offer.plan(), answer)) *report.add_files() = row;
   return link_.event(event);
@@ -174,19 +171,21 @@ Result<void> Source::copy_while_it_runs(Inventory& inventory, DepartingHost& mem
   if (may_leave_pages(order_.options())) page_server_ = std::make_unique<address_space::PageServer>(TRY(connect()));
   leave_rest_ = method == "postcopy";
   if (method != "precopy" && method != "hybrid") return {};
-  start("rounds");
-  return pretransfer(inventory, memory);
+  account_.begin("rounds");
+  TRY(pretransfer(inventory, memory));
+  account_.set_processor_share(0);
+  return {};
 }
 
 // All threads stopped, what each was waiting for noted just before.
 Result<freeze::SeizedTree> Source::stop(Inventory& inventory) {
   TRY(inventory.note_waits());
+  if (slowed_) TRY(slowed_->let_go());  // a thread without processor time would not stop either
   return freeze::SeizedTree::seize(order_.place().cgroup() + "/procs", order_.place().init_pid(),
                                    std::chrono::steady_clock::now() + kFreezePatience);
 }
 
-// Memory travels while the program runs. Afterwards the destination lacks only what was written in the last moments.
-Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory) {
+Result<void> Source::track(Inventory& inventory, DepartingHost& memory) {
   auto stopped_at = std::chrono::steady_clock::now();
   {
     sys::Urgency urgency = sys::Urgency::begin();
@@ -195,28 +194,55 @@ Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory) {
     TRY(memory.track(tree));
   }
   report_.set_tracking_stop_ms(Phases::milliseconds(std::chrono::steady_clock::now() - stopped_at));
+  return {};
+}
+
+// Memory travels while the program runs. Afterwards the destination lacks only what was written in the last moments.
+Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory) {
+  TRY(track(inventory, memory));
   address_space::Convergence::Limits limits;
   const worker::MoveOptions& options = order_.options();
   if (options.max_freeze_ms() > 0) limits.max_freeze = std::chrono::milliseconds(options.max_freeze_ms());
   if (options.max_rounds() > 0) limits.max_rounds = static_cast<int>(options.max_rounds());
   address_space::Convergence rule(limits);
-  auto verdict = TRY(memory.run_rounds(rule, [&](const DepartingHost::Progress& progress) {
-    tell_round(progress);
-    return !link_.cancelled();
-  }));
-  report_.set_rounds(static_cast<uint32_t>(rule.rounds()));
-  bool stuck = verdict == address_space::Convergence::Verdict::stuck;
-  std::string what_then = options.on_timeout();
-  if (what_then.empty()) what_then = options.memory() == "hybrid" ? "postcopy" : "cancel";
-  if (!stuck || what_then == "freeze") return {};
-  if (what_then == "postcopy") {
-    leave_rest_ = true;
-    return {};
+  memory.watch([this](uint64_t round_bytes) { return account_.between_chunks(round_bytes); });
+  for (;;) {
+    auto verdict = TRY(
+        memory.run_rounds(rule, [&](const DepartingHost::RoundResult& round) { account_.after_round(round, rule); }));
+    report_.set_switched_by_hand(!verdict);
+    leave_rest_ = !verdict;
+    if (!verdict || *verdict != address_space::Convergence::Verdict::stuck) return {};
+    if (!TRY(go_on_after_stuck(rule))) return {};
   }
+}
+
+// Whether to make further rounds although they do not get smaller. Otherwise leave_rest_ says what becomes of the rest.
+Result<bool> Source::go_on_after_stuck(address_space::Convergence& rule) {
+  std::string what_then = order_.options().on_timeout();
+  if (what_then.empty()) what_then = order_.options().memory() == "hybrid" ? "postcopy" : "cancel";
+  if (what_then == "throttle" && rule.may_go_on() && TRY(slow_down())) {
+    rule.give_another_chance();
+    return true;
+  }
+  leave_rest_ = what_then == "postcopy";
+  if (leave_rest_ || what_then == "freeze") return false;
   return error(ErrorKind::exhausted,
                "pre-copy does not converge: the program writes " + std::to_string(to_mib(rule.dirty_rate())) +
-                   " MiB/s and the link carries " + std::to_string(to_mib(rule.bandwidth())) +
+                   " MiB/s" + (slowed_ ? ", slowed down as it was," : "") + " and the link carries " +
+                   std::to_string(to_mib(rule.bandwidth())) +
                    " MiB/s; move it with --memory hybrid, allow a longer --max-freeze, or --on-timeout freeze");
+}
+
+// Holds the program to a quarter of what it could use so far. False: it is as slow as it can be made.
+Result<bool> Source::slow_down() {
+  double share = account_.processor_share();
+  if (share > 0 && share <= kLeastShare) return false;
+  if (!slowed_) slowed_.emplace(TRY(freeze::SlowedJob::prepare(order_.place().cgroup())));
+  share = share > 0 ? share / 4 : static_cast<double>(std::thread::hardware_concurrency()) / 4;
+  share = std::max(share, kLeastShare);
+  TRY(slowed_->hold_to(share).within("slowing the program down"));
+  account_.set_processor_share(share);
+  return true;
 }
 
 Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, freeze::SeizedTree& tree,
@@ -247,17 +273,9 @@ Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, 
 
 // Switched over, but for the memory that is still here. What fails now is the job's loss, not ours to undo.
 Result<void> Source::push_rest(Connection& connection) {
-  start("pushing");
-  uint64_t all = 0;
+  account_.begin("pushing");
   auto pushed = [&]() -> Result<void> {
-    TRY(page_server_->push(connection, [&](uint64_t left) {
-      all = std::max(all, left);
-      worker::WorkerEvent::Progress told;
-      told.set_stage(stage_);
-      told.set_done_bytes(all - left);
-      told.set_total_bytes(all);
-      link_.progress(told);
-    }));
+    TRY(page_server_->push(connection, [&](uint64_t left) { account_.while_pushing(left); }));
     TRY(connection.send(FrameType::memory_end));
     return receive_signal(connection, FrameType::all_here);
   }();
@@ -306,18 +324,6 @@ void Source::count_pages(const DepartingHost& memory) {
   report_.set_pages_total(report_.pages_sent() + counts.zero - memory.redundant_pages());
 }
 
-void Source::tell_round(const DepartingHost::Progress& progress) {
-  worker::WorkerEvent::Progress told;
-  told.set_stage(stage_);
-  told.set_done_bytes(progress.done_bytes);
-  told.set_total_bytes(std::max(memory_bytes_, progress.done_bytes + progress.left_bytes));
-  told.set_round(static_cast<uint32_t>(progress.rule.rounds()));
-  told.set_dirty_rate(progress.rule.dirty_rate());
-  told.set_bandwidth(progress.rule.bandwidth());
-  told.set_expected_freeze_ms(Phases::milliseconds(progress.rule.expected_freeze()));
-  link_.progress(told);
-}
-
 void Source::count(const wire::FinalState& state, const freeze::SeizedTree& tree) {
   uint32_t immediate = 0;
   uint32_t delayed = 0;
@@ -354,9 +360,15 @@ Result<void> Source::announce_freeze(Connection& connection) {
 Result<void> Source::run() {
   Connection connection = TRY(connect());
   phases_.end("connect");
+  account_.limit(order_.options().bandwidth());
+  account_.count_by([&]() -> MoveAccount::Sent {
+    uint64_t requests = page_server_ ? page_server_->requests() : 0;
+    uint64_t pages = page_server_ ? page_server_->pages_on_request() : 0;
+    return {connection.bytes_sent() + pages * address_space::kPageBytes, requests, pages};
+  });
   faults_.at(FaultPoint::source_connected, &connection);
 
-  start("offering");
+  account_.begin("offering");
   coprocess::InitClient init = TRY(coprocess::InitClient::connect(order_.place().run_directory() + "/init.sock"));
   UniqueFd init_pidfd = TRY(sys::open_pidfd(order_.place().init_pid()));
   objects::ConsoleEnds ends = TRY(console_ends(init, init_pidfd.get(), consoles()));
@@ -382,7 +394,7 @@ Result<void> Source::run() {
 Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init, Inventory& inventory,
                              objects::SocketCapture& sockets, const wire::Offer& offer,
                              const wire::OfferAnswer& answer) {
-  start("preparing");
+  account_.begin("preparing");
   files::Carrier carrier(inventory.files(), offer.plan(), answer, order_.place().scratch_directory());
   LogSender logs;
   TRY(logs.send_history(connection, consoles()));
@@ -401,7 +413,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   // What is left is little, or is to be fetched by the running program.
   TRY(announce_freeze(connection));
   phases_.end("rounds");
-  start("frozen");
+  account_.begin("frozen");
   auto urgency = std::optional(sys::Urgency::begin());
   frozen_at_ = std::chrono::steady_clock::now();
   freeze::SeizedTree tree = TRY(stop(inventory));
@@ -447,7 +459,7 @@ Result<void> Source::finish(Connection& connection, const DepartingHost& memory,
   count_pages(memory);
   report_.set_downtime_ms(report_.freeze_ms());
   report_.set_total_ms(phases_.elapsed_ms());
-  report_.set_bytes_sent(connection.bytes_sent());
+  account_.complete(report_);
   report_.mutable_phases()->Add(phases_.list().begin(), phases_.list().end());
   *event.mutable_moved()->mutable_report() = report_;
   return link_.event(event);

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <future>
 
+#include "node/departure.h"
 #include "node/whereabouts.h"
 #include "sys/text_file.h"
 
@@ -79,6 +80,25 @@ std::string Daemon::abandon(const std::string& migration) {
       if (failed == migration) return why;
     }
     return {};
+  });
+}
+
+// The source may be through with it before our own worker has said so.
+Result<void> Daemon::told_moved(const api::MovedReport& told) {
+  if (told.ByteSizeLong() > kLargestReport) return error(ErrorKind::corrupt, "a report of that size");
+  return loop_.call([&]() -> Result<void> {
+    Job* job = find(told.job());
+    if (job != nullptr && job->record.epoch() == told.moved().epoch()) {
+      job->last_move = told.moved();
+      save(*job);
+      return {};
+    }
+    for (auto& [migration, arrival] : arrivals_) {
+      if (arrival->job() != told.job()) continue;
+      arrival->note(told.moved());
+      return {};
+    }
+    return error(ErrorKind::gone, "job " + told.job() + " did not come here by that move");
   });
 }
 
@@ -273,6 +293,7 @@ void Arrival::adopt() {
   auto& slot = daemon_.jobs_[id];
   slot = std::make_unique<Job>(future_job());
   Job& job = *slot;
+  job.last_move = told_;
   if (moved_ && moved_->consoles_size() > 0) *job.record.mutable_consoles() = moved_->consoles();
   for (worker::Console& console : *job.record.mutable_consoles()) {
     console.set_log_path(log_path(place_, console.number()));

@@ -21,6 +21,8 @@ class Arrival {
   // The source gave up. Nothing happens when the switchover is done or being made.
   void abandon();
   const std::string& job() const { return request_.job().id(); }
+  // How the move went, said before the job was ours.
+  void note(const api::MoveEvent::Moved& moved) { told_ = moved; }
   // It will not become a job here; what is left of it is being removed.
   bool given_up() const { return abandoned_ || (worker_ended_ && !committing_ && !committed_); }
 
@@ -59,6 +61,7 @@ class Arrival {
   bool worker_ended_ = false;
   bool abandoned_ = false;
   std::optional<worker::WorkerEvent::Moved> moved_;
+  std::optional<api::MoveEvent::Moved> told_;
 };
 
 }  // namespace godwit::node

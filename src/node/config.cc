@@ -38,6 +38,7 @@ Result<void> read_config_file(const std::string& path, Config& config) {
     text("run_directory", config.run_directory);
     text("state_directory", config.state_directory);
     text("cgroup", config.cgroup);
+    text("metrics", config.metrics);
     config.port = table["port"].value_or(config.port);
     config.debug = table["debug"].value_or(config.debug);
     std::string directory;

@@ -16,8 +16,9 @@ struct Config {
   std::string state_directory = "/var/lib/godwit";
   std::string directory_node, directory_address;  // empty: this node keeps the directory itself
   unsigned directory_port = 7707;
-  std::string cgroup;  // below the cgroup2 mount; default "godwit"
-  std::string fault;   // hidden, for tests
+  std::string cgroup;   // below the cgroup2 mount; default "godwit"
+  std::string metrics;  // HOST:PORT that they are served on; empty: they are not
+  std::string fault;    // hidden, for tests
   bool debug = false;
 };
 

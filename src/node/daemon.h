@@ -17,6 +17,7 @@
 #include "node/job.h"
 #include "node/kernel_programs.h"
 #include "node/message_routes.h"
+#include "node/metrics.h"
 #include "node/move_stream.h"
 #include "node/peers.h"
 #include "node/worker_process.h"
@@ -69,7 +70,11 @@ class Daemon {
 
   Result<std::shared_ptr<MoveStream>> move(const std::string& id, const api::MoveRequest& request);
   Result<void> cancel(const std::string& id);
+  // Rounds of pre-copy go over to post-copy. Errors: unsupported when the job is not in rounds.
+  Result<void> switch_to_postcopy(const std::string& id);
   Result<api::PrepareReply> prepare(const api::PrepareRequest& request);
+  // How the move went that brought a job here. Errors: gone when that was another move, or the job is not here.
+  Result<void> told_moved(const api::MovedReport& told);
   api::Whereabouts where(const api::WhereRequest& request);
   void told_where(const api::Whereabouts& word);
   Result<void> set_forwarding(const std::string& id, const std::string& mechanism);
@@ -78,6 +83,9 @@ class Daemon {
   api::MessageCounts count_messages_everywhere(const api::Job& job);
   // Why it failed here, if it did.
   std::string abandon(const std::string& migration);
+
+  // For monitoring. From any thread.
+  Figures figures();
 
   Result<api::NodesReply> nodes();
   // May ask the directory.
@@ -167,6 +175,7 @@ class Daemon {
   std::set<std::string> clearing_;                                      // jobs whose directories are being removed here
   uint64_t next_job_ = 1;
   std::string cgroup_root_;
+  MoveTally moves_;
   MessageRoutes messages_;
 
   std::mutex events_mutex_;

@@ -9,6 +9,7 @@
 
 #include "coprocess/left_sockets.h"
 #include "freeze/hurry.h"
+#include "freeze/slowed_job.h"
 #include "node/arrival.h"
 #include "sys/text_file.h"
 
@@ -74,6 +75,7 @@ Result<api::PrepareRequest> Daemon::begin_move(const std::string& id, const api:
   preparation.mutable_options()->set_dry_run(request.dry_run());
   preparation.mutable_options()->set_timeout_ms(request.timeout_ms());
   preparation.mutable_options()->set_max_freeze_ms(request.max_freeze_ms());
+  preparation.mutable_options()->set_bandwidth(request.bandwidth());
   preparation.mutable_options()->set_fault(config_.fault);
   TRY(loop_.call([&]() -> Result<void> {
     Job* job = TRY(running(id));
@@ -105,6 +107,10 @@ Result<std::shared_ptr<MoveStream>> Daemon::move(const std::string& id, const ap
                  "memory moves by total, precopy, postcopy or hybrid, not by '" + request.memory() + "'");
   }
   if (request.to() == config_.node) return error(ErrorKind::unsupported, "the job is already on " + config_.node);
+  if (request.on_timeout() == "throttle") {
+    TRY(sys::find_cpu_controller().within("--on-timeout throttle is not possible on " + config_.node +
+                                          ", choose postcopy, freeze or cancel"));
+  }
   if (!knows_node(request.to())) {
     return error(ErrorKind::gone, "there is no node " + request.to() + "; `godwit nodes` lists them");
   }
@@ -152,6 +158,16 @@ Result<void> Daemon::cancel(const std::string& id) {
   });
 }
 
+Result<void> Daemon::switch_to_postcopy(const std::string& id) {
+  return loop_.call([&]() -> Result<void> {
+    auto departure = departures_.find(id);
+    if (departure != departures_.end()) return departure->second->switch_to_postcopy();
+    Job* job = find(id);
+    return error(ErrorKind::unsupported, "job " + (job == nullptr ? id : job->record.name()) +
+                                             " is not being moved; there is nothing to switch");
+  });
+}
+
 Departure::Departure(Daemon& daemon, std::string job, std::string to, std::string migration,
                      std::shared_ptr<MoveStream> stream)
     : daemon_(daemon),
@@ -187,16 +203,47 @@ void Departure::cancel() {
   if (!worker_ended_) (void)worker_->send(request);  // a worker that has ended is told of elsewhere
 }
 
+Result<void> Departure::switch_to_postcopy() {
+  if (progress_.stage() != "rounds") {
+    std::string stage = progress_.stage().empty() ? "beginning" : progress_.stage();
+    return error(ErrorKind::unsupported, "the move of job " + daemon_.find(job_)->record.name() + " to " + to_ +
+                                             " is not in rounds of pre-copy, which alone can be switched to "
+                                             "post-copy; its stage is: " +
+                                             stage);
+  }
+  worker::WorkerRequest request;
+  request.mutable_switch_();
+  if (!worker_ended_) (void)worker_->send(request);  // a worker that has ended is told of elsewhere
+  return {};
+}
+
+api::OngoingMove Departure::ongoing() const {
+  api::OngoingMove move;
+  move.set_to(to_);
+  move.set_method(method_);
+  *move.mutable_progress() = progress_;
+  return move;
+}
+
 void Departure::kill_worker() {
   if (!worker_ended_) worker_->kill();
 }
 
 // Messages are sent on when the freeze begins, and when it runs there while memory is still being pushed.
 void Departure::follow_messages(const std::string& stage) {
-  if (stage == messages_stage_) return;
-  messages_stage_ = stage;
+  if (stage == progress_.stage()) return;
   if (stage == "frozen") daemon_.messages_.freezing(*daemon_.find(job_), to_);
   if (stage == "pushing") daemon_.messages_.left(*daemon_.find(job_), to_);
+}
+
+// The program is held back so that rounds can catch up with it: its owner should know.
+void Departure::note_slowing(double share) {
+  if (share == progress_.processor_share()) return;
+  const Job& job = *daemon_.find(job_);
+  if (share <= 0) return daemon_.tell(job, "runs at full speed again");
+  std::array<char, 64> text;
+  (void)std::snprintf(text.data(), text.size(), "to %.2f processors", share);
+  daemon_.tell(job, "slowed down", text.data() + (" while it moves to " + to_));
 }
 
 void Departure::on_event(const worker::WorkerEvent& event) {
@@ -204,6 +251,8 @@ void Departure::on_event(const worker::WorkerEvent& event) {
     case worker::WorkerEvent::kProgress: {
       api::MoveEvent told;
       follow_messages(event.progress().stage());
+      note_slowing(event.progress().processor_share());
+      progress_ = event.progress();
       *told.mutable_progress() = event.progress();
       return stream_->add(std::move(told));
     }
@@ -286,10 +335,12 @@ void Departure::settle() {
 void Departure::stays(api::MoveEvent told) {
   Job* job = daemon_.find(job_);
   CHECK(job != nullptr);
-  // What a killed worker may have left behind: sockets held still, hurried threads, a frozen cgroup, held consoles.
+  // What a killed worker may have left behind: sockets held still, hurried threads, a slowed or frozen cgroup, held
+  // consoles.
   if (!verdict_) {
     coprocess::let_go_of_sockets(job->place.cgroup());
     freeze::end_hurry_in(job->place.cgroup() + "/procs");
+    freeze::end_slowing(job->place.cgroup());
   }
   (void)sys::write_text(job->place.cgroup() + "/procs/cgroup.freeze", "0");
   daemon_.messages_.stayed(*job);
@@ -328,10 +379,29 @@ void Departure::left() {
   finish(std::move(told), true);
 }
 
+// Whoever asks about the job from now on, asks there.
+void Departure::tell_destination(api::MoveEvent told) {
+  Daemon* daemon = &daemon_;
+  daemon_.background_.run([daemon, id = job_, to = to_, stream = stream_, told = std::move(told)]() mutable {
+    if (told.has_moved() && told.moved().has_report()) {
+      api::MovedReport report;
+      report.set_job(id);
+      *report.mutable_moved() = told.moved();
+      if (report.ByteSizeLong() > kLargestReport) report.mutable_moved()->mutable_report()->clear_files();
+      auto noted = daemon->peers_.tell_moved(to, report);
+      if (!noted) spdlog::info("job {}: {} keeps no report of its move: {}", id, to, noted.error().message());
+    }
+    stream->add(std::move(told));
+  });
+}
+
 // The last event is given out when nothing of the migration is left, here or there.
 void Departure::finish(api::MoveEvent told, bool departed) {
   Daemon* daemon = &daemon_;
-  if (departed || !worker_) {
+  daemon_.moves_.add(method_.empty() ? "unknown" : method_, told);  // that of an earlier daemon did not say
+  if (departed) {
+    tell_destination(std::move(told));
+  } else if (!worker_) {
     stream_->add(std::move(told));
   } else {
     daemon_.background_.run(

@@ -15,6 +15,9 @@
 
 namespace godwit::node {
 
+// Of how a move went, in bytes.
+constexpr size_t kLargestReport = size_t{256} << 10;
+
 class Departure {
  public:
   Departure(Daemon& daemon, std::string job, std::string to, std::string migration, std::shared_ptr<MoveStream> stream);
@@ -22,6 +25,8 @@ class Departure {
   // For a job that an earlier daemon of this node was moving: its worker cannot tell any more.
   void resume();
   void cancel();
+  Result<void> switch_to_postcopy();
+  api::OngoingMove ongoing() const;
 
  private:
   void on_event(const worker::WorkerEvent& event);
@@ -35,10 +40,12 @@ class Departure {
   void stays(api::MoveEvent told);
   void left();
   void finish(api::MoveEvent told, bool departed);
+  void tell_destination(api::MoveEvent told);
   // Calls back in the loop, unless this migration is over by then.
   void later(std::chrono::milliseconds delay, void (Departure::*what)());
   void kill_worker();
   void follow_messages(const std::string& stage);
+  void note_slowing(double share);
 
   Daemon& daemon_;
   std::string job_, to_, migration_, method_;
@@ -46,7 +53,7 @@ class Departure {
   std::unique_ptr<WorkerProcess> worker_;
   std::optional<worker::WorkerEvent> verdict_;  // the worker's last word
   std::optional<Ruling> ruling_;                // the directory's
-  std::string messages_stage_;                  // of which they have been told
+  worker::WorkerEvent::Progress progress_;      // the worker's last word of it
   bool worker_ended_ = false;
   bool fencing_ = false;
   std::chrono::steady_clock::time_point fencing_since_;

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "coprocess/logical_host.h"
+#include "freeze/slowed_job.h"
 #include "sys/durable_file.h"
 #include "sys/text_file.h"
 
@@ -51,6 +52,7 @@ std::string stored_form(const Job& job) {
   api::StoredJob stored;
   *stored.mutable_record() = job.record;
   *stored.mutable_place() = job.place;
+  if (job.last_move) *stored.mutable_last_move() = *job.last_move;
   return stored.SerializeAsString();
 }
 
@@ -66,10 +68,12 @@ Result<Job> load_job(const std::string& state_directory) {
   Job job;
   job.record = stored.record();
   job.place = stored.place();
+  if (stored.has_last_move()) job.last_move = stored.last_move();
   return job;
 }
 
 void remove_place(const worker::JobPlace& place, Keep keep) {
+  freeze::end_slowing(place.cgroup());
   auto removed = coprocess::remove_cgroups(place.cgroup());
   if (!removed) spdlog::error("job {}: {}", place.job(), removed.error().message());
   std::error_code failed;

@@ -36,6 +36,7 @@ class JobWatch {
 struct Job {
   api::Job record;  // what the directory and users see; record.consoles is current
   worker::JobPlace place;
+  std::optional<api::MoveEvent::Moved> last_move;  // that brought it here
   JobState state = JobState::starting;
   std::optional<coprocess::InitClient> init;
   std::shared_ptr<JobWatch> watch = std::make_shared<JobWatch>();

@@ -4,7 +4,9 @@
 #include <filesystem>
 #include <future>
 
+#include "node/arrival.h"
 #include "node/daemon.h"
+#include "node/departure.h"
 #include "node/switchover.h"
 #include "node/whereabouts.h"
 #include "proc/status.h"
@@ -317,9 +319,27 @@ Result<api::ListJobsReply> Daemon::list_here(const Caller& caller, bool all) {
     for (auto& [id, job] : jobs_) {
       if (!caller.may(job->record) || (!all && job->state == JobState::ended)) continue;
       refresh(*job);
-      *reply.add_jobs() = job->record;
+      api::Job& record = *reply.add_jobs();
+      record = job->record;
+      auto departure = departures_.find(id);
+      if (departure != departures_.end()) *record.mutable_move() = departure->second->ongoing();
     }
     return reply;
+  });
+}
+
+Figures Daemon::figures() {
+  return loop_.call([&] {
+    Figures figures;
+    for (JobState state : {JobState::starting, JobState::running, JobState::moving, JobState::ended}) {
+      figures.jobs[std::string(to_string(state))] = 0;
+    }
+    for (auto& [id, job] : jobs_) ++figures.jobs[std::string(to_string(job->state))];
+    figures.leaving = departures_.size();
+    figures.arriving = arrivals_.size();
+    figures.moves = moves_;
+    figures.messages = messages_.count_all();
+    return figures;
   });
 }
 
@@ -337,7 +357,9 @@ Result<api::Job> Daemon::inspect(const std::string& id) {
     Job* job = find(id);
     if (job == nullptr) return error(ErrorKind::gone, "there is no job " + id);
     refresh(*job);
-    return job->record;
+    api::Job record = job->record;
+    if (job->last_move) *record.mutable_last_move() = *job->last_move;
+    return record;
   });
 }
 

@@ -43,6 +43,7 @@ int parse(int count, char** arguments, Options& options) {
   app.add_option("--run-dir", config.run_directory, "Sockets")->capture_default_str();
   app.add_option("--state-dir", config.state_directory, "What must last")->capture_default_str();
   app.add_option("--cgroup", config.cgroup, "Below the cgroup2 mount (default: godwit)");
+  app.add_option("--metrics", config.metrics, "Serve metrics over HTTP at HOST:PORT (default: nowhere)");
   app.add_flag("--debug", config.debug, "Log more");
   app.add_option("--fault", config.fault)->group("");
   app.set_version_flag("--version", "godwitd " GODWIT_VERSION);
@@ -82,6 +83,8 @@ Result<void> serve(const Config& config, const sigset_t& signals) {
   Daemon daemon(config, *loop, peers, std::move(directory));
   TRY(daemon.start());
   auto servers = TRY(RpcServers::start(daemon));
+  std::unique_ptr<MetricsServer> metrics;
+  if (!config.metrics.empty()) metrics = TRY(MetricsServer::start(daemon, config.metrics));
   stop_on_signals(*loop, signals);
   spdlog::info("godwitd {} on node {}, {}:{}", GODWIT_VERSION, config.node, config.address, config.port);
   loop->run();

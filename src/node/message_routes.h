@@ -45,6 +45,7 @@ class MessageRoutes final : public forwarding::Surroundings {
   // Its forwarding mechanism has been changed.
   void mechanism_changed(Job& job);
   api::MessageCounts count(uint32_t address) { return tally_.of({address}); }
+  api::MessageCounts count_all() { return tally_.all(); }
 
   // Other nodes' questions and words.
   api::Whereabouts where(const api::WhereRequest& request);

@@ -61,6 +61,23 @@ void MessageTally::count_dropped(VirtualAddress address, bool dropped) {
   if (!done) spdlog::warn("dropped messages cannot be counted: {}", done.error().message());
 }
 
+api::MessageCounts MessageTally::all() {
+  look();
+  api::MessageCounts sum;
+  for (const auto& [address, tally] : tallies_) {
+    sum.set_held(sum.held() + tally.held);
+    sum.set_resent(sum.resent() + tally.resent);
+    sum.set_dropped(sum.dropped() + tally.dropped);
+    sum.set_located(sum.located() + tally.located);
+  }
+  for (const auto& [address, counts] : now_) {
+    sum.set_forwarded(sum.forwarded() + counts.passed);
+    sum.set_dropped(sum.dropped() + counts.dropped);
+  }
+  sum.set_counted(counters_.has_value());
+  return sum;
+}
+
 api::MessageCounts MessageTally::of(VirtualAddress address) {
   look();
   const Tally& tally = tallies_[address.code];

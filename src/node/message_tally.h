@@ -28,6 +28,8 @@ class MessageTally {
   void count_dropped(forwarding::VirtualAddress address, bool dropped);
 
   api::MessageCounts of(forwarding::VirtualAddress address);
+  // Of all addresses that this node has had to do with.
+  api::MessageCounts all();
 
  private:
   struct Tally {

@@ -136,6 +136,11 @@ Result<api::MessageCounts> Peers::count_messages(const std::string& node, const 
   return call(*channels_, node, request, &api::Peer::Stub::CountMessages, kMessagePatience);
 }
 
+Result<void> Peers::tell_moved(const std::string& node, const api::MovedReport& report) {
+  TRY(call(*channels_, node, report, &api::Peer::Stub::TellMoved, kMessagePatience));
+  return {};
+}
+
 Result<void> Peers::tell_where(const std::string& node, const api::Whereabouts& word) {
   TRY(call(*channels_, node, word, &api::Peer::Stub::TellWhere, kMessagePatience));
   return {};

@@ -27,6 +27,7 @@ class Peers {
   Result<std::string> abandon(const std::string& node, const std::string& migration);
   Result<api::Whereabouts> where(const std::string& node, const api::WhereRequest& request);
   Result<api::MessageCounts> count_messages(const std::string& node, const api::WhereRequest& request);
+  Result<void> tell_moved(const std::string& node, const api::MovedReport& report);
   Result<void> tell_where(const std::string& node, const api::Whereabouts& word);
   Result<api::DirectoryEntry> directory_get(const std::string& node, const api::DirectoryGetRequest& request);
   Result<api::DirectoryListReply> directory_list(const std::string& node, const api::DirectoryListRequest& request);

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <map>
 #include <set>
 #include <thread>
 
@@ -85,6 +86,21 @@ Status GodwitService::Run(Context* context, const api::RunRequest* request, api:
   return in_own_words(api::Godwit::NewStub(*channel)->Run(&onward, *request, reply), request->node());
 }
 
+// A job whose memory is still being pushed is known to both nodes: it is where it runs, and the other one tells of the
+// move.
+void list_once(api::ListJobsReply& reply) {
+  std::map<std::string, api::Job> jobs;
+  for (api::Job& job : *reply.mutable_jobs()) {
+    auto [known, fresh] = jobs.try_emplace(job.id(), job);
+    if (fresh) continue;
+    api::Job& other = known->second;
+    if (other.epoch() < job.epoch()) std::swap(other, job);
+    if (job.has_move() && !other.has_move()) *other.mutable_move() = job.move();
+  }
+  reply.clear_jobs();
+  for (auto& [id, job] : jobs) *reply.add_jobs() = std::move(job);
+}
+
 // Those of every node that is up; of those that do not answer what the directory knows.
 Status GodwitService::ListJobs(Context* context, const api::ListJobsRequest* request, api::ListJobsReply* reply) {
   auto caller = caller_of(*context);
@@ -107,6 +123,7 @@ Status GodwitService::ListJobs(Context* context, const api::ListJobsRequest* req
     if (!answered) silent.insert(node.name());
     for (api::Job& job : *there.mutable_jobs()) *reply->add_jobs() = std::move(job);
   }
+  list_once(*reply);
   for (const api::Job& job : reply->jobs()) listed.insert(job.id());
   auto known = daemon_.jobs_in_directory(*caller, request->all());
   if (!known) return to_status(known.error());
@@ -130,6 +147,11 @@ Status GodwitService::Inspect(Context* context, const api::JobRequest* request, 
 Status GodwitService::Cancel(Context* context, const api::JobRequest* request, api::Done* reply) {
   return where_it_is(context, request, reply, &api::Godwit::Stub::Cancel,
                      [&](const std::string& id, const Caller&) { return daemon_.cancel(id); });
+}
+
+Status GodwitService::Switch(Context* context, const api::JobRequest* request, api::Done* reply) {
+  return where_it_is(context, request, reply, &api::Godwit::Stub::Switch,
+                     [&](const std::string& id, const Caller&) { return daemon_.switch_to_postcopy(id); });
 }
 
 Status GodwitService::Exec(Context* context, const api::ExecRequest* request, api::ExecReply* reply) {

@@ -39,6 +39,13 @@ Status PeerService::TellWhere(Context* context, const api::Whereabouts* request,
   return Status::OK;
 }
 
+Status PeerService::TellMoved(Context* context, const api::MovedReport* request, api::Done*) {
+  // Only the node that it came from knows.
+  if (peer_node(*context).empty() || peer_node(*context) != request->moved().from()) return kNoNode;
+  auto told = daemon_.told_moved(*request);
+  return told ? Status::OK : to_status(told.error());
+}
+
 Status PeerService::CountMessages(Context* context, const api::WhereRequest* request, api::MessageCounts* reply) {
   if (peer_node(*context).empty()) return kNoNode;
   *reply = daemon_.count_messages(request->address());

@@ -17,6 +17,7 @@ class PeerService final : public api::Peer::Service {
   Status Abandon(Context*, const api::AbandonRequest*, api::AbandonReply*) override;
   Status Where(Context*, const api::WhereRequest*, api::Whereabouts*) override;
   Status TellWhere(Context*, const api::Whereabouts*, api::Done*) override;
+  Status TellMoved(Context*, const api::MovedReport*, api::Done*) override;
   Status CountMessages(Context*, const api::WhereRequest*, api::MessageCounts*) override;
   Status DirectoryGet(Context*, const api::DirectoryGetRequest*, api::DirectoryEntry*) override;
   Status DirectoryList(Context*, const api::DirectoryListRequest*, api::DirectoryListReply*) override;

@@ -62,6 +62,8 @@ constexpr Entry kEntries[] = {
     {"tcp_repair", "TCP_REPAIR", Need::optional, probe_tcp_repair, "jobs with TCP connections are refused"},
     {"nftables", "nftables", Need::optional, probe_nftables,
      "packets cannot be held at a move: the sender's transport has to send them again"},
+    {"cpu_controller", "cgroup cpu controller", Need::optional, probe_cpu_controller,
+     "a program that writes too fast cannot be slowed down: --on-timeout throttle is refused"},
     {"vxlan", "VXLAN", Need::optional, probe_vxlan,
      "nodes must share one link: virtual addresses cannot cross routers"},
     {"overlayfs", "overlayfs", Need::optional, probe_overlayfs, "`godwit lab` cannot make nodes here"},

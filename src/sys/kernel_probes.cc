@@ -31,6 +31,7 @@
 #include <thread>
 
 #include "base/unique_fd.h"
+#include "sys/cpu_controller.h"
 #include "sys/errno.h"
 #include "sys/pagemap_scan.h"
 #include "sys/ptrace.h"
@@ -166,6 +167,18 @@ ProbeResult probe_cgroup_freezer() {
   ProbeResult result = attempt();
   if (rmdir(group.c_str()) < 0) return last_error("rmdir", group);
   return result;
+}
+
+ProbeResult probe_cpu_controller() {
+  CpuController found = TRY(find_cpu_controller());
+  std::string said = "cgroup v" + std::to_string(found.version) + " at " + found.mount;
+  if (found.version == 2) return said;
+  std::string group = found.directory + "/godwit-check-" + std::to_string(getpid());
+  if (mkdir(group.c_str(), 0700) < 0) return last_error("mkdir", group);
+  auto limited = write_text(group + "/cpu.cfs_quota_us", "1000");
+  if (rmdir(group.c_str()) < 0) return last_error("rmdir", group);
+  if (!limited) return limited.error();
+  return said;
 }
 
 ProbeResult probe_clone3_set_tid() {

@@ -15,7 +15,8 @@ ProbeResult probe_kernel_release();
 ProbeResult probe_ptrace();          // PTRACE_SEIZE and PTRACE_INTERRUPT of a child
 ProbeResult probe_namespaces();      // mount, ipc, uts, net, cgroup
 ProbeResult probe_time_namespace();  // CLONE_NEWTIME and its offsets file
-ProbeResult probe_cgroup_freezer();  // cgroup v2: a group can be made, frozen and killed
+ProbeResult probe_cgroup_freezer();
+ProbeResult probe_cpu_controller();  // cgroup v2: a group can be made, frozen and killed
 ProbeResult probe_clone3_set_tid();  // a child with a chosen pid in a new pid namespace
 ProbeResult probe_pidfd_getfd();
 ProbeResult probe_kcmp();

@@ -33,7 +33,8 @@ TEST(FrameTest, RefusesUnknownTypes) {
 }
 
 TEST(FrameTest, EveryTypeHasItsBound) {
-  for (uint32_t type = 1; type <= 23; ++type) {
+  for (uint32_t type = 1; type <= 64; ++type) {
+    if (!name_of(static_cast<FrameType>(type))) continue;
     uint32_t bound = longest_payload(static_cast<FrameType>(type));
     EXPECT_TRUE(decode(type, bound)) << type;
     EXPECT_FALSE(decode(type, bound + 1)) << type;

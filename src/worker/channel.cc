@@ -56,18 +56,36 @@ Result<worker::WorkerRequest::CommitResult> Channel::ask(const worker::WorkerEve
   for (;;) {
     worker::WorkerRequest answer = TRY(request(kPatienceMs));
     if (answer.has_commit_result()) return answer.commit_result();
-    if (answer.has_cancel()) cancelled_ = true;
+    note(answer);
+  }
+}
+
+void Channel::note(const worker::WorkerRequest& request) {
+  if (request.has_cancel()) cancelled_ = true;
+  if (request.has_switch_()) switch_wanted_ = true;
+}
+
+void Channel::read_requests() {
+  while (!cancelled_) {
+    auto ready = sys::readable_now(fd_.get());
+    if (!ready || !*ready) return;
+    auto next = request(kPatienceMs);
+    if (next) {
+      note(*next);
+    } else {
+      cancelled_ = true;  // without its daemon a migration has no business
+    }
   }
 }
 
 bool Channel::cancelled() {
-  while (!cancelled_) {
-    auto ready = sys::readable_now(fd_.get());
-    if (!ready || !*ready) break;
-    auto next = request(kPatienceMs);
-    cancelled_ = !next || next->has_cancel();  // without its daemon a migration has no business
-  }
+  read_requests();
   return cancelled_;
+}
+
+bool Channel::switch_wanted() {
+  read_requests();
+  return switch_wanted_;
 }
 
 }  // namespace godwit::worker_process

@@ -18,12 +18,16 @@ class Channel : public migration::DaemonLink {
   Result<void> event(const worker::WorkerEvent& event) override;
   Result<worker::WorkerRequest::CommitResult> ask(const worker::WorkerEvent& event) override;
   bool cancelled() override;
+  bool switch_wanted() override;
 
  private:
   Result<worker::WorkerRequest> request(int timeout_ms);
+  void note(const worker::WorkerRequest& request);
+  void read_requests();
 
   UniqueFd fd_;
   bool cancelled_ = false;
+  bool switch_wanted_ = false;
   std::chrono::steady_clock::time_point start_;
 };
 

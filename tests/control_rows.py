@@ -1,0 +1,207 @@
+"""Rows of tests/run about what a person sees of a move and does to it while it goes on."""
+import json
+import time
+import xml.etree.ElementTree
+
+
+def start_writer(lab, job, heap, mib="256", rate="-1"):
+    """A program that writes to random pages of its heap, by default faster than rounds can follow."""
+    lab.start(job, heap, mib, rate, mib, "2")
+    while "ready" not in lab.logs(job):
+        time.sleep(0.05)
+
+
+def begin_move(lab, job, to, *options):
+    return lab.popen("move", job, "--to", to, "--json", "--progress", "json", *options)
+
+
+def await_stage(move, stage, wanted=lambda progress: True):
+    """Reads the progress of a move up to the first that is of this stage and as wanted; returns it."""
+    for line in move.stderr:
+        if not line.startswith("{"):
+            raise ValueError(line)
+        progress = json.loads(line)
+        if progress["stage"] == stage and wanted(progress):
+            return progress
+    return None
+
+
+def end_move(move, check):
+    output, _ = move.communicate(timeout=120)
+    check(output.startswith("{"), f"the move printed no report: {output}")
+    return json.loads(output.splitlines()[0])
+
+
+def rows(check, heap, nodes):
+    def next_node(lab, job):
+        return nodes[(nodes.index(lab.where(job)) + 1) % lab.nodes]
+
+    def rate(lab, job):
+        """Writes per second over the last second, in the program's own words."""
+        for _ in range(2):
+            said = lab.logs(job).count("gap")
+            lab.run("kill", "-s", "USR1", job)
+            deadline = time.time() + 20
+            while lab.logs(job).count("gap") == said:
+                check("FAIL" not in lab.logs(job) and time.time() < deadline, lab.logs(job)[-300:])
+                time.sleep(0.05)
+            time.sleep(1)
+        return float(lab.logs(job).split()[-1])
+
+    def end_healthy(lab, job):
+        rate(lab, job)
+        lab.run("kill", "-s", "KILL", job)
+
+    def switch(lab):
+        """a pre-copy that does not end is switched to post-copy by hand"""
+        start_writer(lab, "switch", heap, "512")
+        refused = lab.run("switch", "switch", ok=(3,)).stderr
+        check("is not being moved" in refused, refused)
+        to = next_node(lab, "switch")
+        move = begin_move(lab, "switch", to, "--memory", "precopy", "--max-freeze", "1ms", "--max-rounds", "1000")
+        check(await_stage(move, "rounds") is not None, "it had no rounds")
+        lab.run("switch", "switch")
+        report = end_move(move, check)
+        check(report["state"] == "moved" and report["switched_by_hand"], f"{report['state']}: {report['message']}")
+        check(report["pages"]["pushed"] > 0 and lab.where("switch") == to, f"no post-copy: {report['pages']}")
+        end_healthy(lab, "switch")
+        return f"after {report['rounds']} rounds, freeze {report['freeze_ms']:.1f} ms, {report['pages']['pushed']} pages pushed"
+
+    def report(lab):
+        """the report of the last move is kept where the job is: as text, JSON and a drawing"""
+        start_writer(lab, "report", heap, "128", "100")
+        refused = lab.run("report", "report", ok=(3,)).stderr
+        check("has not moved" in refused, refused)
+        for method in ("hybrid", "postcopy"):
+            at = lab.where("report")
+            moved = lab.move("report", next_node(lab, "report"), ("--memory", method))
+            kept = json.loads(lab.run("report", "report", "--json").stdout)
+            check(all(kept[key] == value for key, value in moved.items()), f"another report than the move's: {kept}")
+            check(kept["from"] == at and kept["method"] == method, f"of another move: {kept['from']} {kept['method']}")
+            samples = kept["samples"]
+            times, sent = [each["at_ms"] for each in samples], [each["bytes_sent"] for each in samples]
+            check(3 < len(samples) <= 260 and times == sorted(times) and sent == sorted(sent), f"samples: {samples[:5]}")
+            check(times[-1] >= kept["total_ms"] - 1 and sent[-1] == kept["bytes_sent"] > 64e6, f"the last sample: {samples[-1]}")
+            check(len(kept["rounds_made"]) == kept["rounds"], f"{kept['rounds']} rounds: {kept['rounds_made']}")
+            check("moved from" in lab.run("report", "report").stdout, "no text")
+            drawing = xml.etree.ElementTree.fromstring(lab.run("report", "report", "--svg", "-").stdout)
+            check(drawing.tag.endswith("svg"), drawing.tag)
+        lab.run("kill", "-s", "KILL", "report")
+
+    def slowed_in(lab, job):
+        """The cgroup of version 1 that limits the program's processor time, or that of version 2 with its limit."""
+        script = "p=$(pgrep -x bench_heap | head -1); grep cpu /proc/$p/cgroup; cat /sys/fs/cgroup/*/cpu.max 2> /dev/null; true"
+        return lab.shell(lab.where(job), script).stdout
+
+    def slowing_left(lab, job):
+        identifier = json.loads(lab.run("inspect", job, "--json").stdout)["job"]
+        script = f"find /sys/fs/cgroup -path '*cpu*' -name 'godwit-{identifier}-*' | wc -l"
+        return [lab.shell(node, script).stdout.strip() for node in nodes[:lab.nodes]]
+
+    def begin_slowed(lab, job, to):
+        """A move that has come to slow the program down."""
+        move = begin_move(lab, job, to, "--memory", "precopy", "--max-freeze", "5ms", "--max-rounds", "100", "--on-timeout", "throttle")
+        held = await_stage(move, "rounds", lambda progress: progress["processor_share"] > 0)
+        check(held is not None, "it was never slowed down")
+        return move
+
+    def throttle(lab):
+        """rounds that do not get smaller slow the program down until they do; then it runs as before"""
+        start_writer(lab, "throttle", heap)
+        before = rate(lab, "throttle")
+        to = next_node(lab, "throttle")
+        events = lab.popen("events", "throttle", "--json")
+        move = begin_slowed(lab, "throttle", to)
+        check("godwit-" in slowed_in(lab, "throttle"), f"not slowed: {slowed_in(lab, 'throttle')}")
+        report = end_move(move, check)
+        events.terminate()
+        told = [json.loads(line)["what"] for line in events.communicate(timeout=20)[0].splitlines()]
+        check(report["state"] == "moved" and report["slowed_ms"] > 0, f"{report['state']}: {report['message']}")
+        check(report["pages"]["pushed"] == 0, f"it was no pre-copy: {report['pages']}")
+        check("slowed down" in told and "runs at full speed again" in told, f"events: {told}")
+        check(set(slowing_left(lab, "throttle")) == {"0"} and "godwit-" not in slowed_in(lab, "throttle"), "a limit is left")
+        after = rate(lab, "throttle")
+        check(after > before / 3, f"{before:.0f} writes per second before the move, {after:.0f} afterwards")
+        lab.run("kill", "-s", "KILL", "throttle")
+        return (f"held to {report['least_processor_share']} processors, {report['slowed_ms']:.0f} ms in all, {report['rounds']} rounds, "
+                f"freeze {report['freeze_ms']:.1f} ms; writes per second {before:.0f} before, {after:.0f} after")
+
+    def unslowed(lab):
+        """a move called off, or a worker killed, while the program is slowed down leaves it as fast as before"""
+        notes = []
+        for how in ("cancelled", "killed"):
+            start_writer(lab, how, heap)
+            before, at = rate(lab, how), lab.where(how)
+            move = begin_slowed(lab, how, next_node(lab, how))
+            if how == "cancelled":
+                lab.run("cancel", how)
+            else:
+                lab.shell(at, "kill -9 $(pgrep -x godwit-worker)")
+            report = end_move(move, check)
+            check(report["state"] == "failed" and lab.where(how) == at, f"{how}: {report['state']} {report['message']}")
+            check(set(slowing_left(lab, how)) == {"0"} and "godwit-" not in slowed_in(lab, how), f"{how}: a limit is left")
+            after = rate(lab, how)
+            check(after > before / 3, f"{how}: {before:.0f} writes per second before, {after:.0f} afterwards")
+            notes.append(f"{how}: {before:.0f} before, {after:.0f} after")
+            lab.run("kill", "-s", "KILL", how)
+        return "writes per second " + "; ".join(notes)
+
+    def figures(lab, node):
+        """A node's metrics: values by name with labels."""
+        fetch = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:7709/metrics', timeout=10).read().decode())"
+        page = lab.run("lab", "exec", node, "--", "/usr/bin/python3", "-c", fetch).stdout
+        return dict(line.rsplit(" ", 1) for line in page.splitlines() if line and not line.startswith("#"))
+
+    def metrics(lab):
+        """a daemon's metrics count what a move did"""
+        start_writer(lab, "metrics", heap, "64", "50")
+        at, to = lab.where("metrics"), next_node(lab, "metrics")
+        before, there = figures(lab, at), figures(lab, to)
+        report = lab.move("metrics", to, ("--memory", "postcopy"))
+        lab.run("move", "metrics", "--to", to, ok=(3,))  # it is there: refused by the command, no move
+        after = figures(lab, at)
+
+        def grown(name):
+            return float(after.get(name, 0)) - float(before.get(name, 0))
+
+        check(grown('godwit_moves_total{method="postcopy",result="moved"}') == 1, f"moves: {after}")
+        check(grown("godwit_move_freeze_seconds_count") == 1 and grown('godwit_move_freeze_seconds_bucket{le="+Inf"}') == 1, f"freezes: {after}")
+        check(abs(grown("godwit_move_freeze_seconds_sum") * 1000 - report["freeze_ms"]) < 0.1, f"freeze: {after}")
+        check(grown("godwit_move_sent_bytes_total") == report["bytes_sent"], f"bytes: {after}")
+        check(grown("godwit_move_requested_pages_total") == report["pages"]["on_request"], f"pages: {after}")
+        check(grown('godwit_jobs{state="running"}') == -1, f"jobs: {after}")
+        check(float(figures(lab, to)['godwit_jobs{state="running"}']) == float(there['godwit_jobs{state="running"}']) + 1, "jobs there")
+        lab.run("kill", "-s", "KILL", "metrics")
+
+    def top(lab):
+        """top shows nodes, jobs and how far a move is"""
+        start_writer(lab, "top", heap, "512")
+        to = next_node(lab, "top")
+        check("top" in lab.run("top", "--once").stdout, "the job is not shown")
+        move = begin_move(lab, "top", to, "--memory", "hybrid", "--max-freeze", "1ms", "--max-rounds", "5")
+        check(await_stage(move, "rounds", lambda progress: progress["done_bytes"] > 0) is not None, "it had no rounds")
+        shown = json.loads(lab.run("top", "--once", "--json").stdout)
+        check(end_move(move, check)["state"] == "moved", "not moved")
+        check([node["node"] for node in shown["nodes"]] == nodes[:lab.nodes], f"nodes: {shown['nodes']}")
+        mine = [job for job in shown["jobs"] if job["name"] == "top"]
+        check(len(mine) == 1 and mine[0]["move"] and mine[0]["move"]["to"] == to, f"jobs: {mine}")
+        check(mine[0]["move"]["progress"]["done_bytes"] > 0, f"progress: {mine[0]['move']}")
+        lab.run("kill", "-s", "KILL", "top")
+
+    def bandwidth(lab):
+        """a limit holds for memory that travels while the program runs, in rounds and when it is pushed"""
+        start_writer(lab, "bandwidth", heap, "64", "0.1")
+        notes = []
+        for method in ("precopy", "postcopy"):
+            begun = time.time()
+            report = lab.move("bandwidth", next_node(lab, "bandwidth"), ("--memory", method, "--bandwidth", "400mbit"))
+            took = time.time() - begun
+            check(took > 64 * 1.048576 / 50 * 0.85, f"{method}: {report['bytes_sent']} bytes in {took:.2f} s")
+            check(report["freeze_ms"] < 300, f"{method}: the freeze was held back: {report['freeze_ms']} ms")
+            notes.append(f"{method} {report['bytes_sent'] / took / 1e6:.0f} MB/s of 50")
+        refused = lab.run("move", "bandwidth", "--to", next_node(lab, "bandwidth"), "--bandwidth", "fast", ok=(2,)).stderr
+        check("200mbit" in refused, refused)
+        end_healthy(lab, "bandwidth")
+        return ", ".join(notes)
+
+    return {"bandwidth": bandwidth, "switch": switch, "report": report, "throttle": throttle, "unslowed": unslowed, "metrics": metrics, "top": top}
