@@ -103,6 +103,100 @@ print(json.dumps({"sent": sum(end.sent for end in ends), "received": sum(end.rec
                   "longest_ms": longest * 1e3, "seconds": time.monotonic() - begin}), flush=True)
 '''
 
+# Connections of which one side has ended its stream: 'c' the client, which listens to numbers, 's' the server. Prints how many
+# numbers it was told on each of the latter.
+HALF_SERVER = '''
+import os, socket, sys, threading, time
+listening = socket.create_server(("::", 9120), family=socket.AF_INET6, dualstack_ipv6=True)
+stop = sys.argv[1]
+print("ready", flush=True)
+def serve(connection):
+    mode = connection.recv(1)
+    if mode == b"c":
+        number = 0
+        while not os.path.exists(stop):
+            connection.sendall(b"%d\\n" % number)
+            number += 1
+            time.sleep(0.005)
+        connection.sendall(b"end\\n")
+    else:
+        connection.shutdown(socket.SHUT_WR)
+        lines = connection.makefile("rb").read().split()
+        assert lines == [b"%d" % k for k in range(len(lines))], lines[-5:]
+        print("told", len(lines), flush=True)
+    connection.close()
+threads = [threading.Thread(target=serve, args=(listening.accept()[0],)) for _ in range(4)]
+[t.start() for t in threads]; [t.join() for t in threads]
+print("PASS", flush=True)
+'''
+HALF_CLIENT = '''
+import os, socket, sys, threading, time
+addresses, stop = sys.argv[1].split(","), sys.argv[2]
+def work(mode, address):
+    connection = socket.create_connection((address, 9120), timeout=20)
+    connection.sendall(mode)
+    if mode == b"c":
+        connection.shutdown(socket.SHUT_WR)
+        lines = connection.makefile("rb").read().split()
+        assert lines[-1] == b"end" and lines[:-1] == [b"%d" % k for k in range(len(lines) - 1)], lines[-5:]
+        print("heard", len(lines), flush=True)
+    else:
+        assert connection.recv(1) == b""
+        number = 0
+        while not os.path.exists(stop):
+            connection.sendall(b"%d\\n" % number)
+            number += 1
+            time.sleep(0.005)
+        connection.close()
+        print("said", number, flush=True)
+threads = [threading.Thread(target=work, args=(mode, address)) for mode in (b"c", b"s") for address in addresses]
+[t.start() for t in threads]; [t.join() for t in threads]
+'''
+# Takes a connection only now and then; answers what it was told, and how many it has taken.
+SLOW_SERVER = '''
+import socket, sys, time
+listening = socket.create_server(("::", 9110), family=socket.AF_INET6, dualstack_ipv6=True, backlog=200)
+print("ready", flush=True)
+taken = 0
+while True:
+    time.sleep(0.03)
+    connection, _ = listening.accept()
+    with connection:
+        connection.settimeout(10)
+        taken += 1
+        text = b""
+        while not text.endswith(b"\\n"):
+            text += connection.recv(1000)
+        connection.sendall(b"%d %s" % (taken, text))
+'''
+# Sixty clients that connect, speak at once or after a while, and wait for their answers; then the next, until told to stop.
+PATIENT_CLIENTS = '''
+import asyncio, json, os, sys
+addresses, stop = sys.argv[1].split(","), sys.argv[2]
+answered, wrong = 0, []
+async def client(k):
+    global answered
+    turn = 0
+    while not os.path.exists(stop):
+        turn += 1
+        try:
+            reader, writer = await asyncio.open_connection(addresses[(k + turn) % len(addresses)], 9110)
+            await asyncio.sleep(0.05 * (k % 4))
+            text = b"client %d turn %d\\n" % (k, turn)
+            writer.write(text)
+            answer = await asyncio.wait_for(reader.read(), 15)
+            if answer.split(b" ", 1)[1:] != [text]:
+                wrong.append(repr(answer))
+            answered += 1
+            writer.close()
+        except (OSError, TimeoutError) as failed:
+            wrong.append(f"client {k} turn {turn}: {failed!r}")
+async def main():
+    await asyncio.gather(*(client(k) for k in range(60)))
+asyncio.run(main())
+print(json.dumps({"answered": answered, "wrong": wrong[:5], "failed": len(wrong)}))
+'''
+
 
 def rows(check, average, vip_of):
     """The rows by name; `check` and `average` are the runner's own."""
@@ -154,6 +248,48 @@ def rows(check, average, vip_of):
         """a hundred connections with a program on another node, every byte compared both ways"""
         return streams(lab, count=100, rate=10e6, port=9101)
 
+    def queue(lab):
+        """a server that is slow to accept, and sixty clients on another node: the queue moves along"""
+        lab.file("/shared/slow.py", SLOW_SERVER)
+        lab.file("/shared/patient.py", PATIENT_CLIENTS)
+        lab.start("queue", "/usr/bin/python3", "/shared/slow.py")
+        until_ready(lab, "queue")
+        client = lab.popen("lab", "exec", "node3", "--", "/usr/bin/python3", "/shared/patient.py", ",".join(vip_of(lab, "queue")),
+                           "/shared/stop-queue")
+        time.sleep(1)
+        waited, freezes = [], []
+        for _ in range(10):
+            text = lab.run("exec", "queue", "--", "ss", "-Hltn").stdout.split()
+            waited.append(int(text[1]))
+            freezes += lab.hop("queue", 1, pause=0.2)
+        lab.shell("node1", "touch /shared/stop-queue")
+        told = judge(client.communicate(timeout=30)[0], client.returncode, "clients")
+        lab.run("kill", "-s", "KILL", "queue")
+        check(told["failed"] == 0 and told["answered"] > 100, f"{told}")
+        check(min(waited) > 10, f"too few waited when it moved: {waited}")
+        return f"10 moves with {min(waited)} to {max(waited)} connections waiting, freeze {average(freezes):.1f} ms on average, {told['answered']} answers"
+
+    def halves(lab):
+        """connections with another node of which one side has ended its stream and the other goes on"""
+        lab.file("/shared/half_server.py", HALF_SERVER)
+        lab.file("/shared/half_client.py", HALF_CLIENT)
+        lab.start("halves", "/usr/bin/python3", "/shared/half_server.py", "/shared/stop-halves")
+        until_ready(lab, "halves")
+        client = lab.popen("lab", "exec", "node3", "--", "/usr/bin/python3", "/shared/half_client.py", ",".join(vip_of(lab, "halves")),
+                           "/shared/stop-halves")
+        time.sleep(0.5)
+        freezes = lab.hop("halves", 8, pause=0.2)
+        lab.shell("node1", "touch /shared/stop-halves")
+        said = client.communicate(timeout=30)[0].split()
+        code = lab.wait("halves", 20)
+        served = lab.logs("halves")
+        check(code == 0 and "PASS" in served, f"the server ended with {code}: {served[-500:]}")
+        check(said.count("heard") == 2 and said.count("said") == 2, f"the client: {said}, {served}")
+        sent = sorted(int(said[k + 1]) for k, word in enumerate(said) if word == "said")
+        told = sorted(int(line.split()[1]) for line in served.splitlines() if line.startswith("told"))
+        check(sent == told and min(sent) > 100, f"{sent} were sent and {told} received")
+        return f"8 moves, freeze {average(freezes):.1f} ms on average, {said}"
+
     def together(work):
         """Does `work` for each key at the same time; the first failure is the row's."""
         failures = []
@@ -200,4 +336,5 @@ def rows(check, average, vip_of):
         return row
 
     mechanisms = ("update", "traversal", "origin", "resend-notify", "resend")
-    return {**{"stream-" + mechanism: stream_row(mechanism) for mechanism in mechanisms}, "stream-100": hundred, "stream-both": both}
+    return {**{"stream-" + mechanism: stream_row(mechanism) for mechanism in mechanisms}, "stream-100": hundred, "stream-both": both,
+            "stream-queue": queue, "stream-halves": halves}

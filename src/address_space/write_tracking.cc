@@ -1,6 +1,7 @@
 #include "address_space/write_tracking.h"
 
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <sys/syscall.h>
 
 #include "sys/pidfd.h"
@@ -15,9 +16,10 @@ void append(const std::vector<sys::PageRegion>& regions, std::vector<sys::Addres
 
 }  // namespace
 
-Result<UniqueFd> make_userfaultfd(freeze::RemoteCalls& calls, int pidfd) {
+Result<UniqueFd> make_userfaultfd(freeze::RemoteCalls& calls, int pidfd, FaultsOf whose) {
   freeze::CallBatch make = calls.batch();
-  size_t made = make.add(SYS_userfaultfd, {O_CLOEXEC | O_NONBLOCK});
+  size_t made = make.add(SYS_userfaultfd,
+                         {O_CLOEXEC | O_NONBLOCK | (whose == FaultsOf::program ? uint64_t{UFFD_USER_MODE_ONLY} : 0)});
   TRY(calls.run(make));
   TRY(make.all_succeeded("userfaultfd in the program"));
   auto number = static_cast<int>(make.result(made));
@@ -29,7 +31,7 @@ Result<UniqueFd> make_userfaultfd(freeze::RemoteCalls& calls, int pidfd) {
 }
 
 Result<WriteTracking> WriteTracking::attach(freeze::RemoteCalls& calls, pid_t host_pid, int pidfd) {
-  UniqueFd fd = TRY(make_userfaultfd(calls, pidfd));
+  UniqueFd fd = TRY(make_userfaultfd(calls, pidfd, FaultsOf::program));
   sys::Userfaultfd faults = TRY(sys::Userfaultfd::for_write_tracking(std::move(fd)));
   return WriteTracking(std::move(faults), TRY(sys::PageMap::open(host_pid)));
 }

@@ -19,7 +19,10 @@ namespace godwit::address_space {
 
 // A userfaultfd made in a stopped process and taken out of it. Requires: all its threads are stopped (it takes the
 // lowest free descriptor number for a moment).
-Result<UniqueFd> make_userfaultfd(freeze::RemoteCalls& calls, int pidfd);
+// Those of the kernel on the program's behalf only a privileged process may have handled. For tracking that does not
+// matter: the kernel resolves all of them itself (WP_ASYNC).
+enum class FaultsOf { program, program_and_kernel };
+Result<UniqueFd> make_userfaultfd(freeze::RemoteCalls& calls, int pidfd, FaultsOf whose);
 
 class WriteTracking {
  public:

@@ -170,7 +170,8 @@ Result<void> Skeleton::drop(pid_t pid, std::span<const sys::AddressRange> ranges
 Result<sys::Userfaultfd> Skeleton::make_faults(pid_t pid) {
   UniqueFd pidfd = TRY(sys::open_pidfd(tree_->members().at(pid).host_pid));
   RemoteCalls calls = tree_->calls(pid);
-  return sys::Userfaultfd::for_missing_pages(TRY(address_space::make_userfaultfd(calls, pidfd.get())));
+  return sys::Userfaultfd::for_missing_pages(
+      TRY(address_space::make_userfaultfd(calls, pidfd.get(), address_space::FaultsOf::program_and_kernel)));
 }
 
 RemoteCalls Skeleton::calls(pid_t pid, size_t thread) const {

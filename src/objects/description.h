@@ -90,6 +90,7 @@ Captured capture_pipe(const OpenDescriptor& open, CaptureTools& tools, image::De
 Captured capture_terminal(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_unix_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
+Captured capture_tcp_listener(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_tcp_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_udp_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_anonymous(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
@@ -97,7 +98,7 @@ Captured capture_anonymous(const OpenDescriptor& open, CaptureTools& tools, imag
 Result<UniqueFd> restore_file(const image::Description& description, RestoreTools& tools);
 Result<UniqueFd> restore_pipe(const image::Description& description, RestoreTools& tools);
 Result<UniqueFd> restore_terminal(const image::Description& description, RestoreTools& tools);
-Result<UniqueFd> restore_socket(const image::Description& description, RestoreTools& tools);
+Result<UniqueFd> restore_tcp_listener(const image::Description& description, RestoreTools& tools);
 Result<UniqueFd> restore_udp_socket(const image::Description& description, RestoreTools& tools);
 Result<UniqueFd> restore_anonymous(const image::Description& description, RestoreTools& tools);
 

@@ -51,7 +51,7 @@ Captured capture_kind(const OpenDescriptor& open, CaptureTools& tools, image::De
   if (!open.info.locks.empty()) {
     return Unsupported{"descriptor.lock", "a lock on " + open.link, "have the program release it before the move"};
   }
-  if ((open.info.flags & O_ASYNC) != 0) {
+  if ((open.info.flags & O_ASYNC) != 0 && !S_ISSOCK(open.status.st_mode)) {
     return Unsupported{"descriptor.signal_driven", "signal-driven input and output (O_ASYNC) on " + open.link,
                        "have the program use poll or epoll"};
   }
@@ -74,7 +74,7 @@ Result<UniqueFd> restore_kind(const image::Description& description, RestoreTool
     case image::Description::kCharacterDevice: return restore_file(description, tools);
     case image::Description::kPipeEnd: return restore_pipe(description, tools);
     case image::Description::kTerminalEnd: return restore_terminal(description, tools);
-    case image::Description::kTcpListener: return restore_socket(description, tools);
+    case image::Description::kTcpListener: return restore_tcp_listener(description, tools);
     case image::Description::kUdpSocket: return restore_udp_socket(description, tools);
     case image::Description::kEventfd:
     case image::Description::kEpoll:
@@ -113,6 +113,12 @@ Result<uint32_t> DescriptorCapture::capture_one(const OpenDescriptor& open, Dept
   };
   CaptureTools tools{depth, files_, shared_memory_, consoles_, pipes_with_content_, sockets_, inner_pid};
   auto unsupported = TRY(capture_kind(open, tools, description));
+  if ((open.info.flags & O_ASYNC) != 0 && depth == Depth::full) {
+    sys::FileOwner owner = TRY(sys::file_owner(open.copy.get()));
+    description.mutable_owner()->set_type(owner.type);
+    description.mutable_owner()->set_pid(inner_pid(owner.pid));  // 0: nobody of the job
+    description.mutable_owner()->set_signal(owner.signal);
+  }
   if (unsupported) {
     worker::Refusal refusal;
     refusal.set_code(unsupported->code);
@@ -213,7 +219,9 @@ Result<void> DescriptorCapture::capture(std::span<const ProcessRef> processes, D
     if (!captured && depth == Depth::plan && captured.error().kind == ErrorKind::gone) continue;
     TRY(std::move(captured));
   }
-  return capture_in_flight(depth, host, refusals);
+  TRY(capture_in_flight(depth, host, refusals));
+  if (depth == Depth::full) TRY(sockets_.add_requests(host));
+  return {};
 }
 
 Result<DescriptorRestore> DescriptorRestore::create(const image::LogicalHost& host, files::Opener& opener,
@@ -238,7 +246,20 @@ Result<DescriptorRestore> DescriptorRestore::create(const image::LogicalHost& ho
   }
   restore.tcp_sockets_ = TRY(TcpSocketRestore::make(host, tools, restore.descriptions_));
   TRY(restore.unix_sockets_->fill(restore.descriptions_, host_pid));
+  TRY(restore.set_owners(host, host_pid));
   return restore;
+}
+
+// Who is told by a signal that there is something to read.
+Result<void> DescriptorRestore::set_owners(const image::LogicalHost& host,
+                                           const std::function<pid_t(pid_t)>& host_pid) {
+  for (const image::Description& description : host.descriptions()) {
+    const image::FileOwner& owner = description.owner();
+    pid_t told = owner.pid() > 1 ? host_pid(owner.pid()) : 0;
+    if (told == 0) continue;
+    TRY(sys::set_file_owner(descriptions_.at(description.id()).get(), {owner.type(), told, owner.signal()}));
+  }
+  return {};
 }
 
 Result<void> DescriptorRestore::before_switchover() {

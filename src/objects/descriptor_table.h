@@ -82,6 +82,7 @@ class DescriptorRestore {
   Result<void> after_switchover();
 
  private:
+  Result<void> set_owners(const image::LogicalHost& host, const std::function<pid_t(pid_t)>& host_pid);
   Result<void> add_epoll_watches(const image::Process& process, const NewBatch& new_batch, const RunBatch& run);
   MadeDescriptions descriptions_;
   std::unique_ptr<UnixSocketRestore> unix_sockets_;

@@ -3,8 +3,11 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "objects/tcp_connection.h"
 #include "sys/file.h"
+#include "sys/network_visit.h"
 #include "sys/socket_state.h"
+#include "sys/stream_socket.h"
 
 namespace godwit::objects {
 
@@ -22,16 +25,71 @@ void SocketCapture::begin() {
   waiting_.clear();
   groups_.reset();
   in_flight.clear();
+  has_requests_ = false;
   release();
 }
 
 void SocketCapture::release() {
   still_.clear();
+  put_back();
   frozen_.reset();
 }
 
-Result<const sys::RepairMode*> SocketCapture::hold_still(int fd) {
+// What cannot be put back is lost, as if its peer had reset it.
+void SocketCapture::put_back() {
+  std::vector<sys::TcpConnection> connections;
+  for (Taken& taken : taken_) {
+    std::move(taken.still).commit();
+    connections.push_back(std::move(taken.connection));
+  }
+  taken_.clear();
+  if (connections.empty()) return;
+  (void)sys::in_network_of(init_.get(), [&] { return accept_queue()->put(connections); });
+}
+
+Result<void> SocketCapture::freeze() {
   if (!frozen_) frozen_.emplace(TRY(freeze::FrozenCgroup::freeze(cgroup_)));
+  return {};
+}
+
+const sys::AcceptQueue* SocketCapture::accept_queue() {
+  if (!accept_queue_) accept_queue_ = sys::AcceptQueue::load();
+  return *accept_queue_ ? &**accept_queue_ : nullptr;
+}
+
+Result<std::vector<sys::TcpConnection>> SocketCapture::take_waiting(int listening) {
+  TRY(freeze());
+  std::vector<sys::TcpConnection> connections;
+  while (TRY(sys::readable_now(listening))) {
+    UniqueFd fd = TRY(sys::accept_from(listening));
+    sys::TcpState state = TRY(sys::tcp_state(fd.get()));
+    if (state != sys::TcpState::established && state != sys::TcpState::close_wait) continue;  // reset by its peer
+    sys::RepairMode still = TRY(sys::RepairMode::enter(fd.get(), drop_));
+    sys::TcpConnection connection = TRY(sys::read_connection(still));
+    connections.push_back(connection);
+    taken_.push_back({std::move(still), std::move(connection)});
+  }
+  return connections;
+}
+
+Result<void> SocketCapture::note_requests(int listening) {
+  if (has_requests_ || accept_queue() == nullptr) return {};
+  return sys::in_network_of(init_.get(), [&]() -> Result<void> {
+    has_requests_ = TRY(accept_queue()->has_requests(listening));
+    return {};
+  });
+}
+
+Result<void> SocketCapture::add_requests(image::LogicalHost& host) {
+  if (!has_requests_) return {};
+  return sys::in_network_of(init_.get(), [&]() -> Result<void> {
+    for (const sys::TcpRequest& request : TRY(accept_queue()->requests())) tell(request, *host.add_tcp_requests());
+    return {};
+  });
+}
+
+Result<const sys::RepairMode*> SocketCapture::hold_still(int fd) {
+  TRY(freeze());
   still_.push_back(TRY(sys::RepairMode::enter(fd, drop_)));
   return &still_.back();
 }
@@ -41,6 +99,8 @@ void SocketCapture::commit() {
   frozen_.reset();
   for (sys::RepairMode& socket : still_) std::move(socket).commit();
   still_.clear();
+  for (Taken& taken : taken_) std::move(taken.still).commit();
+  taken_.clear();
 }
 
 Result<void> SocketCapture::look() {

@@ -14,6 +14,7 @@
 #include "base/unique_fd.h"
 #include "freeze/frozen_cgroup.h"
 #include "godwit/image.pb.h"
+#include "sys/accept_queue.h"
 #include "sys/multicast.h"
 #include "sys/socket_filter.h"
 #include "sys/socket_options.h"
@@ -51,6 +52,14 @@ class SocketCapture {
 
   // Holds a TCP socket still until this capture begins again or ends; the reference is good until the next call.
   Result<const sys::RepairMode*> hold_still(int fd);
+  // Null: this kernel cannot fill one. Loaded when first asked for, which takes milliseconds.
+  const sys::AcceptQueue* accept_queue();
+  // Accepts what waits for a listening socket and holds it still. Requires: accept_queue(). When the job stays it is
+  // put back.
+  Result<std::vector<sys::TcpConnection>> take_waiting(int listening);
+  // A listening socket; whether requests wait for one of them decides what add_requests() does.
+  Result<void> note_requests(int listening);
+  Result<void> add_requests(image::LogicalHost& host);
   // Lets go of all that is held still.
   void release();
   // From the first socket that is held still on the job's cgroup is frozen, so that not even our death lets the program
@@ -71,6 +80,8 @@ class SocketCapture {
         drop_(std::move(drop)),
         network_(network) {}
   Result<void> look();
+  Result<void> freeze();
+  void put_back();
 
   pid_t init_pid_;
   UniqueFd init_;
@@ -78,6 +89,13 @@ class SocketCapture {
   sys::UnixDiag diag_;
   sys::DropFilter drop_;
   std::vector<sys::RepairMode> still_;
+  struct Taken {
+    sys::RepairMode still;
+    sys::TcpConnection connection;
+  };
+  std::vector<Taken> taken_;  // out of accept queues
+  bool has_requests_ = false;
+  std::optional<Result<sys::AcceptQueue>> accept_queue_;
   std::optional<freeze::FrozenCgroup> frozen_;
   uint64_t network_;
   bool looked_ = false;

@@ -16,11 +16,13 @@
 
 #include "objects/description.h"
 #include "objects/sockets.h"
+#include "objects/tcp_connection.h"
 #include "sys/ended_connection.h"
 #include "sys/file.h"
 #include "sys/socket_names.h"
 #include "sys/socket_state.h"
 #include "sys/tcp_repair.h"
+#include "sys/tcp_segment.h"
 
 namespace godwit::objects {
 
@@ -46,50 +48,6 @@ bool is_ended(const image::TcpSocket& socket) {
   return static_cast<TcpState>(socket.state()) == TcpState::closed && socket.receives_no_more();
 }
 
-void tell(TcpConnection connection, image::TcpSocket& into) {
-  into.set_local(std::move(connection.local));
-  into.set_peer(std::move(connection.peer));
-  into.set_received(std::move(connection.received));
-  into.set_unacknowledged(std::move(connection.unacknowledged));
-  into.set_unsent(std::move(connection.unsent));
-  into.set_receive_next(connection.receive_next);
-  into.set_send_first(connection.send_first);
-  into.set_largest_segment(connection.largest_segment);
-  into.set_timestamps(connection.timestamps);
-  into.set_selective_acknowledgements(connection.selective_acknowledgements);
-  into.set_window_scaling(connection.window_scaling);
-  into.set_send_scale(connection.send_scale);
-  into.set_receive_scale(connection.receive_scale);
-  into.set_timestamp(connection.timestamp);
-  into.set_window_last_update(connection.window.last_update);
-  into.set_window_size(connection.window.size);
-  into.set_window_largest(connection.window.largest);
-  into.set_window_receive(connection.window.receive);
-  into.set_window_receive_from(connection.window.receive_from);
-}
-
-TcpConnection connection_of(const image::TcpSocket& socket) {
-  TcpConnection connection{};
-  connection.state = static_cast<TcpState>(socket.state());
-  connection.local = socket.local();
-  connection.peer = socket.peer();
-  connection.received = socket.received();
-  connection.unacknowledged = socket.unacknowledged();
-  connection.unsent = socket.unsent();
-  connection.receive_next = socket.receive_next();
-  connection.send_first = socket.send_first();
-  connection.largest_segment = socket.largest_segment();
-  connection.timestamps = socket.timestamps();
-  connection.selective_acknowledgements = socket.selective_acknowledgements();
-  connection.window_scaling = socket.window_scaling();
-  connection.send_scale = socket.send_scale();
-  connection.receive_scale = socket.receive_scale();
-  connection.timestamp = socket.timestamp();
-  connection.window = {socket.window_last_update(), socket.window_size(), socket.window_largest(),
-                       socket.window_receive(), socket.window_receive_from()};
-  return connection;
-}
-
 std::optional<Unsupported> what_blocks(const OpenDescriptor& open, const sys::SocketKind& kind, TcpState state,
                                        const Result<std::string>& filter) {
   if (!filter) {
@@ -99,10 +57,6 @@ std::optional<Unsupported> what_blocks(const OpenDescriptor& open, const sys::So
   if (kind.name == "tcp.tls") {
     return Unsupported{"socket.tcp.tls", "TCP connection encrypted by the kernel",
                        "configure the program not to use kernel TLS"};
-  }
-  if (state == TcpState::syn_sent || state == TcpState::syn_received) {
-    return Unsupported{"socket.tcp.connecting", "TCP connection that is not answered yet",
-                       "try again when it is connected"};
   }
   if (is_connected(state) && sys::has_urgent_byte(open.copy.get())) {
     return Unsupported{"socket.tcp.urgent", "TCP connection with an urgent byte that was not read",
@@ -131,8 +85,15 @@ Captured capture_tcp_socket(const OpenDescriptor& open, CaptureTools& tools, ima
   socket.set_local(TRY(sys::own_address(open.copy.get())));
   TRY(tools.sockets.add_options(open.copy.get(), *socket.mutable_options()));
   if (is_ended(socket)) socket.set_received(TRY(sys::peek_unread(open.copy.get())));
-  if (!is_connected(state)) return std::optional<Unsupported>();
+  bool asks = state == TcpState::syn_sent || state == TcpState::syn_received;
+  if (!is_connected(state) && !asks) return std::optional<Unsupported>();
   const sys::RepairMode* still = TRY(tools.sockets.hold_still(open.copy.get()));
+  if (asks) {
+    socket.set_state(static_cast<uint32_t>(TcpState::syn_sent));
+    socket.set_peer(TRY(sys::asked_address(open.copy.get())));
+    socket.set_send_first(TRY(sys::first_number(*still)));
+    return std::optional<Unsupported>();
+  }
   tell(TRY(sys::read_connection(*still)), socket);
   return std::optional<Unsupported>();
 }
@@ -180,19 +141,36 @@ Result<void> settle(Entry& sender, const Entry& receiver) {
 
 class Restore final : public TcpSocketRestore {
  public:
+  explicit Restore(std::chrono::nanoseconds elapsed);
   Result<void> make_all(const image::LogicalHost& host, const files::Owner& owner, MadeDescriptions& made);
   Result<void> connect_inside() override { return take_part(true); }
   Result<void> connect_outside() override { return take_part(false); }
 
  private:
+  TcpConnection later(TcpConnection connection) const;
+  Result<void> prepare_waiting(const image::LogicalHost& host);
   Result<void> find_other_ends();
   Result<void> make_one(Entry& entry);
   Result<void> make_stand_in(Entry& entry);
   Result<void> take_part(bool inside);
   Result<void> finish(Entry& entry);
+  uint32_t clock_advance_;
   std::vector<Entry> entries_;
+  std::optional<sys::AcceptQueue> accept_queue_;
+  std::vector<sys::TcpConnection> waiting_;             // to be accepted
   std::vector<std::pair<UniqueFd, Entry*>> stand_ins_;  // for other ends that nobody has open any more
 };
+
+// Nobody has the other end open any more.
+bool is_alone(const Entry& entry) {
+  return is_connected(entry.state()) && entry.other == nullptr && entry.connection.peer_finished();
+}
+
+// The other end is, or was, in the job: at the same address.
+bool is_within(const TcpConnection& connection) {
+  constexpr size_t kPortBytes = sizeof(in_port_t);
+  return endpoint(connection.local).substr(kPortBytes) == endpoint(connection.peer).substr(kPortBytes);
+}
 
 Result<void> Restore::find_other_ends() {
   std::map<std::string, Entry*> by_ends;
@@ -222,6 +200,7 @@ Result<void> Restore::make_one(Entry& entry) {
   if (is_ended(socket)) return {};
   TRY(sys::set_options(entry.fd, shape(socket), options_of(socket.options()), sys::OptionTime::before_bind));
   if (is_connected(entry.state())) return sys::rebuild_connection(entry.fd, entry.connection);
+  if (entry.state() == TcpState::syn_sent) TRY(sys::choose_first_number(entry.fd, socket.send_first()));
   if (sys::port_of(socket.local()) == 0) return {};
   TRY(sys::set_option(entry.fd, SOL_SOCKET, SO_REUSEADDR, 1));  // the real value comes with the other options
   return sys::bind_to(entry.fd, socket.local());
@@ -255,6 +234,35 @@ Result<void> Restore::make_stand_in(Entry& entry) {
   return {};
 }
 
+// Our timestamps go on no earlier than where the source's last packets left them: what is older the peer drops (RFC
+// 7323 section 5). Milliseconds; even, since the lowest bit of TCP_TIMESTAMP means something else.
+Restore::Restore(std::chrono::nanoseconds elapsed) {
+  constexpr std::chrono::milliseconds kOnTheWay(100);  // between the capture and its arrival here, at most
+  auto advance = std::chrono::duration_cast<std::chrono::milliseconds>(elapsed) + kOnTheWay;
+  clock_advance_ = static_cast<uint32_t>(advance.count()) & ~1u;
+}
+
+TcpConnection Restore::later(TcpConnection connection) const {
+  connection.timestamp += clock_advance_;
+  return connection;
+}
+
+// What can fail is done before the switchover. Requests are completed by packets that come later, from outside or from
+// the job itself.
+Result<void> Restore::prepare_waiting(const image::LogicalHost& host) {
+  for (const image::Description& description : host.descriptions()) {
+    for (const image::TcpSocket& socket : description.tcp_listener().waiting())
+      waiting_.push_back(later(connection_of(socket)));
+  }
+  if (waiting_.empty() && host.tcp_requests().empty()) return {};
+  accept_queue_ = TRY(sys::AcceptQueue::load());
+  std::vector<sys::TcpRequest> requests;
+  for (const image::TcpRequest& request : host.tcp_requests()) requests.push_back(TRY(request_of(request)));
+  for (sys::TcpRequest& request : requests) request.timestamp += clock_advance_;
+  const std::string interfaces[] = {"lo", "eth0"};
+  return accept_queue_->expect(requests, interfaces);
+}
+
 Result<void> Restore::make_all(const image::LogicalHost& host, const files::Owner& owner, MadeDescriptions& made) {
   for (const image::Description& description : host.descriptions()) {
     if (!description.has_tcp_socket()) continue;
@@ -266,13 +274,13 @@ Result<void> Restore::make_all(const image::LogicalHost& host, const files::Owne
                                    : TRY(sys::make_socket(shape(socket)));
     bool root = owner.uid == 0;
     TRY(sys::set_socket_owner(fd.get(), root ? socket.uid() : owner.uid, root ? socket.gid() : owner.gid));
-    entries_.push_back({&description, &socket, fd.get(), connection_of(socket)});
+    entries_.push_back({&description, &socket, fd.get(), later(connection_of(socket))});
     made[description.id()] = std::move(fd);
   }
+  TRY(prepare_waiting(host));
   TRY(find_other_ends());
   for (Entry& entry : entries_) {
-    bool alone = is_connected(entry.state()) && entry.other == nullptr && entry.connection.peer_finished();
-    if (alone) TRY(make_stand_in(entry));
+    if (is_alone(entry) && is_within(entry.connection)) TRY(make_stand_in(entry));
   }
   for (Entry& entry : entries_) {
     TRY(make_one(entry).within("TCP socket of description " + std::to_string(entry.description->id())));
@@ -294,6 +302,7 @@ Result<void> Restore::finish(Entry& entry) {
 }
 
 Result<void> Restore::take_part(bool inside) {
+  if (!inside && !waiting_.empty()) TRY(accept_queue_->put(waiting_));
   auto chosen = [&](const Entry& entry) {
     bool stands_in =
         std::any_of(stand_ins_.begin(), stand_ins_.end(), [&](auto& each) { return each.second == &entry; });
@@ -303,7 +312,12 @@ Result<void> Restore::take_part(bool inside) {
   };
   for (Entry& entry : entries_) {
     // Both ends in the job: each knows already where the other stands.
-    if (chosen(entry) && is_connected(entry.state())) TRY(sys::end_repair(entry.fd, entry.other == nullptr));
+    if (!chosen(entry) || !is_connected(entry.state())) continue;
+    TRY(sys::end_repair(entry.fd, entry.other == nullptr));
+    const TcpConnection& connection = entry.connection;
+    if (!inside && connection.peer_finished()) {  // the end of its stream has come; it does not send it again
+      TRY(sys::deliver_segment(connection, connection.receive_next, {}, true));
+    }
   }
   if (inside) {
     for (auto& [fd, entry] : stand_ins_) {
@@ -322,7 +336,7 @@ Result<void> Restore::take_part(bool inside) {
 
 Result<std::unique_ptr<TcpSocketRestore>> TcpSocketRestore::make(const image::LogicalHost& host, RestoreTools& tools,
                                                                  MadeDescriptions& made) {
-  auto restore = std::make_unique<Restore>();
+  auto restore = std::make_unique<Restore>(tools.elapsed);
   TRY(restore->make_all(host, tools.owner, made));
   return std::unique_ptr<TcpSocketRestore>(std::move(restore));
 }

@@ -76,25 +76,12 @@ std::string delivery_address(const std::string& bound, const std::string& from) 
   return std::string(reinterpret_cast<const char*>(&six), sizeof six);
 }
 
-// As the packet carried it: an IPv4 address, when an IPv6 socket saw one.
-std::string unmapped(const std::string& address) {
-  sockaddr_in6 six{};
-  if (address.size() < sizeof six) return address;
-  std::memcpy(&six, address.data(), sizeof six);
-  if (six.sin6_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&six.sin6_addr)) return address;
-  sockaddr_in four{};
-  four.sin_family = AF_INET;
-  four.sin_port = six.sin6_port;
-  std::memcpy(&four.sin_addr, &six.sin6_addr.s6_addr[12], 4);
-  return std::string(reinterpret_cast<const char*>(&four), sizeof four);
-}
-
 Result<void> put_datagrams(int fd, const image::UdpSocket& socket) {
   if (socket.datagrams().empty()) return {};
   constexpr int kRoom = 64 << 20;
   TRY(sys::enlarge_receive_buffer(fd, kRoom));
   for (const image::Datagram& datagram : socket.datagrams()) {
-    sys::Datagram sent{unmapped(datagram.from()), datagram.content()};
+    sys::Datagram sent{sys::unmapped(datagram.from()), datagram.content()};
     std::string to = delivery_address(socket.address(), datagram.from());
     TRY(sys::deliver_datagram(static_cast<uint8_t>(socket.protocol()), sent, to));
   }

@@ -39,6 +39,11 @@ Result<BpfIterators> BpfIterators::load(std::span<const std::byte> object) {
     UniqueFd own = TRY(duplicate_above(bpf_program__fd(program), 0));
     iterators.programs_.emplace(bpf_program__name(program), std::move(own));
   }
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, opened.get()) {
+    UniqueFd own = TRY(duplicate_above(bpf_map__fd(map), 0));
+    iterators.maps_.emplace(bpf_map__name(map), std::move(own));
+  }
   return iterators;
 }
 
@@ -66,16 +71,27 @@ Result<BpfIterators::Ids> BpfIterators::ids() const {
   return ids;
 }
 
+Result<int> BpfIterators::program(const std::string& name) const {
+  auto found = programs_.find(name);
+  if (found == programs_.end()) return error(ErrorKind::bug, "no BPF program " + name);
+  return found->second.get();
+}
+
+Result<int> BpfIterators::map(const std::string& name) const {
+  auto found = maps_.find(name);
+  if (found == maps_.end()) return error(ErrorKind::bug, "no BPF map " + name);
+  return found->second.get();
+}
+
 Result<std::vector<std::byte>> BpfIterators::run(const std::string& program, Over over, pid_t which) const {
-  auto found = programs_.find(program);
-  if (found == programs_.end()) return error(ErrorKind::bug, "no BPF program " + program);
+  int program_fd = TRY(this->program(program));
   bpf_iter_link_info info{};
   if (over == Over::process) info.task.pid = static_cast<__u32>(which);
   if (over == Over::thread) info.task.tid = static_cast<__u32>(which);
   LIBBPF_OPTS(bpf_link_create_opts, options);
   options.iter_info = &info;
   options.iter_info_len = sizeof info;
-  int link = bpf_link_create(found->second.get(), 0, BPF_TRACE_ITER, &options);
+  int link = bpf_link_create(program_fd, 0, BPF_TRACE_ITER, &options);
   if (link < 0) return failed(link, "bpf(LINK_CREATE)", program);
   UniqueFd link_fd(link);
   int iterator = bpf_iter_create(link);

@@ -31,9 +31,12 @@ class BpfIterators {
   // our pid namespace shows. Returns what it wrote.
   enum class Over { everything, process, thread };
   Result<std::vector<std::byte>> run(const std::string& program, Over over, pid_t which = 0) const;
+  // Descriptors of what else was loaded, for as long as this lives.
+  Result<int> program(const std::string& name) const;
+  Result<int> map(const std::string& name) const;
 
  private:
-  std::map<std::string, UniqueFd> programs_;
+  std::map<std::string, UniqueFd> programs_, maps_;
 };
 
 }  // namespace godwit::sys

@@ -145,4 +145,16 @@ Result<void> act_as(uid_t uid, gid_t gid, std::span<const gid_t> groups) {
   return {};
 }
 
+Result<FileOwner> file_owner(int fd) {
+  f_owner_ex owner{};
+  if (::fcntl(fd, F_GETOWN_EX, &owner) != 0) return last_error("fcntl(F_GETOWN_EX)");
+  return FileOwner{owner.type, owner.pid, TRY(checked(::fcntl(fd, F_GETSIG), "fcntl(F_GETSIG)"))};
+}
+
+Result<void> set_file_owner(int fd, const FileOwner& owner) {
+  f_owner_ex told{static_cast<decltype(f_owner_ex::type)>(owner.type), owner.pid};
+  TRY(checked_void(::fcntl(fd, F_SETOWN_EX, &told), "fcntl(F_SETOWN_EX)"));
+  return checked_void(::fcntl(fd, F_SETSIG, owner.signal), "fcntl(F_SETSIG)");
+}
+
 }  // namespace godwit::sys

@@ -56,4 +56,14 @@ Result<void> remove_path(const std::string& path);
 // Effective user and group ids of this process, for what must be done with another's rights. Root again with 0, 0.
 Result<void> act_as(uid_t uid, gid_t gid, std::span<const gid_t> groups);
 
+// Who is told when a description with O_ASYNC becomes ready, and by which signal (0: SIGIO): fcntl(2), F_SETOWN_EX.
+// `type`: F_OWNER_TID, F_OWNER_PID or F_OWNER_PGRP; pids as this process sees them.
+struct FileOwner {
+  int type;
+  pid_t pid;
+  int signal;
+};
+Result<FileOwner> file_owner(int fd);
+Result<void> set_file_owner(int fd, const FileOwner& owner);
+
 }  // namespace godwit::sys

@@ -1,6 +1,7 @@
 #include "sys/socket_names.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -113,10 +114,29 @@ Result<void> connect_to(int fd, const std::string& address) {
   return checked_void(::connect(fd, reinterpret_cast<sockaddr*>(&where), size), "connect");
 }
 
+std::string unmapped(const std::string& address) {
+  sockaddr_in6 six{};
+  if (address.size() < sizeof six) return address;
+  std::memcpy(&six, address.data(), sizeof six);
+  if (six.sin6_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&six.sin6_addr)) return address;
+  sockaddr_in four{};
+  four.sin_family = AF_INET;
+  four.sin_port = six.sin6_port;
+  std::memcpy(&four.sin_addr, &six.sin6_addr.s6_addr[12], sizeof four.sin_addr);
+  return std::string(reinterpret_cast<const char*>(&four), sizeof four);
+}
+
 Result<std::string> own_address(int fd) {
   sockaddr_storage address{};
   socklen_t length = sizeof address;
   if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return last_error("getsockname");
+  return std::string(reinterpret_cast<const char*>(&address), length);
+}
+
+Result<std::string> asked_address(int fd) {
+  sockaddr_storage address{};
+  auto length = static_cast<socklen_t>(TRY(own_address(fd)).size());  // more than there is would be refused
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERNAME, &address, &length) != 0) return last_error("getsockopt(SO_PEERNAME)");
   return std::string(reinterpret_cast<const char*>(&address), length);
 }
 

@@ -59,6 +59,10 @@ class SocketNameStage {
 Result<void> bind_to(int fd, const std::string& address);
 Result<void> connect_to(int fd, const std::string& address);
 Result<std::string> own_address(int fd);
+// An IPv4 address that is told in an IPv6 one (RFC 4291 section 2.5.5.2) by itself; others as they are.
+std::string unmapped(const std::string& address);
+// Of an IPv4 or IPv6 socket that is connected or asks to be: SO_PEERNAME.
+Result<std::string> asked_address(int fd);
 // Empty when it is not connected.
 Result<std::string> peer_address(int fd);
 

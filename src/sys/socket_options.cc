@@ -106,6 +106,7 @@ constexpr Known kTable[] = {
     {IPPROTO_IPV6, IPV6_MULTICAST_IF, kInt, Use::ipv6_datagram},
     {IPPROTO_IPV6, IPV6_MULTICAST_ALL, kInt, Use::ipv6_datagram},
     {IPPROTO_TCP, TCP_CONGESTION, 16, Use::tcp, Way::plain, true},
+    {IPPROTO_TCP, TCP_WINDOW_CLAMP, kInt, Use::tcp},  // of a connection: how far its window has grown
     {IPPROTO_TCP, TCP_NODELAY, kInt, Use::tcp},
     {IPPROTO_TCP, TCP_CORK, kInt, Use::tcp},
     {IPPROTO_TCP, TCP_KEEPIDLE, kInt, Use::tcp},
@@ -211,17 +212,25 @@ std::vector<SocketOptionValue> read_options(int fd, const SocketShape& shape) {
   return values;
 }
 
+// Both are in the table's order: one pass over the three.
 std::vector<SocketOptionValue> changed_options(std::vector<SocketOptionValue> values,
                                                const std::vector<SocketOptionValue>& defaults) {
-  std::erase_if(values, [&](const SocketOptionValue& value) {
-    for (const Known& known : kTable) {
-      if (known.level == value.level && known.name == value.name && known.always) return false;
+  auto is_of = [](const Known& known) {
+    return [&](const SocketOptionValue& value) { return value.level == known.level && value.name == known.name; };
+  };
+  std::vector<SocketOptionValue> changed;
+  auto value = values.begin();
+  auto usual = defaults.begin();
+  for (const Known& known : kTable) {
+    bool has_usual = usual != defaults.end() && is_of(known)(*usual);
+    if (value != values.end() && is_of(known)(*value)) {
+      bool same = has_usual && usual->bytes == value->bytes;
+      if (known.always || !same) changed.push_back(std::move(*value));
+      ++value;
     }
-    return std::any_of(defaults.begin(), defaults.end(), [&](const SocketOptionValue& other) {
-      return other.level == value.level && other.name == value.name && other.bytes == value.bytes;
-    });
-  });
-  return values;
+    if (has_usual) ++usual;
+  }
+  return changed;
 }
 
 Result<void> set_options(int fd, const SocketShape& shape, const std::vector<SocketOptionValue>& values,

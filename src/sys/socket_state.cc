@@ -16,16 +16,6 @@ namespace godwit::sys {
 
 namespace {
 
-struct KnownOption {
-  int level, name;
-  bool ipv6_only;
-};
-constexpr KnownOption kListenerOptions[] = {
-    {SOL_SOCKET, SO_REUSEADDR, false}, {SOL_SOCKET, SO_REUSEPORT, false},     {SOL_SOCKET, SO_KEEPALIVE, false},
-    {SOL_SOCKET, SO_OOBINLINE, false}, {SOL_SOCKET, SO_LINGER, false},        {IPPROTO_IPV6, IPV6_V6ONLY, true},
-    {IPPROTO_TCP, TCP_NODELAY, false}, {IPPROTO_TCP, TCP_KEEPIDLE, false},    {IPPROTO_TCP, TCP_KEEPINTVL, false},
-    {IPPROTO_TCP, TCP_KEEPCNT, false}, {IPPROTO_TCP, TCP_DEFER_ACCEPT, false}};
-
 Result<int> option(int fd, int name) {
   int value = 0;
   socklen_t length = sizeof value;
@@ -58,8 +48,9 @@ Result<SocketKind> socket_kind(int fd) {
     char upper[16] = {};  // a layer above: TLS in the kernel
     socklen_t length = sizeof upper - 1;
     bool tls = ::getsockopt(fd, IPPROTO_TCP, TCP_ULP, upper, &length) == 0 && std::strcmp(upper, "tls") == 0;
-    kind.name = "tcp." + (tls ? "tls" : tcp_state_name(fd));
-    kind.description = "TCP, " + tcp_state_name(fd);
+    std::string state = tcp_state_name(fd);
+    kind.name = "tcp." + (tls ? "tls" : state);
+    kind.description = "TCP, " + state;
   } else if (internet) {
     kind.name = type == SOCK_DGRAM ? "udp" : type == SOCK_RAW ? "raw" : "ip";
     kind.description = type == SOCK_DGRAM ? "UDP" : "IP protocol " + std::to_string(protocol);
@@ -77,45 +68,10 @@ Result<SocketKind> socket_kind(int fd) {
 }
 
 Result<ListenerState> listener_state(int fd) {
-  ListenerState state{};
-  sockaddr_storage address{};
-  socklen_t length = sizeof address;
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return last_error("getsockname");
-  state.address.assign(reinterpret_cast<const char*>(&address), length);
   tcp_info info{};
-  socklen_t info_length = sizeof info;
-  if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &info_length) != 0) return last_error("getsockopt(TCP_INFO)");
-  state.backlog = info.tcpi_sacked;  // of a listening socket: net/ipv4/tcp.c, tcp_get_info
-  state.waiting = info.tcpi_unacked;
-  for (const KnownOption& known : kListenerOptions) {
-    if (known.ipv6_only && address.ss_family != AF_INET6) continue;
-    char value[16];
-    socklen_t size = sizeof value;
-    if (::getsockopt(fd, known.level, known.name, value, &size) == 0) {
-      state.options.push_back({known.level, known.name, std::string(value, size)});
-    }
-  }
-  return state;
-}
-
-Result<UniqueFd> make_listener(uint32_t family, const ListenerState& state, int flags) {
-  if (family != AF_INET && family != AF_INET6) return error(ErrorKind::corrupt, "a listener of an impossible family");
-  sockaddr_storage address{};
-  if (state.address.size() > sizeof address) return error(ErrorKind::corrupt, "a listener with an impossible address");
-  std::memcpy(&address, state.address.data(), state.address.size());
-  UniqueFd fd(::socket(static_cast<int>(family), SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
-  if (!fd.valid()) return last_error("socket");
-  for (const SocketOptionValue& value : state.options) {
-    for (const KnownOption& known : kListenerOptions) {
-      if (known.level != value.level || known.name != value.name) continue;
-      (void)::setsockopt(fd.get(), value.level, value.name, value.bytes.data(),
-                         static_cast<socklen_t>(value.bytes.size()));
-    }
-  }
-  auto* where = reinterpret_cast<sockaddr*>(&address);
-  if (::bind(fd.get(), where, static_cast<socklen_t>(state.address.size())) != 0) return last_error("bind");
-  if (::listen(fd.get(), static_cast<int>(state.backlog)) != 0) return last_error("listen");
-  return fd;
+  socklen_t length = sizeof info;
+  if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return last_error("getsockopt(TCP_INFO)");
+  return ListenerState{info.tcpi_sacked, info.tcpi_unacked};  // of a listening socket: net/ipv4/tcp.c, tcp_get_info
 }
 
 Result<uint64_t> network_of(int fd) {

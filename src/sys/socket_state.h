@@ -1,4 +1,4 @@
-// What a socket is, and listening TCP sockets made like another. Source: socket(7), tcp(7), ipv6(7).
+// What a socket is, and small changes of its state. Source: socket(7), tcp(7), ipv6(7).
 #pragma once
 
 #include <sys/types.h>
@@ -22,15 +22,10 @@ struct SocketKind {
 Result<SocketKind> socket_kind(int fd);
 
 struct ListenerState {
-  std::string address;  // struct sockaddr
   uint32_t backlog;
   uint32_t waiting;  // connections not yet accepted
-  std::vector<SocketOptionValue> options;
 };
 Result<ListenerState> listener_state(int fd);
-// In the network namespace of the calling thread. Options come from a peer: only those that listener_state reports are
-// set.
-Result<UniqueFd> make_listener(uint32_t family, const ListenerState& state, int flags);
 
 // The network namespace a socket belongs to: SO_NETNS_COOKIE, the same for all of one.
 Result<uint64_t> network_of(int fd);

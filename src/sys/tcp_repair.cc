@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "sys/errno.h"
 #include "sys/socket_names.h"
@@ -39,11 +40,12 @@ Result<size_t> queued(int fd, unsigned long which) {
 // The last `bytes` of the queue that is selected.
 Result<std::string> peek(int fd, size_t bytes, size_t before) {
   if (bytes == 0) return std::string();
-  std::string all(bytes + before, '\0');
-  ssize_t count = ::recv(fd, all.data(), all.size(), MSG_PEEK | MSG_DONTWAIT);
+  static thread_local std::vector<char> room;  // kept: it may be large, and there may be many connections
+  if (room.size() < bytes + before) room.resize(bytes + before);
+  ssize_t count = ::recv(fd, room.data(), bytes + before, MSG_PEEK | MSG_DONTWAIT);
   if (count < 0) return last_error("recv", "looking into a TCP queue");
   if (static_cast<size_t>(count) < bytes) return error(ErrorKind::retry, "a TCP queue is shorter than it said");
-  return all.substr(static_cast<size_t>(count) - bytes, bytes);
+  return std::string(room.data() + static_cast<size_t>(count) - bytes, bytes);
 }
 
 Result<tcp_info> info_of(int fd) {
@@ -127,6 +129,23 @@ Result<TcpState> tcp_state(int fd) { return static_cast<TcpState>(TRY(info_of(fd
 bool has_urgent_byte(int fd) {
   char byte = 0;
   return ::recv(fd, &byte, 1, MSG_OOB | MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
+// The request itself takes a number.
+Result<uint32_t> first_number(const RepairMode& socket) {
+  TRY(set(socket.fd(), TCP_REPAIR_QUEUE, kSendQueue));
+  uint32_t next = TRY(get(socket.fd(), TCP_QUEUE_SEQ));
+  TRY(set(socket.fd(), TCP_REPAIR_QUEUE, kNoQueue));
+  return next - 1;
+}
+
+// tcp_v4_connect() chooses one only when there is none.
+Result<void> choose_first_number(int fd, uint32_t number) {
+  TRY(set(fd, TCP_REPAIR, kOn));
+  TRY(set(fd, TCP_REPAIR_QUEUE, kSendQueue));
+  TRY(set(fd, TCP_QUEUE_SEQ, static_cast<int>(number)));
+  TRY(set(fd, TCP_REPAIR_QUEUE, kNoQueue));
+  return set(fd, TCP_REPAIR, kOffWithoutProbe);
 }
 
 Result<TcpConnection> read_connection(const RepairMode& socket) {

@@ -71,6 +71,11 @@ struct TcpConnection {
   bool finished() const;       // ours is sent, or waits behind `unsent`
 };
 
+// A connection that is asked for and not answered yet: the first sequence number of what it sends, and of which socket
+// not yet connected. The request that a socket sends then is the same again.
+Result<uint32_t> first_number(const RepairMode& socket);
+Result<void> choose_first_number(int fd, uint32_t number);
+
 Result<TcpConnection> read_connection(const RepairMode& socket);
 // A socket in repair mode, connected, with everything but what is unsent. In the calling thread's network namespace.
 Result<void> rebuild_connection(int fd, const TcpConnection& connection);

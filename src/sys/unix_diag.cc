@@ -5,13 +5,12 @@
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
-#include <sched.h>
 #include <sys/socket.h>
 
 #include <cstring>
 
 #include "sys/errno.h"
-#include "sys/namespaces.h"
+#include "sys/network_visit.h"
 
 namespace godwit::sys {
 
@@ -65,16 +64,6 @@ void take_record(const nlmsghdr* message, std::map<uint64_t, UnixSocketRecord>& 
 }
 
 }  // namespace
-
-Result<UniqueFd> socket_in_network_of(int pidfd, int family, int type, int protocol) {
-  UniqueFd home = TRY(open_namespace(0, "net"));
-  TRY(join_namespaces(pidfd, CLONE_NEWNET));
-  UniqueFd made(::socket(family, type | SOCK_CLOEXEC, protocol));
-  Result<UniqueFd> result = made.valid() ? Result<UniqueFd>(std::move(made)) : last_error("socket");
-  auto back = join_namespaces(home.get(), CLONE_NEWNET);
-  CHECK(back.has_value());  // in the wrong namespace nothing we do would be right
-  return result;
-}
 
 Result<UnixDiag> UnixDiag::open(int pidfd) {
   return UnixDiag(TRY(socket_in_network_of(pidfd, AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG)));

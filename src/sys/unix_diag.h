@@ -10,10 +10,6 @@
 
 namespace godwit::sys {
 
-// A socket made in the network namespace of the process behind `pidfd`, by this thread that comes back. ErrorKind::gone
-// when it has ended.
-Result<UniqueFd> socket_in_network_of(int pidfd, int family, int type, int protocol);
-
 struct UnixSocketRecord {
   uint32_t type = 0, state = 0;
   uint64_t peer = 0;                         // inode of the other end; 0: none, or one that nobody has a descriptor of

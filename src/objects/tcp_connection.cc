@@ -1,0 +1,93 @@
+#include "objects/tcp_connection.h"
+
+#include <arpa/inet.h>
+
+#include <cstring>
+
+namespace godwit::objects {
+
+void tell(sys::TcpConnection connection, image::TcpSocket& into) {
+  into.set_local(std::move(connection.local));
+  into.set_peer(std::move(connection.peer));
+  into.set_received(std::move(connection.received));
+  into.set_unacknowledged(std::move(connection.unacknowledged));
+  into.set_unsent(std::move(connection.unsent));
+  into.set_receive_next(connection.receive_next);
+  into.set_send_first(connection.send_first);
+  into.set_largest_segment(connection.largest_segment);
+  into.set_timestamps(connection.timestamps);
+  into.set_selective_acknowledgements(connection.selective_acknowledgements);
+  into.set_window_scaling(connection.window_scaling);
+  into.set_send_scale(connection.send_scale);
+  into.set_receive_scale(connection.receive_scale);
+  into.set_timestamp(connection.timestamp);
+  into.set_window_last_update(connection.window.last_update);
+  into.set_window_size(connection.window.size);
+  into.set_window_largest(connection.window.largest);
+  into.set_window_receive(connection.window.receive);
+  into.set_window_receive_from(connection.window.receive_from);
+}
+
+sys::TcpConnection connection_of(const image::TcpSocket& socket) {
+  sys::TcpConnection connection{};
+  connection.state = static_cast<sys::TcpState>(socket.state());
+  connection.local = socket.local();
+  connection.peer = socket.peer();
+  connection.received = socket.received();
+  connection.unacknowledged = socket.unacknowledged();
+  connection.unsent = socket.unsent();
+  connection.receive_next = socket.receive_next();
+  connection.send_first = socket.send_first();
+  connection.largest_segment = socket.largest_segment();
+  connection.timestamps = socket.timestamps();
+  connection.selective_acknowledgements = socket.selective_acknowledgements();
+  connection.window_scaling = socket.window_scaling();
+  connection.send_scale = socket.send_scale();
+  connection.receive_scale = socket.receive_scale();
+  connection.timestamp = socket.timestamp();
+  connection.window = {socket.window_last_update(), socket.window_size(), socket.window_largest(),
+                       socket.window_receive(), socket.window_receive_from()};
+  return connection;
+}
+
+void tell(const sys::TcpRequest& request, image::TcpRequest& into) {
+  into.set_local(request.ends.local, sizeof request.ends.local);
+  into.set_peer(request.ends.peer, sizeof request.ends.peer);
+  into.set_local_port(ntohs(request.ends.local_port));
+  into.set_peer_port(ntohs(request.ends.peer_port));
+  into.set_receive_first(request.receive_first);
+  into.set_send_first(request.send_first);
+  into.set_timestamp(request.timestamp);
+  into.set_largest_segment(request.largest_segment);
+  into.set_send_scale(request.send_scale);
+  into.set_receive_scale(request.receive_scale);
+  into.set_timestamps(request.timestamps != 0);
+  into.set_selective_acknowledgements(request.selective_acknowledgements != 0);
+  into.set_window_scaling(request.window_scaling != 0);
+  into.set_explicit_congestion(request.explicit_congestion != 0);
+}
+
+Result<sys::TcpRequest> request_of(const image::TcpRequest& request) {
+  sys::TcpRequest told{};
+  constexpr uint32_t kMostScale = 14;  // RFC 7323
+  bool possible = request.local().size() == sizeof told.ends.local && request.peer().size() == sizeof told.ends.peer &&
+                  request.send_scale() <= kMostScale && request.receive_scale() <= kMostScale;
+  if (!possible) return error(ErrorKind::corrupt, "an impossible request for a TCP connection");
+  std::memcpy(told.ends.local, request.local().data(), sizeof told.ends.local);
+  std::memcpy(told.ends.peer, request.peer().data(), sizeof told.ends.peer);
+  told.ends.local_port = htons(static_cast<uint16_t>(request.local_port()));
+  told.ends.peer_port = htons(static_cast<uint16_t>(request.peer_port()));
+  told.receive_first = request.receive_first();
+  told.send_first = request.send_first();
+  told.timestamp = request.timestamp();
+  told.largest_segment = static_cast<unsigned short>(request.largest_segment());
+  told.send_scale = static_cast<unsigned char>(request.send_scale());
+  told.receive_scale = static_cast<unsigned char>(request.receive_scale());
+  told.timestamps = request.timestamps();
+  told.selective_acknowledgements = request.selective_acknowledgements();
+  told.window_scaling = request.window_scaling();
+  told.explicit_congestion = request.explicit_congestion();
+  return told;
+}
+
+}  // namespace godwit::objects

@@ -1,0 +1,17 @@
+// What the peer of a connection might have sent, delivered by hand in the calling thread's network namespace. Source:
+// RFC 9293, raw(7).
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/result.h"
+#include "sys/tcp_repair.h"
+
+namespace godwit::sys {
+
+// Content from sequence number `at` on, of at most some tens of kilobytes, and the end of the stream behind it. Without
+// a timestamp, so that none of the peer's real ones is older.
+Result<void> deliver_segment(const TcpConnection& connection, uint32_t at, std::string_view content, bool end);
+
+}  // namespace godwit::sys

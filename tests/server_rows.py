@@ -1,0 +1,249 @@
+"""Rows of tests/run for servers as people run them, under load from another node while they move. Clients compare every answer."""
+import json
+import re
+import time
+
+# A publisher and a subscriber of one channel; the numbers must come in order, all of them.
+PUBLISHER = '''
+import json, os, socket, sys, threading, time
+address, port, stop = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+subscriber = socket.create_connection((address, port), timeout=20)
+lines = subscriber.makefile("rb")
+subscriber.sendall(b"SUBSCRIBE numbers\\r\\n")
+for _ in range(6): lines.readline()
+received, gaps = [], []
+def listen():
+    last = time.monotonic()
+    while True:
+        words = [lines.readline() for _ in range(7)]
+        number = int(words[6])
+        gaps.append(time.monotonic() - last)
+        last = time.monotonic()
+        if number < 0: return
+        received.append(number)
+thread = threading.Thread(target=listen)
+thread.start()
+publisher = socket.create_connection((address, port), timeout=20)
+answers = publisher.makefile("rb")
+sent = 0
+def publish(number):
+    publisher.sendall(b"PUBLISH numbers %d\\r\\n" % number)
+    answer = answers.readline()
+    assert answer == b":1\\r\\n", answer
+while not os.path.exists(stop):
+    publish(sent)
+    sent += 1
+    time.sleep(0.001)
+publish(-1)
+thread.join(20)
+assert received == list(range(sent)), (sent, len(received))
+print(json.dumps({"sent": sent, "longest_ms": max(gaps) * 1e3}))
+'''
+
+NGINX = '''
+daemon off; master_process on; worker_processes 2; pid /shared/nginx/pid; error_log /shared/nginx/error.log;
+events { worker_connections 256; }
+http { access_log off; keepalive_requests 1000000;
+  client_body_temp_path /shared/nginx/b; proxy_temp_path /shared/nginx/p; fastcgi_temp_path /shared/nginx/f;
+  uwsgi_temp_path /shared/nginx/u; scgi_temp_path /shared/nginx/s;
+  server { listen 8080; root /shared/nginx/root; } }
+'''
+# Every body is compared; the last line says how many were wrong.
+WRK = '''
+local file = io.open("/shared/nginx/root/text", "r")
+local expected = file:read("*all")
+file:close()
+wrong = 0
+local threads = {}
+function setup(thread) table.insert(threads, thread) end
+function response(status, headers, body) if status ~= 200 or body ~= expected then wrong = wrong + 1 end end
+function done(summary, latency, requests)
+  local all = 0
+  for _, thread in ipairs(threads) do all = all + thread:get("wrong") end
+  local e = summary.errors
+  print(string.format('{"requests": %d, "wrong": %d, "errors": %d, "timeouts": %d, "longest_ms": %.1f}', summary.requests, all,
+        e.connect + e.read + e.write + e.status, e.timeout, latency.max / 1000))
+end
+'''
+
+WEBSOCKET_SERVER = '''
+import asyncio, hashlib, websockets
+async def serve(socket, path=None):
+    async for message in socket:
+        await socket.send(hashlib.sha256(message).hexdigest() + " " + str(len(message)))
+async def main():
+    async with websockets.serve(serve, "::", 8765):
+        print("ready", flush=True)
+        await asyncio.Future()
+asyncio.run(main())
+'''
+WEBSOCKET_CLIENT = '''
+import asyncio, hashlib, json, os, random, sys, time, websockets
+address, stop = sys.argv[1], sys.argv[2]
+count, longest = 0, 0.0
+async def client(k):
+    global count, longest
+    rng = random.Random(k)
+    async with websockets.connect(f"ws://{address}:8765/", ping_interval=1) as socket:
+        while not os.path.exists(stop):
+            message = rng.randbytes(rng.randrange(1, 20000))
+            begin = time.monotonic()
+            await socket.send(message)
+            answer = await asyncio.wait_for(socket.recv(), 20)
+            assert answer == hashlib.sha256(message).hexdigest() + " " + str(len(message)), answer
+            longest = max(longest, time.monotonic() - begin)
+            count += 1
+            await asyncio.sleep(0.005)
+async def main():
+    await asyncio.gather(*(client(k) for k in range(5)))
+asyncio.run(main())
+print(json.dumps({"answers": count, "longest_ms": longest * 1e3}))
+'''
+
+# A person at a terminal over the network: one command after the other, each answer as it must be.
+TYPIST = '''
+import json, os, socket, sys, time
+address, stop = sys.argv[1], sys.argv[2]
+session = socket.create_connection((address, 2323), timeout=20)
+screen = b""
+def expect(text):
+    global screen
+    while text not in screen:
+        part = session.recv(4096)
+        assert part, screen[-300:]
+        screen += part
+    screen = screen[screen.index(text) + len(text):]
+session.sendall(b"PS1=; total=0; tty; echo begin$((1))\\n")
+expect(b"begin1")
+turn = longest = total = 0
+while not os.path.exists(stop) or turn < 10:
+    turn += 1
+    total += turn
+    begin = time.monotonic()
+    session.sendall(b"total=$((total+%d)); echo sum $total after $((%d+1))\\n" % (turn, turn))
+    expect(b"sum %d after %d" % (total, turn + 1))
+    longest = max(longest, time.monotonic() - begin)
+    if turn % 10 == 5:  # and stops what runs too long
+        session.sendall(b"sleep 100\\n")
+        time.sleep(0.1)
+        session.sendall(b"\\x03")
+    time.sleep(0.02)
+session.sendall(b"exit\\n")
+while session.recv(4096):
+    pass
+print(json.dumps({"commands": turn, "longest_ms": longest * 1e3}))
+'''
+
+
+def rows(check, average, vip_of):
+    """The rows by name; `check` and `average` are the runner's own."""
+
+    def wait_until(lab, job, condition, text):
+        deadline = time.time() + 20
+        while not condition():
+            check(time.time() < deadline, f"{text}: {lab.logs(job)[-300:]}")
+            time.sleep(0.1)
+
+    def answers(lab, address, port):
+        return lab.shell("node3", f"python3 -c 'import socket; socket.create_connection((\"{address}\", {port}), 1)'", ok=None).returncode == 0
+
+    def client(lab, *command):
+        return lab.popen("lab", "exec", "node3", "--", *command)
+
+    def ended(process, what, timeout=40):
+        said = process.communicate(timeout=timeout)[0]
+        check(process.returncode == 0, f"{what} ended with {process.returncode}: {said[-500:]}")
+        return said
+
+    def last_json(said):
+        return json.loads(said.strip().splitlines()[-1])
+
+    def redis(lab):
+        """redis-server: redis-benchmark (pipelined) and a subscriber on another node"""
+        lab.file("/shared/publisher.py", PUBLISHER)
+        lab.start("redis-served", "redis-server", "--port", "6400", "--bind", "* -::*", "--protected-mode", "no", "--save", "", "--appendonly", "no")
+        address = vip_of(lab, "redis-served")[0]
+        wait_until(lab, "redis-served", lambda: answers(lab, address, 6400), "redis does not answer")
+        subscriber = client(lab, "/usr/bin/python3", "/shared/publisher.py", address, "6400", "/shared/stop-redis")
+        load = client(lab, "sh", "-c", f"while ! test -e /shared/stop-redis; do redis-benchmark -h {address} -p 6400 -c 20 -P 8 -n 20000 -r 1000 "
+                      "-t set,incr,lrange_100 --csv 2>&1 || exit 7; done; echo ended")
+        time.sleep(1)
+        freezes = lab.hop("redis-served", 10, pause=0.3)
+        lab.shell("node1", "touch /shared/stop-redis")
+        told = last_json(ended(subscriber, "the subscriber"))
+        said = ended(load, "redis-benchmark")
+        check("rror" not in said and said.count('"INCR"') > 1 and said.endswith("ended\n"), said[-500:])
+        lab.run("kill", "redis-served")
+        return f"10 moves, freeze {average(freezes):.1f} ms on average; {told['sent']} numbers published, longest silence {told['longest_ms']:.0f} ms"
+
+    def postgres(lab):
+        """PostgreSQL: pgbench with eight clients on another node; the books must balance"""
+        programs = lab.shell("node1", "ls -d /usr/lib/postgresql/*/bin | tail -1").stdout.strip()
+        lab.shell("node1", "rm -rf /shared/pg && mkdir /shared/pg && chown postgres /shared/pg && chmod 755 /shared && cd /shared/pg && "
+                  f"setpriv --reuid postgres --regid postgres --clear-groups {programs}/initdb -A trust -N -D /shared/pg/data >/dev/null && "
+                  "echo 'host all all all trust' >> data/pg_hba.conf && "
+                  "echo huge_pages=off >> data/postgresql.conf")
+        lab.start("pg", "setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups", f"{programs}/postgres", "-D", "/shared/pg/data",
+                  "-h", "*", "-F", "-B", "4096", "-k", "/shared/pg", cwd="/shared/pg")
+        address = vip_of(lab, "pg")[0]
+        connect = f"-h {address} -U postgres postgres"
+        wait_until(lab, "pg", lambda: lab.shell("node3", f"{programs}/psql {connect} -c 'select 1'", ok=None).returncode == 0, "it does not answer")
+        lab.shell("node3", f"{programs}/pgbench -i -q {connect} 2>&1")
+        load = client(lab, "sh", "-c", f"{programs}/pgbench -n -c 8 -j 2 -T 16 -P 1 {connect} 2>&1")
+        time.sleep(1)
+        freezes = lab.hop("pg", 10, pause=0.3)
+        said = ended(load, "pgbench")
+        done = int(re.search(r"actually processed: (\d+)", said)[1])
+        check(re.search(r"failed transactions: 0 ", said) and "rror" not in said and done > 100, said[-900:])
+        sums = lab.shell("node3", f"{programs}/psql -At {connect} -c 'select (select sum(abalance) from pgbench_accounts), (select sum(tbalance) "
+                         "from pgbench_tellers), (select sum(bbalance) from pgbench_branches), (select sum(delta) from pgbench_history), "
+                         "(select count(*) from pgbench_history)'").stdout.strip().split("|")
+        check(len(set(sums[:4])) == 1 and int(sums[4]) == done, f"the books do not balance: {sums}, {done} transactions")
+        lab.run("kill", "pg")
+        return f"10 moves, freeze {average(freezes):.1f} ms on average, {done} transactions, none failed, the books balance"
+
+    def nginx(lab):
+        """nginx with keep-alive clients (wrk) on another node, every body compared"""
+        lab.shell("node1", "mkdir -p /shared/nginx/root && chmod -R a+rwx /shared/nginx && seq 1 2000 > /shared/nginx/root/text")
+        lab.file("/shared/nginx/conf", NGINX)
+        lab.file("/shared/nginx/wrk.lua", WRK)
+        lab.start("nginx", "/usr/sbin/nginx", "-c", "/shared/nginx/conf")
+        address = vip_of(lab, "nginx")[0]
+        wait_until(lab, "nginx", lambda: answers(lab, address, 8080), "it does not answer")
+        load = client(lab, "sh", "-c", f"wrk -t 1 -c 16 -d 9 --timeout 10 -s /shared/nginx/wrk.lua http://{address}:8080/text")
+        time.sleep(1)
+        freezes = lab.hop("nginx", 10, pause=0.2)
+        told = last_json(ended(load, "wrk"))
+        check(told["wrong"] == 0 and told["errors"] == 0 and told["timeouts"] == 0 and told["requests"] > 1000, f"{told}")
+        lab.run("kill", "nginx")
+        return f"10 moves, freeze {average(freezes):.1f} ms on average; {told}"
+
+    def websocket(lab):
+        """a WebSocket server and five clients on another node, every answer compared"""
+        lab.file("/shared/ws_server.py", WEBSOCKET_SERVER)
+        lab.file("/shared/ws_client.py", WEBSOCKET_CLIENT)
+        lab.start("websocket", "/usr/bin/python3", "/shared/ws_server.py")
+        wait_until(lab, "websocket", lambda: "ready" in lab.logs("websocket"), "never ready")
+        load = client(lab, "/usr/bin/python3", "/shared/ws_client.py", f"[{vip_of(lab, 'websocket')[1]}]", "/shared/stop-websocket")
+        time.sleep(1)
+        freezes = lab.hop("websocket", 10, pause=0.2)
+        lab.shell("node1", "touch /shared/stop-websocket")
+        told = last_json(ended(load, "the client"))
+        check(told["answers"] > 500, f"{told}")
+        lab.run("kill", "websocket")
+        return f"10 moves, freeze {average(freezes):.1f} ms on average; {told}"
+
+    def session(lab):
+        """an interactive shell in a terminal of the job's own, over the network"""
+        lab.file("/shared/typist.py", TYPIST)
+        lab.start("session", "socat", "TCP6-LISTEN:2323,ipv6-v6only=0,reuseaddr,fork", "EXEC:bash --norc -i,pty,setsid,ctty,stderr,echo=0")
+        time.sleep(0.5)
+        typist = client(lab, "/usr/bin/python3", "/shared/typist.py", vip_of(lab, "session")[0], "/shared/stop-session")
+        time.sleep(0.5)
+        freezes = lab.hop("session", 10, pause=0.3)
+        lab.shell("node1", "touch /shared/stop-session")
+        told = last_json(ended(typist, "the session"))
+        lab.run("kill", "-s", "KILL", "session")
+        return f"10 moves, freeze {average(freezes):.1f} ms on average; {told}"
+
+    return {"served-redis": redis, "served-postgres": postgres, "served-nginx": nginx, "served-websocket": websocket, "served-session": session}
