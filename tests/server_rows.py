@@ -246,11 +246,14 @@ def rows(check, average, vip_of):
         lab.file("/shared/typist.py", TYPIST)
         lab.start("session", "socat", "TCP6-LISTEN:2323,ipv6-v6only=0,reuseaddr,fork", "EXEC:bash --norc -i,pty,setsid,ctty,stderr,echo=0")
         time.sleep(0.5)
-        typist = client(lab, "/usr/bin/python3", "/shared/typist.py", vip_of(lab, "session")[0], "/shared/stop-session")
+        typist = client(lab, "sh", "-c", f"/usr/bin/python3 /shared/typist.py {vip_of(lab, 'session')[0]} /shared/stop-session 2>&1")
         time.sleep(0.5)
         freezes = lab.hop("session", 10, pause=0.3)
         lab.shell("node1", "touch /shared/stop-session")
-        told = last_json(ended(typist, "the session"))
+        said = typist.communicate(timeout=40)[0]
+        there = lab.run("exec", "session", "--", "ps", "-eo", "pid,ppid,stat,wchan,args").stdout
+        check(typist.returncode == 0, f"the session ended with {typist.returncode}: {said[-600:]}\n{there}")
+        told = last_json(said)
         lab.run("kill", "-s", "KILL", "session")
         return f"10 moves, freeze {average(freezes):.1f} ms on average; {told}"
 
