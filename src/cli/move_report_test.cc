@@ -139,10 +139,13 @@ TEST(Progress, TellsWhatIsLeftOfRounds) {
   progress.set_dirty_rate(20 << 20);
   progress.set_bandwidth(100 << 20);
   progress.set_expected_freeze_ms(4);
+  progress.set_elapsed_ms(412);
   EXPECT_THAT(time_left_ms(progress), testing::Optional(504.0));
   EXPECT_EQ(
       progress_plain("sim", progress),
-      "sim: rounds, round 3, 512 MiB sent, 40 MiB left, 20 MiB/s written, freeze 4.00 ms, 504 ms to go after 0 ms");
+      "sim: rounds, round 3, 512 MiB sent, 40 MiB left, 20 MiB/s dirty, freeze 4.00 ms, 504 ms to go after 412 ms");
+  EXPECT_EQ(progress_bar("sim", progress, 80),
+            "round 3, 512 MiB sent, 40 MiB left, 20 MiB/s dirty, freeze 4.00 ms, 504 ms to go");
   progress.set_dirty_rate(200 << 20);
   EXPECT_EQ(time_left_ms(progress), std::nullopt);
   progress.set_stage("pushing");

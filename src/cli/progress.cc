@@ -38,7 +38,7 @@ std::string progress_amount(const Progress& progress) {
     return fmt::format("{} of {}{}", format_bytes(static_cast<double>(progress.done_bytes())),
                        format_bytes(static_cast<double>(progress.total_bytes())), to_go);
   std::string written =
-      progress.dirty_rate() > 0 ? fmt::format(", {}/s written", format_bytes(progress.dirty_rate())) : "";
+      progress.dirty_rate() > 0 ? fmt::format(", {}/s dirty", format_bytes(progress.dirty_rate())) : "";
   std::string freeze = progress.expected_freeze_ms() > 0 ? ", freeze " + format_ms(progress.expected_freeze_ms()) : "";
   std::string held =
       progress.processor_share() > 0 ? fmt::format(", held to {:.2f} processors", progress.processor_share()) : "";
@@ -66,6 +66,7 @@ std::string progress_bar(const std::string& what, const Progress& progress, size
     line += "  [" + std::string(done, '#') + std::string(columns - done, '-') + "]";
   }
   line += "  " + tail;
+  if (display_width(line) > width && progress.stage() == "rounds") line = progress_amount(progress);  // what counts
   if (display_width(line) > width) line.resize(std::min(line.size(), width));
   return line;
 }

@@ -88,6 +88,7 @@ Result<void> serve(const Config& config, const sigset_t& signals) {
   stop_on_signals(*loop, signals);
   spdlog::info("godwitd {} on node {}, {}:{}", GODWIT_VERSION, config.node, config.address, config.port);
   loop->run();
+  (void)metrics.release();  // whoever reads them may be waiting for the loop; the process ends now
   return {};
 }
 
