@@ -56,6 +56,7 @@ class Source {
                        objects::SocketCapture& sockets, const wire::Offer& offer, const wire::OfferAnswer& answer);
   Result<void> finish(Connection& connection, const DepartingHost& memory, const files::Carrier& carrier);
   Result<void> copy_while_it_runs(Inventory& inventory, DepartingHost& memory);
+  Result<void> track_writes(Inventory& inventory, DepartingHost& memory);
   Result<void> pretransfer(Inventory& inventory, DepartingHost& memory);
   Result<void> push_rest(Connection& connection);
   Result<freeze::SeizedTree> stop(Inventory& inventory);
@@ -186,24 +187,34 @@ Result<freeze::SeizedTree> Source::stop(Inventory& inventory) {
                                    std::chrono::steady_clock::now() + kFreezePatience);
 }
 
-// Memory travels while the program runs. Afterwards the destination lacks only what was written in the last moments.
-Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory) {
+// A stop of its own, of every process that is not tracked yet.
+Result<void> Source::track_writes(Inventory& inventory, DepartingHost& memory) {
   auto stopped_at = std::chrono::steady_clock::now();
   {
     freeze::SeizedTree tree = TRY(stop(inventory));
     TRY(inventory.note_calls(tree));
     TRY(memory.track(tree));
   }
-  report_.set_tracking_stop_ms(Phases::milliseconds(std::chrono::steady_clock::now() - stopped_at));
+  double stopped_ms = Phases::milliseconds(std::chrono::steady_clock::now() - stopped_at);
+  report_.set_tracking_stop_ms(std::max(report_.tracking_stop_ms(), stopped_ms));
+  return {};
+}
+
+// Memory travels while the program runs. Afterwards the destination lacks only what was written in the last moments.
+Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory) {
+  TRY(track_writes(inventory, memory));
   address_space::Convergence::Limits limits;
   const worker::MoveOptions& options = order_.options();
   if (options.max_freeze_ms() > 0) limits.max_freeze = std::chrono::milliseconds(options.max_freeze_ms());
   if (options.max_rounds() > 0) limits.max_rounds = static_cast<int>(options.max_rounds());
   address_space::Convergence rule(limits);
-  auto verdict = TRY(memory.run_rounds(rule, [&](const DepartingHost::Progress& progress) {
-    tell_round(progress);
-    return !link_.cancelled();
-  }));
+  auto verdict = TRY(memory.run_rounds(
+      rule,
+      [&](const DepartingHost::Progress& progress) {
+        tell_round(progress);
+        return !link_.cancelled();
+      },
+      [&] { return track_writes(inventory, memory); }));
   report_.set_rounds(static_cast<uint32_t>(rule.rounds()));
   bool stuck = verdict == address_space::Convergence::Verdict::stuck;
   std::string what_then = options.on_timeout();
