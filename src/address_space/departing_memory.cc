@@ -34,11 +34,6 @@ sys::PageQuery own_pages() {
           .any_of = sys::kPagePresent | swapped_out(),
           .report = 0};
 }
-// Not there, told apart by whether they are swapped out: the others are holes, and places whose content was given up.
-sys::PageQuery absent_pages() {
-  return {.inverted = sys::kPagePresent, .all_of = sys::kPagePresent, .any_of = 0, .report = swapped_out()};
-}
-
 Result<std::vector<sys::PageRegion>> scan(const sys::PageMap& pages, sys::AddressRange range,
                                           const sys::PageQuery& query) {
   std::vector<sys::PageRegion> regions;
@@ -49,7 +44,8 @@ Result<std::vector<sys::PageRegion>> scan(const sys::PageMap& pages, sys::Addres
 }  // namespace
 
 PageOrigin DepartingMemory::origin(const image::Mapping& mapping) const {
-  return {host_pid_, pid_, is_anonymous(mapping)};
+  bool anonymous = is_anonymous(mapping);
+  return {host_pid_, pid_, anonymous, anonymous ? PageClass::anonymous : PageClass::file};
 }
 
 void DepartingMemory::follow(const image::AddressSpace& space) {
@@ -71,9 +67,28 @@ void DepartingMemory::forget() {
   sent_.clear();
 }
 
-Result<void> DepartingMemory::send(Pass pass, PageSender& sender) {
-  if (pass == Pass::running && !tracking_) return {};
+void DepartingMemory::become(pid_t host_pid) {
+  host_pid_ = host_pid;
+  begin_anew();
+}
+
+// Another address space, which is not tracked, and all of which is missing.
+void DepartingMemory::begin_anew() {
+  pages_.reset();
+  tracking_.reset();
+  for (const image::Mapping& mapping : layout_) missing_.add({mapping.start(), mapping.end()});
+}
+
+Result<void> DepartingMemory::open_pages() {
+  bool executed = (pages_ && !pages_->exists()) || (tracking_ && !tracking_->exists());
+  if (executed) begin_anew();
   if (!pages_) pages_ = TRY(sys::PageMap::open(host_pid_));
+  return {};
+}
+
+Result<void> DepartingMemory::send(Pass pass, PageSender& sender) {
+  TRY(open_pages());
+  if (pass == Pass::running && !tracking_) return {};
   sender.set_running(pass == Pass::running);
   for (const image::Mapping& mapping : layout_) {
     if (!may_have_own_pages(mapping)) continue;
@@ -111,15 +126,10 @@ Result<std::vector<sys::AddressRange>> DepartingMemory::written(const image::Map
   return ranges;
 }
 
-// Content that the destination has and the program gave up: madvise(MADV_DONTNEED) and the like.
-Result<void> DepartingMemory::find_dropped(const image::Mapping& mapping, sys::AddressRange piece) {
+// Content that the destination has and the program gave up: madvise(MADV_DONTNEED) and the like. It may have read there
+// since, and then sees the zero page or the file's.
+Result<void> DepartingMemory::find_dropped(sys::AddressRange piece) {
   for (const sys::AddressRange& range : sent_.within(piece)) {
-    if (is_anonymous(mapping)) {
-      for (const sys::PageRegion& absent : TRY(scan(*pages_, range, absent_pages()))) {
-        if (absent.categories == 0) dropped_.push_back(absent.range);
-      }
-      continue;
-    }
     RangeSet own;
     for (const sys::PageRegion& region : TRY(scan(*pages_, range, own_pages()))) own.add(region.range);
     for (const sys::AddressRange& absent : own.outside(range)) dropped_.push_back(absent);
@@ -160,7 +170,7 @@ Result<void> DepartingMemory::leave(LeftBehind& left, PageSender& sender) {
 Result<void> DepartingMemory::send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass,
                                          PageSender& sender) {
   std::vector<sys::AddressRange> changed = TRY(written(mapping, piece, pass));
-  TRY(find_dropped(mapping, piece));
+  TRY(find_dropped(piece));
   auto send = [&](sys::AddressRange range) { return send_or_leave(mapping, range, sender); };
   for (const sys::AddressRange& range : missing_.within(piece)) {
     for (const sys::PageRegion& region : TRY(scan(*pages_, range, own_pages()))) TRY(send(region.range));
@@ -175,17 +185,22 @@ Result<void> DepartingMemory::send_piece(const image::Mapping& mapping, sys::Add
   return {};
 }
 
-// The end of a pass: pages of zeros that the destination has other content of are dropped there too.
+// The end of a pass: pages of zeros that the destination has other content of are dropped there too, and what went away
+// while it was to be read, with neighbours that did not, is looked at again in the next pass.
 Result<void> DepartingMemory::settle(PageSender& sender) {
   TRY(sender.flush());
   std::vector<sys::AddressRange> zeros = sender.take_zeros();
+  std::vector<sys::AddressRange> unread = sender.take_unread();
   for (const sys::AddressRange& range : zeros) {
     for (const sys::AddressRange& stale : sent_.within(range)) dropped_.push_back(stale);
   }
-  for (const sys::AddressRange& range : queued_) sent_.add(range);
+  RangeSet now;
+  for (const sys::AddressRange& range : std::exchange(queued_, {})) now.add(range);
+  for (const sys::AddressRange& range : unread) now.remove(range);
+  for (const sys::AddressRange& range : now.within({0, UINT64_MAX})) sent_.add(range);
   for (const sys::AddressRange& range : zeros) sent_.remove(range);
   for (const sys::AddressRange& range : dropped_) sent_.remove(range);
-  queued_.clear();
+  for (const sys::AddressRange& range : unread) missing_.add(range);
   return sender.drop(pid_, std::exchange(dropped_, {}));
 }
 

@@ -36,6 +36,8 @@ class DepartingMemory {
   void track(WriteTracking tracking) { tracking_ = std::move(tracking); }
   bool tracked() const { return tracking_.has_value(); }
 
+  // Another process has the pid now. The destination does not know the difference: it keeps what it has until told.
+  void become(pid_t host_pid);
   // The destination now has this layout: what it lost thereby, and what is new, will be sent.
   void follow(const image::AddressSpace& space);
   // The destination began anew and has nothing of it.
@@ -55,9 +57,11 @@ class DepartingMemory {
   pid_t host_pid() const { return host_pid_; }
 
  private:
+  Result<void> open_pages();
+  void begin_anew();
   Result<void> send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass, PageSender& sender);
   Result<std::vector<sys::AddressRange>> written(const image::Mapping& mapping, sys::AddressRange piece, Pass pass);
-  Result<void> find_dropped(const image::Mapping& mapping, sys::AddressRange piece);
+  Result<void> find_dropped(sys::AddressRange piece);
   Result<void> send_or_leave(const image::Mapping& mapping, sys::AddressRange range, PageSender& sender);
   Result<void> settle(PageSender& sender);
   PageOrigin origin(const image::Mapping& mapping) const;

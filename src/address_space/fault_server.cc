@@ -147,8 +147,8 @@ Result<void> FaultServer::ask(pid_t pid, uint64_t at_source) {
 
 Result<void> FaultServer::take_pages() {
   transport::FrameHeader header = TRY(requests_.receive_header());
-  if (header.type != FrameType::pages) return error(ErrorKind::corrupt, "something else than the pages asked for");
-  return replies_.receive_pages(header.length);
+  if (!PageReceiver::takes(header.type)) return error(ErrorKind::corrupt, "something else than the pages asked for");
+  return replies_.receive_pages(header);
 }
 
 Result<void> FaultServer::put(pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes) {

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "sys/file.h"
@@ -19,6 +20,11 @@ struct ObjectHead {
   uint32_t object;
   uint32_t zero;
   uint64_t offset;
+};
+
+struct PackedHead {
+  uint32_t codec;
+  uint32_t zero;
 };
 
 bool all_zero(const std::byte* page) {
@@ -45,6 +51,13 @@ Result<void> PageSender::send(const PageOrigin& origin, sys::AddressRange range)
   return {};
 }
 
+void PageSender::abandon() {
+  ranges_.clear();
+  gathered_ = 0;
+  zeros_.clear();
+  unread_.clear();
+}
+
 Result<void> PageSender::gather(sys::AddressRange range) {
   ranges_.push_back(range);
   gathered_ += range.size();
@@ -59,13 +72,19 @@ Result<std::vector<sys::AddressRange>> PageSender::read(std::vector<sys::Address
   if (count && *count == wanted) return ranges;
   if (!count && !running_) return std::unexpected(std::move(count.error()));
   auto memory = sys::MemoryFile::open(origin_.host_pid);
-  if (!memory && running_) return std::vector<sys::AddressRange>();
+  if (!memory && running_) {
+    unread_.insert(unread_.end(), ranges.begin(), ranges.end());
+    return std::vector<sys::AddressRange>();
+  }
   if (!memory) return std::unexpected(std::move(memory.error()));
   std::vector<sys::AddressRange> readable;
   size_t at = 0;
   for (const sys::AddressRange& range : ranges) {
     auto got = memory->read(range.start, std::span(buffer_).subspan(at, range.size()));
-    if (!got && running_) continue;
+    if (!got && running_) {
+      unread_.push_back(range);
+      continue;
+    }
     TRY(std::move(got));
     readable.push_back(range);
     at += range.size();
@@ -126,7 +145,35 @@ Result<void> PageSender::send_worthwhile(const std::vector<sys::AddressRange>& r
   }
   if (kept.empty()) return {};
   counts_.sent += to / kPageBytes;
-  return connection_.send(transport::FrameType::pages, encode_head(origin_.pid, kept), std::span(buffer_).first(to));
+  return send_pages(kept, std::span(buffer_).first(to));
+}
+
+Result<void> PageSender::send_pages(std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes) {
+  std::vector<std::byte> head = encode_head(origin_.pid, ranges);
+  auto type = transport::FrameType::pages;
+  transport::Codec codec = choice_.next(origin_.pages);
+  size_t packed = codec == transport::Codec::none ? 0 : pack(codec, bytes);
+  if (packed > 0) {
+    type = transport::FrameType::packed_pages;
+    PackedHead how{static_cast<uint32_t>(codec), 0};
+    auto how_bytes = std::as_bytes(std::span(&how, 1));
+    head.insert(head.end(), how_bytes.begin(), how_bytes.end());
+    bytes = std::span(packed_).first(packed);
+  }
+  auto begin = std::chrono::steady_clock::now();
+  TRY(connection_.send(type, head, bytes));
+  choice_.sent(bytes.size(), std::chrono::steady_clock::now() - begin);
+  return {};
+}
+
+// Returns the length in packed_, or 0 when they do not shrink.
+size_t PageSender::pack(transport::Codec codec, std::span<const std::byte> bytes) {
+  if (packed_.empty()) packed_.resize(kChunkBytes);
+  auto begin = std::chrono::steady_clock::now();
+  size_t packed = compressor_.compress(codec, bytes, std::span(packed_).first(bytes.size() - 1));
+  choice_.compressed(origin_.pages, codec, bytes.size(), packed == 0 ? bytes.size() : packed,
+                     std::chrono::steady_clock::now() - begin);
+  return packed;
 }
 
 Result<void> PageSender::send_ranges(transport::FrameType type, pid_t pid, std::span<const sys::AddressRange> ranges) {
@@ -199,17 +246,34 @@ Result<PagesFrame> receive_head(transport::Connection& connection, uint32_t leng
 
 }  // namespace
 
-Result<void> PageReceiver::receive_pages(uint32_t length) {
-  PagesFrame frame = TRY(receive_head(connection_, length));
+Result<void> PageReceiver::receive_pages(transport::FrameHeader header) {
+  PagesFrame frame = TRY(receive_head(connection_, header.length));
   size_t sum = 0;
   for (const sys::AddressRange& range : frame.ranges) {
-    if (range.size() > frame.rest - sum) return error(ErrorKind::corrupt, "a frame of pages has too few bytes");
+    if (range.size() > buffer_.size() - sum) return error(ErrorKind::corrupt, "a frame of pages has too many");
     sum += range.size();
   }
-  if (sum != frame.rest || sum > buffer_.size())
-    return error(ErrorKind::corrupt, "a frame of pages has a wrong length");
-  TRY(connection_.receive_bytes(std::span(buffer_).first(sum)));
-  return put_(frame.pid, frame.ranges, std::span(buffer_).first(sum));
+  std::span<std::byte> content = std::span(buffer_).first(sum);
+  if (header.type == transport::FrameType::packed_pages) {
+    TRY(receive_packed(frame.rest, content));
+  } else {
+    if (sum != frame.rest) return error(ErrorKind::corrupt, "a frame of pages has a wrong length");
+    TRY(connection_.receive_bytes(content));
+  }
+  return put_(frame.pid, frame.ranges, content);
+}
+
+// `length`: of what is left of the frame.
+Result<void> PageReceiver::receive_packed(size_t length, std::span<std::byte> into) {
+  PackedHead how;
+  if (length < sizeof how || length - sizeof how > kChunkBytes) {
+    return error(ErrorKind::corrupt, "a frame of compressed pages has a wrong length");
+  }
+  TRY(connection_.receive_bytes(std::as_writable_bytes(std::span(&how, 1))));
+  if (packed_.empty()) packed_.resize(kChunkBytes);
+  std::span<std::byte> packed = std::span(packed_).first(length - sizeof how);
+  TRY(connection_.receive_bytes(packed));
+  return compressor_.decompress(static_cast<transport::Codec>(how.codec), packed, into);
 }
 
 Result<void> PageReceiver::receive_drop(uint32_t length) { return receive_owed(length, drop_); }

@@ -1,9 +1,9 @@
 // Pages on the wire: frames of ranges and their bytes, read from one process and written into another.
 //
 // A pages frame is {u32 pid, u32 count, count x {u64 start, u64 end}} and then the bytes of all ranges, at most
-// kChunkBytes; a zero_pages frame is the same without bytes, for pages that are to be dropped; a shared memory frame is
-// {u32 object, u32 zero, u64 offset} and then bytes. Little-endian. Nothing is copied between process and connection
-// but once each way.
+// kChunkBytes; a packed_pages frame has {u32 codec, u32 zero} and the compressed bytes instead; a zero_pages frame is
+// the same without bytes, for pages that are to be dropped; a shared memory frame is {u32 object, u32 zero, u64 offset}
+// and then bytes. Little-endian. Nothing is copied between process and connection but once each way.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "address_space/compression_choice.h"
 #include "base/result.h"
 #include "sys/process_memory.h"
 #include "transport/connection.h"
@@ -33,6 +34,7 @@ struct PageOrigin {
   pid_t host_pid = 0;
   pid_t pid = 0;
   bool over_zeros = false;  // what the destination has there is zero: pages of zeros need not be sent
+  PageClass pages = PageClass::anonymous;
   bool operator==(const PageOrigin&) const = default;
 };
 
@@ -40,7 +42,8 @@ class PageSender {
  public:
   explicit PageSender(transport::Connection& connection);
 
-  // Whether the program runs: what it unmaps under our eyes is passed by then, and an error otherwise.
+  // Whether the program runs: what it unmaps under our eyes is passed by then (see take_unread), and an error
+  // otherwise.
   void set_running(bool running) { running_ = running; }
   // Asked after each chunk while the program runs, with the bytes of pages sent so far. False: what is not sent yet is
   // to stay behind, see stopped(). An Error ends the pass.
@@ -62,8 +65,13 @@ class PageSender {
   }
   // Sends what has gathered. Call it after the last send().
   Result<void> flush();
+  // Forgets what has gathered, of a process that has ended meanwhile.
+  void abandon();
   // The pages that were not sent because they are zero, since they were last asked for. Requires: flushed.
   std::vector<sys::AddressRange> take_zeros() { return std::exchange(zeros_, {}); }
+  // The ranges that could not be read, since they were last asked for: part of them was not there, the rest may be, and
+  // was not sent. Requires: flushed.
+  std::vector<sys::AddressRange> take_unread() { return std::exchange(unread_, {}); }
   const PageCounts& counts() const { return counts_; }
 
  private:
@@ -71,6 +79,8 @@ class PageSender {
   Result<std::vector<sys::AddressRange>> read(std::vector<sys::AddressRange> ranges, size_t wanted);
   Result<void> send_ranges(transport::FrameType type, pid_t pid, std::span<const sys::AddressRange> ranges);
   Result<void> send_worthwhile(const std::vector<sys::AddressRange>& ranges);
+  Result<void> send_pages(std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes);
+  size_t pack(transport::Codec codec, std::span<const std::byte> bytes);
 
   transport::Connection& connection_;
   std::vector<std::byte> buffer_;
@@ -81,7 +91,11 @@ class PageSender {
   bool stopped_ = false;
   Watch watch_;
   std::vector<sys::AddressRange> zeros_;
+  std::vector<sys::AddressRange> unread_;
   PageCounts counts_;
+  CompressionChoice choice_;
+  transport::Compressor compressor_;
+  std::vector<std::byte> packed_;
 };
 
 // Where received pages go.
@@ -93,19 +107,27 @@ class PageReceiver {
   using Drop = std::function<Result<void>(pid_t, std::span<const sys::AddressRange>)>;
   PageReceiver(transport::Connection& connection, Put put, FindObject object, Drop drop);
 
+  // Whether receive_pages() takes such a frame.
+  static bool takes(transport::FrameType type) {
+    return type == transport::FrameType::pages || type == transport::FrameType::packed_pages;
+  }
   // Takes the payload of a frame whose header has just been read.
-  Result<void> receive_pages(uint32_t length);
+  Result<void> receive_pages(transport::FrameHeader header);
   Result<void> receive_drop(uint32_t length);
   // Ranges without bytes, as PageSender::owe() tells them.
   Result<void> receive_owed(uint32_t length, const Drop& owed);
   Result<void> receive_object(uint32_t length);
 
  private:
+  Result<void> receive_packed(size_t length, std::span<std::byte> into);
+
   transport::Connection& connection_;
   Put put_;
   FindObject object_;
   Drop drop_;
   std::vector<std::byte> buffer_;
+  transport::Compressor compressor_;
+  std::vector<std::byte> packed_;
 };
 
 }  // namespace godwit::address_space

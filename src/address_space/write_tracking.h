@@ -28,6 +28,9 @@ class WriteTracking {
  public:
   static Result<WriteTracking> attach(freeze::RemoteCalls& calls, pid_t host_pid, int pidfd);
 
+  // Whether the address space still exists; execve(2) ends it.
+  bool exists() const { return pages_.exists(); }
+
   enum class Protect { yes, no };
   // Appends the ranges written since they were last protected. With `protect` they are protected again. Pages that were
   // never there count as written, and so do those of a mapping that has just been covered.

@@ -62,17 +62,6 @@ Result<ProcessTree> ProcessTree::create(const InitProcess& init, freeze::CodeReg
   return tree;
 }
 
-bool ProcessTree::same_shape(const image::LogicalHost& a, const image::LogicalHost& b) {
-  auto same_process = [](const image::Process& p, const image::Process& q) {
-    auto same_tid = [](const image::Thread& s, const image::Thread& t) { return s.tid() == t.tid(); };
-    return p.pid() == q.pid() && p.parent_pid() == q.parent_pid() && p.session() == q.session() &&
-           p.process_group() == q.process_group() && p.zombie() == q.zombie() && p.exit_signal() == q.exit_signal() &&
-           std::equal(p.threads().begin(), p.threads().end(), q.threads().begin(), q.threads().end(), same_tid);
-  };
-  return std::equal(a.processes().begin(), a.processes().end(), b.processes().begin(), b.processes().end(),
-                    same_process);
-}
-
 // Registers every number that is taken and checks the shape of what came from the peer.
 Result<void> ProcessTree::index() {
   if (host_->processes_size() > kMostProcesses) return error(ErrorKind::corrupt, "too many processes");
@@ -247,6 +236,7 @@ Result<void> ProcessTree::end_temporary(pid_t parent_host_pid, pid_t host_pid, p
 Result<void> ProcessTree::join_groups() {
   std::map<pid_t, std::vector<pid_t>> joining;
   for (auto& [pid, process] : processes_) {
+    if (!members_.contains(pid)) continue;  // ended before
     if (group_now_.at(pid) != process->process_group()) joining[process->process_group()].push_back(pid);
   }
   for (auto& [group, pids] : joining) {
@@ -259,7 +249,7 @@ Result<void> ProcessTree::join_group(pid_t group, const std::vector<pid_t>& join
   auto set_group = [&](pid_t host_pid) {
     return call_in(host_pid, SYS_setpgid, {0, static_cast<uint64_t>(group)}, "joining a process group");
   };
-  bool leader_lives = processes_.contains(group);
+  bool leader_lives = members_.contains(group);
   if (leader_lives) {
     if (group_now_.at(group) != group) TRY(set_group(members_.at(group).host_pid));
     group_now_[group] = group;
@@ -282,7 +272,7 @@ Result<void> ProcessTree::join_group(pid_t group, const std::vector<pid_t>& join
 
 Result<void> ProcessTree::end_zombies() {
   for (auto& [pid, process] : processes_) {
-    if (!process->zombie()) continue;
+    if (!process->zombie() || !members_.contains(pid)) continue;
     RemoteCalls calls = RemoteCalls::adopt(members_.at(pid).host_pid, region_);
     TRY(calls.end_process(process->exit_code()).within("ending zombie " + std::to_string(pid)));
     members_.erase(pid);
@@ -293,23 +283,38 @@ Result<void> ProcessTree::end_zombies() {
 Result<void> ProcessTree::make_threads(const image::Process& process) {
   Member& member = members_.at(process.pid());
   member.host_threads = {member.host_pid};
-  if (process.threads_size() == 1) return {};
+  return add_threads(process, {{process.pid(), member.host_pid}});
+}
+
+// Makes the threads that are not `known` (by tid in the job), and puts all in the order that `process` has.
+Result<void> ProcessTree::add_threads(const image::Process& process, std::map<pid_t, pid_t> known) {
+  Member& member = members_.at(process.pid());
   RemoteCalls calls = RemoteCalls::adopt(member.host_pid, region_);
   CallBatch batch = calls.batch();
   constexpr uint64_t kThread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
-  for (int i = 1; i < process.threads_size(); ++i) {
+  for (const image::Thread& thread : process.threads()) {
+    if (known.contains(thread.tid())) continue;
     if (batch.room() < kRoomForOneClone) {
       TRY(calls.run(batch));
       TRY(batch.all_succeeded("making threads"));
       batch = calls.batch();
     }
-    add_clone(batch, process.threads(i).tid(), kThread, 0, 0);
+    add_clone(batch, thread.tid(), kThread, 0, 0);
   }
-  TRY(calls.run(batch));
-  TRY(batch.all_succeeded("making threads"));
-  std::map<pid_t, pid_t> by_tid = TRY(threads_by_inner_tid(member.host_pid));
-  for (int i = 1; i < process.threads_size(); ++i) {
-    auto found = by_tid.find(process.threads(i).tid());
+  if (!batch.empty()) {
+    TRY(calls.run(batch));
+    TRY(batch.all_succeeded("making threads"));
+  }
+  std::map<pid_t, pid_t> by_tid;
+  member.host_threads.clear();
+  for (const image::Thread& thread : process.threads()) {
+    auto there = known.find(thread.tid());
+    if (there != known.end()) {
+      member.host_threads.push_back(there->second);
+      continue;
+    }
+    if (by_tid.empty()) by_tid = TRY(threads_by_inner_tid(member.host_pid));
+    auto found = by_tid.find(thread.tid());
     if (found == by_tid.end()) return error(ErrorKind::gone, "a new thread ended");
     TRY(await_birth(found->second));
     member.host_threads.push_back(found->second);

@@ -35,8 +35,14 @@ class ProcessTree {
   // Checks what came from a peer: pids unique and positive, parents before children, at most 32,768 processes.
   static Result<ProcessTree> create(const InitProcess& init, freeze::CodeRegion region, const image::LogicalHost& host);
 
-  // Whether a tree made for `a` also serves `b`: the same processes and threads in the same relations.
-  static bool same_shape(const image::LogicalHost& a, const image::LogicalHost& b);
+  // Whether a tree made for `before` can become one for `now` without those being touched that are in both: processes
+  // and threads have come and gone, groups have changed. Otherwise (other sessions, another parent, a daemon without its
+  // session's leader, a new child of godwit-init) a new tree is needed. Both sides of a migration ask this, of the same
+  // two.
+  static bool can_become(const image::LogicalHost& before, const image::LogicalHost& now);
+  // Requires: can_become(before, now), this tree is one for `before`, every thread is stopped. Ensures: what create()
+  // ensures for `now`; a new process is a copy of its parent as that is now. Failure leaves a tree of no use.
+  Result<void> become(const image::LogicalHost& before, const image::LogicalHost& now);
 
   const std::map<pid_t, Member>& members() const { return members_; }  // by pid in the job; zombies are not among them
   freeze::RemoteCalls calls(pid_t pid) const { return freeze::RemoteCalls::adopt(members_.at(pid).host_pid, region_); }
@@ -54,6 +60,9 @@ class ProcessTree {
   Result<void> join_group(pid_t group, const std::vector<pid_t>& joining);
   Result<void> end_zombies();
   Result<void> make_threads(const image::Process& process);
+  Result<void> add_threads(const image::Process& process, std::map<pid_t, pid_t> known);
+  Result<void> remove_ended(const image::LogicalHost& before);
+  Result<void> change_threads(const image::Process& before, const image::Process& now);
   Result<pid_t> clone_in(pid_t parent_host_pid, pid_t pid, bool into_cgroup, int exit_signal);
   Result<void> end_temporary(pid_t parent_host_pid, pid_t host_pid, pid_t pid);
   Result<void> call_in(pid_t host_pid, uint64_t number, std::array<uint64_t, 6> arguments, const char* what);

@@ -1,5 +1,6 @@
 #include "migration/departing_host.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "coprocess/process_tree.h"
@@ -16,6 +17,13 @@ using address_space::DepartingMemory;
 using address_space::Pass;
 using transport::FrameType;
 
+namespace {
+
+constexpr uint64_t kLargeBytes = uint64_t{4} << 20;  // of untracked processes: worth a round before the freeze
+constexpr int kMostGrown = 3;
+
+}  // namespace
+
 DepartingHost::DepartingHost(Inventory& inventory, transport::Connection& connection, const image::LogicalHost& told)
     : inventory_(inventory), connection_(connection), sender_(connection) {
   follow(told);
@@ -23,16 +31,17 @@ DepartingHost::DepartingHost(Inventory& inventory, transport::Connection& connec
 
 // What the destination does with this layout, done here in thought: see Skeleton::adapt.
 void DepartingHost::follow(const image::LogicalHost& host) {
-  bool anew = !coprocess::ProcessTree::same_shape(told_, host);
+  bool anew = !coprocess::ProcessTree::can_become(told_, host);
   std::map<pid_t, DepartingMemory> now;
   for (const Inventory::MemoryOfProcess& process : inventory_.memory_of(host)) {
     auto known = memories_.extract(process.pid);
-    if (!known.empty() && known.mapped().host_pid() == process.host_pid) {
+    if (!known.empty()) {
       now.insert(std::move(known));
     } else {
       now.emplace(process.pid, DepartingMemory(process.host_pid, process.pid));
     }
     DepartingMemory& memory = now.at(process.pid);
+    if (memory.host_pid() != process.host_pid) memory.become(process.host_pid);
     if (anew) memory.forget();
     memory.follow(*process.space);
   }
@@ -46,16 +55,13 @@ Result<void> DepartingHost::track(freeze::SeizedTree& tree) {
     auto memory = memories_.find(process.listed.pid);
     if (process.threads.empty() || memory == memories_.end() || memory->second.tracked()) continue;
     pid_t host_pid = process.listed.host_pid;
+    if (memory->second.host_pid() != host_pid) continue;  // a new one, with the pid of one that has ended
     auto calls = TRY(freeze::RemoteCalls::open(process.threads.front().host_tid, TRY(freeze::find_vdso(host_pid))));
     auto tracking = address_space::WriteTracking::attach(calls, host_pid, TRY(inventory_.pidfd_of(host_pid)));
     TRY(calls.close());
     memory->second.track(TRY(std::move(tracking).within("tracking writes of pid " + std::to_string(host_pid))));
   }
   return {};
-}
-
-bool DepartingHost::all_tracked() const {
-  return std::all_of(memories_.begin(), memories_.end(), [](auto& entry) { return entry.second.tracked(); });
 }
 
 // Processes, threads and mappings, cheaply: whether the destination must be told of another layout.
@@ -91,7 +97,10 @@ Result<uint64_t> DepartingHost::round() {
   uint64_t before = sender_.counts().sent;
   for (auto& [pid, memory] : memories_) {
     auto sent = memory.send(Pass::running, sender_);
-    if (!sent && sent.error().kind == ErrorKind::gone) continue;  // it ended; the next layout is without it
+    if (!sent && sent.error().kind == ErrorKind::gone) {  // it ended; the next layout is without it
+      sender_.abandon();
+      continue;
+    }
     TRY(std::move(sent));
   }
   TRY(connection_.send(FrameType::round_end));
@@ -103,12 +112,37 @@ void DepartingHost::watch(address_space::PageSender::Watch watch) {
   sender_.set_watch([this, watch = std::move(watch)](uint64_t sent) { return watch(sent - sent_before_); });
 }
 
-Result<std::optional<Convergence::Verdict>> DepartingHost::run_rounds(Convergence& rule, const Report& report) {
+Result<void> DepartingHost::track_lasting(const TrackNew& track_new) {
+  std::set<pid_t> untracked;
+  for (auto& [pid, memory] : memories_) {
+    if (!memory.tracked()) untracked.insert(memory.host_pid());
+  }
+  bool lasting = std::ranges::any_of(untracked, [&](pid_t host_pid) { return untracked_.contains(host_pid); });
+  untracked_ = std::move(untracked);
+  if (!lasting) return {};
+  return track_new();
+}
+
+// What would be left for the freeze because it is not tracked.
+Result<uint64_t> DepartingHost::untracked_bytes() const {
+  uint64_t bytes = 0;
+  for (const Inventory::MemoryOfProcess& process : inventory_.memory_of(told_)) {
+    if (memories_.at(process.pid).tracked()) continue;
+    auto own = address_space::own_bytes(process.host_pid, *process.space);
+    if (!own && own.error().kind == ErrorKind::gone) continue;
+    bytes += TRY(std::move(own));
+  }
+  return bytes;
+}
+
+Result<std::optional<Convergence::Verdict>> DepartingHost::run_rounds(Convergence& rule, const Report& report,
+                                                                      const TrackNew& track_new) {
   using Clock = std::chrono::steady_clock;
+  int grown = 0;  // how often large new processes have kept us from the freeze
   for (;;) {
     auto begin = Clock::now();
     TRY(follow_program());
-    if (!all_tracked()) return Convergence::Verdict::freeze;  // processes came: the rest is for the freeze
+    TRY(track_lasting(track_new));
     sent_before_ = sender_.counts().sent * address_space::kPageBytes;
     uint64_t bytes = TRY(round());
     auto length = Clock::now() - begin;
@@ -118,7 +152,10 @@ Result<std::optional<Convergence::Verdict>> DepartingHost::run_rounds(Convergenc
     report({bytes, length, left});
     TRY(sender_.ask_watch());
     if (sender_.stopped()) return std::nullopt;
-    if (verdict != Convergence::Verdict::another) return verdict;
+    if (verdict == Convergence::Verdict::another) continue;
+    if (grown == kMostGrown || TRY(untracked_bytes()) < kLargeBytes) return verdict;
+    ++grown;
+    TRY(track_new());
   }
 }
 

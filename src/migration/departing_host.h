@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "address_space/convergence.h"
@@ -35,13 +36,16 @@ class DepartingHost {
 
   // Begins to track writes in every process that is not tracked yet. Requires: all threads are stopped.
   Result<void> track(freeze::SeizedTree& tree);
-  bool all_tracked() const;
   // Asked during rounds, with the bytes sent in this one; see PageSender::Watch.
   void watch(address_space::PageSender::Watch watch);
-  // Rounds while the program runs, until the rule says what to do; nothing when the watch stopped them. Errors:
-  // unsupported when the program comes to use what cannot be moved; the watch's.
+  // Stops the program for a moment and calls track().
+  using TrackNew = std::function<Result<void>()>;
+  // Rounds while the program runs, until the rule says what to do; nothing when the watch stopped them. Processes that
+  // come meanwhile are tracked when they have lasted for a round or have grown large; the others are left for the
+  // freeze. Errors: unsupported when the program comes to use what cannot be moved; the watch's.
   Result<std::optional<address_space::Convergence::Verdict>> run_rounds(address_space::Convergence& rule,
-                                                                        const Report& report);
+                                                                        const Report& report,
+                                                                        const TrackNew& track_new);
   // In the freeze: what the destination lacks, and all memory objects.
   Result<void> send_rest(const image::LogicalHost& state);
 
@@ -57,6 +61,8 @@ class DepartingHost {
   void follow(const image::LogicalHost& host);
   Result<void> send_objects(const image::LogicalHost& state);
   Result<uint64_t> round();
+  Result<void> track_lasting(const TrackNew& track_new);
+  Result<uint64_t> untracked_bytes() const;
   Result<std::string> fingerprint() const;
 
   Inventory& inventory_;
@@ -65,6 +71,7 @@ class DepartingHost {
   std::map<pid_t, address_space::DepartingMemory> memories_;  // by pid in the job
   image::LogicalHost told_;
   std::string fingerprint_;
+  std::set<pid_t> untracked_;                                        // in the last round, in our own pid namespace
   uint64_t redundant_pages_ = 0;                                     // of processes that have ended
   uint64_t sent_before_ = 0;                                         // bytes, before this round
   std::optional<std::chrono::steady_clock::time_point> last_begin_;  // of a round

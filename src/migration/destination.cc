@@ -115,8 +115,8 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
                                                       address_space::PageReceiver& pages, files::Receiver& files) {
   for (;;) {
     transport::FrameHeader header = TRY(connection.receive_header(kSpin));
-    if (header.type == FrameType::pages) {
-      TRY(pages.receive_pages(header.length));
+    if (address_space::PageReceiver::takes(header.type)) {
+      TRY(pages.receive_pages(header));
       continue;
     }
     if (header.type == FrameType::zero_pages) {
@@ -181,12 +181,12 @@ Result<void> Destination::receive_rest(Connection& connection) {
       [](pid_t, auto) -> Result<void> { return error(ErrorKind::corrupt, "dropped pages after the switchover"); });
   for (;;) {
     transport::FrameHeader header = TRY(connection.receive_header());
-    if (header.type != FrameType::pages) {
+    if (!address_space::PageReceiver::takes(header.type)) {
       TRY(connection.receive_payload(header));
       if (header.type != FrameType::memory_end) return error(ErrorKind::corrupt, "no pages after the switchover");
       break;
     }
-    TRY(pages.receive_pages(header.length));
+    TRY(pages.receive_pages(header));
   }
   TRY(faults_server_->finish());
   TRY(connection.send(FrameType::all_here));
@@ -278,10 +278,13 @@ Result<void> Destination::receive_job(Connection& connection) {
   opener.commit();
   TRY(consoles.release());
   TRY(report(host, now));
-  if (!faults_server_) return {};
-  auto rest = receive_rest(connection);
-  if (!rest) (void)sys::write_text(order_.place().cgroup() + "/procs/cgroup.kill", "1");  // without it nobody can go on
-  return rest;
+  if (faults_server_) {
+    auto rest = receive_rest(connection);
+    if (!rest) (void)sys::write_text(order_.place().cgroup() + "/procs/cgroup.kill", "1");  // without it nobody goes on
+    TRY(std::move(rest));
+  }
+  restoration.collapse_huge_pages();
+  return {};
 }
 
 // The source can also ask the directory.

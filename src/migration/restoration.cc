@@ -6,10 +6,13 @@
 
 #include <chrono>
 
+#include "address_space/layout.h"
 #include "init/protocol.h"
 #include "objects/scheduling.h"
 #include "objects/thread_state.h"
 #include "proc/status.h"
+#include "sys/huge_pages.h"
+#include "sys/namespaces.h"
 #include "sys/ptrace.h"
 #include "sys/scheduling.h"
 #include "sys/text_file.h"
@@ -253,6 +256,21 @@ Result<void> Restoration::run() {
   auto visible = descriptors_->after_switchover();
   TRY(sys::write_text(cgroup_ + "/cgroup.freeze", "0"));  // whatever became of that: this copy is the process
   return visible;
+}
+
+void Restoration::collapse_huge_pages() const {
+  if (!sys::huge_pages_allowed()) return;
+  constexpr uint64_t kMask = sys::kHugePageBytes - 1;
+  for (const image::Process& process : state_->processes()) {
+    if (process.zombie()) continue;
+    auto pidfd = sys::open_pidfd(skeleton_.members().at(process.pid()).host_pid);
+    if (!pidfd) continue;  // it has ended
+    for (const image::Mapping& mapping : process.address_space().mappings()) {
+      sys::AddressRange whole{(mapping.start() + kMask) & ~kMask, mapping.end() & ~kMask};
+      bool wanted = mapping.kind() == image::Mapping::ANONYMOUS && (mapping.advice() & address_space::kHugePages) != 0;
+      if (wanted && whole.start < whole.end) (void)sys::collapse_to_huge_pages(pidfd->get(), whole);
+    }
+  }
 }
 
 }  // namespace godwit::migration

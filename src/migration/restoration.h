@@ -38,6 +38,9 @@ class Restoration {
   Result<void> restore(const image::LogicalHost& state, std::span<const objects::ConsoleFd> ends);
   Result<void> hold_frozen();
   Result<void> run();
+  // When all content is there and the program runs: what it wants in huge pages (MADV_HUGEPAGE) and has in small ones
+  // becomes huge again. Blocks for the copying. What cannot be made is left as it is.
+  void collapse_huge_pages() const;
 
   // Where the threads are that all this is done to.
   int processor() const { return skeleton_.processor(); }

@@ -71,8 +71,12 @@ Result<image::AddressSpace> layout_of_init(pid_t host_pid, RemoteAddress& vdso) 
 }  // namespace
 
 Result<void> Skeleton::adapt(const image::LogicalHost& host) {
-  bool fits = tree_ && coprocess::ProcessTree::same_shape(shape_, host);
-  if (!fits) {
+  if (tree_ && coprocess::ProcessTree::can_become(shape_, host)) {
+    TRY(tree_->become(shape_, host));
+    auto ended = [&](const auto& entry) { return !tree_->members().contains(entry.first); };
+    std::erase_if(memories_, ended);
+    std::erase_if(files_, ended);
+  } else {
     if (tree_) TRY(discard());
     TRY(build(host));
   }

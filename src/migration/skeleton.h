@@ -22,8 +22,8 @@ class Skeleton {
   Skeleton(const coprocess::InitProcess& init, address_space::MappingSources sources)
       : init_(init), sources_(std::move(sources)) {}
 
-  // Ensures: processes, threads and layouts are those of `host`. What is there already and fits is kept; a tree of
-  // another shape is made anew.
+  // Ensures: processes, threads and layouts are those of `host`. Processes that are there already are kept with their
+  // memory, others come and go (ProcessTree::can_become); when that cannot be everything is made anew.
   Result<void> adapt(const image::LogicalHost& host);
 
   const std::map<pid_t, coprocess::ProcessTree::Member>& members() const { return tree_->members(); }

@@ -62,8 +62,8 @@ class Source {
                        objects::SocketCapture& sockets, const wire::Offer& offer, const wire::OfferAnswer& answer);
   Result<void> finish(Connection& connection, const DepartingHost& memory, const files::Carrier& carrier);
   Result<void> copy_while_it_runs(Inventory& inventory, DepartingHost& memory);
+  Result<void> track_writes(Inventory& inventory, DepartingHost& memory);
   Result<void> pretransfer(Inventory& inventory, DepartingHost& memory);
-  Result<void> track(Inventory& inventory, DepartingHost& memory);
   Result<bool> go_on_after_stuck(address_space::Convergence& rule);
   Result<bool> slow_down();
   Result<void> push_rest(Connection& connection);
@@ -185,7 +185,8 @@ Result<freeze::SeizedTree> Source::stop(Inventory& inventory) {
                                    std::chrono::steady_clock::now() + kFreezePatience);
 }
 
-Result<void> Source::track(Inventory& inventory, DepartingHost& memory) {
+// A stop of its own, of every process that is not tracked yet.
+Result<void> Source::track_writes(Inventory& inventory, DepartingHost& memory) {
   auto stopped_at = std::chrono::steady_clock::now();
   {
     sys::Urgency urgency = sys::Urgency::begin();
@@ -193,13 +194,14 @@ Result<void> Source::track(Inventory& inventory, DepartingHost& memory) {
     TRY(inventory.note_calls(tree));
     TRY(memory.track(tree));
   }
-  report_.set_tracking_stop_ms(Phases::milliseconds(std::chrono::steady_clock::now() - stopped_at));
+  double stopped_ms = Phases::milliseconds(std::chrono::steady_clock::now() - stopped_at);
+  report_.set_tracking_stop_ms(std::max(report_.tracking_stop_ms(), stopped_ms));
   return {};
 }
 
 // Memory travels while the program runs. Afterwards the destination lacks only what was written in the last moments.
 Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory) {
-  TRY(track(inventory, memory));
+  TRY(track_writes(inventory, memory));
   address_space::Convergence::Limits limits;
   const worker::MoveOptions& options = order_.options();
   if (options.max_freeze_ms() > 0) limits.max_freeze = std::chrono::milliseconds(options.max_freeze_ms());
@@ -207,8 +209,9 @@ Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory) {
   address_space::Convergence rule(limits);
   memory.watch([this](uint64_t round_bytes) { return account_.between_chunks(round_bytes); });
   for (;;) {
-    auto verdict = TRY(
-        memory.run_rounds(rule, [&](const DepartingHost::RoundResult& round) { account_.after_round(round, rule); }));
+    auto verdict = TRY(memory.run_rounds(
+        rule, [&](const DepartingHost::RoundResult& round) { account_.after_round(round, rule); },
+        [&] { return track_writes(inventory, memory); }));
     report_.set_switched_by_hand(!verdict);
     leave_rest_ = !verdict;
     if (!verdict || *verdict != address_space::Convergence::Verdict::stuck) return {};

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <array>
 #include <string>
@@ -43,6 +44,11 @@ Result<PageMap> PageMap::open(pid_t pid) {
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return last_error("open", path);
   return PageMap(std::move(fd));
+}
+
+bool PageMap::exists() const {
+  uint64_t entry;
+  return ::pread(fd_.get(), &entry, sizeof entry, 0) == sizeof entry;  // otherwise as at the end of a file
 }
 
 Result<void> PageMap::scan(AddressRange range, const PageQuery& query, std::vector<PageRegion>& into) const {

@@ -42,6 +42,9 @@ struct PageQuery {
 class PageMap {
  public:
   static Result<PageMap> open(pid_t pid);
+  // Whether the address space that was opened still exists: execve(2) and the end of a process end it, and scans then
+  // find nothing.
+  bool exists() const;
   // Appends the regions of `range` that match, by address. Blocks for the walk (about 0.5 ms per GiB in the fast form).
   Result<void> scan(AddressRange range, const PageQuery& query, std::vector<PageRegion>& into) const;
 

@@ -46,7 +46,10 @@ Result<Userfaultfd> Userfaultfd::for_missing_pages(UniqueFd fd) {
 }
 
 Result<void> Userfaultfd::track_writes(AddressRange range) const {
-  return register_range(fd_.get(), range, UFFDIO_REGISTER_MODE_WP);
+  TRY(register_range(fd_.get(), range, UFFDIO_REGISTER_MODE_WP));
+  uffdio_writeprotect lift{{range.start, range.size()}, 0};
+  if (::ioctl(fd_.get(), UFFDIO_WRITEPROTECT, &lift) < 0) return last_error("ioctl(UFFDIO_WRITEPROTECT)");
+  return {};
 }
 
 Result<void> Userfaultfd::watch_missing(AddressRange range) const {

@@ -26,8 +26,12 @@ class Userfaultfd {
   // The descriptor that a fork event brought.
   static Userfaultfd of_child(UniqueFd fd) { return Userfaultfd(std::move(fd)); }
 
-  // Idempotent. Errors: unsupported for ranges that cannot be tracked (kernel pages, some devices), gone when unmapped.
+  // Ensures: nothing in `range` is protected yet: all counts as written. The kernel does not see to that: mremap(2)
+  // without UFFD_FEATURE_EVENT_REMAP ends the tracking of the mapping that results, with all it is merged into, but
+  // leaves their pages' protection bits, on which a later write would go unnoticed (fs/userfaultfd.c,
+  // mremap_userfaultfd_prep). Errors: as below.
   Result<void> track_writes(AddressRange range) const;
+  // Idempotent. Errors: unsupported for ranges that cannot be tracked (kernel pages, some devices), gone when unmapped.
   Result<void> watch_missing(AddressRange range) const;
   Result<void> forget(AddressRange range) const;
 

@@ -38,6 +38,7 @@ std::optional<std::string_view> name_of(FrameType type) {
     case FrameType::owed_pages: return "owed_pages";
     case FrameType::page_request: return "page_request";
     case FrameType::all_here: return "all_here";
+    case FrameType::packed_pages: return "packed_pages";
     case FrameType::hold_packets: return "hold_packets";
     case FrameType::packets_held: return "packets_held";
   }
@@ -47,6 +48,7 @@ std::optional<std::string_view> name_of(FrameType type) {
 uint32_t longest_payload(FrameType type) {
   switch (type) {
     case FrameType::pages:
+    case FrameType::packed_pages:
     case FrameType::zero_pages:
     case FrameType::owed_pages:
     case FrameType::shared_memory_pages: return kMaxPagesBytes;

@@ -43,6 +43,7 @@ enum class FrameType : uint32_t {
   owed_pages = 27,
   page_request = 28,
   all_here = 29,
+  packed_pages = 30,
   hold_packets = 40,
   packets_held = 41,
 };

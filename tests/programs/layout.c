@@ -49,6 +49,7 @@ static void give_up(int part) {
 }
 static void map_anew(int part) {
   CHECK(munmap(parts[part], part_bytes) == 0);
+  if (pick(2) == 0) pause_ms(1);  // long enough for neighbours to be looked at while it is not there
   void* anew = mmap(parts[part], part_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   CHECK(anew == parts[part]);
   memset(versions[part], 0, sizeof versions[part]);
