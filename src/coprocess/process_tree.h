@@ -36,9 +36,9 @@ class ProcessTree {
   static Result<ProcessTree> create(const InitProcess& init, freeze::CodeRegion region, const image::LogicalHost& host);
 
   // Whether a tree made for `before` can become one for `now` without those being touched that are in both: processes
-  // and threads have come and gone, groups have changed. Otherwise (other sessions, another parent, a daemon without its
-  // session's leader, a new child of godwit-init) a new tree is needed. Both sides of a migration ask this, of the same
-  // two.
+  // and threads have come and gone, groups have changed. Otherwise (other sessions, another parent, a daemon without
+  // its session's leader, a new child of godwit-init) a new tree is needed. Both sides of a migration ask this, of the
+  // same two.
   static bool can_become(const image::LogicalHost& before, const image::LogicalHost& now);
   // Requires: can_become(before, now), this tree is one for `before`, every thread is stopped. Ensures: what create()
   // ensures for `now`; a new process is a copy of its parent as that is now. Failure leaves a tree of no use.

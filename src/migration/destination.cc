@@ -54,6 +54,7 @@ class Destination {
   Result<bool> switch_over(Connection& connection);
   void tell_committed(Connection& connection);
   Result<void> receive_rest(Connection& connection);
+  Result<void> make_whole(Connection& connection, Restoration& restoration);
   Result<void> report(coprocess::LogicalHost& host, const std::vector<worker::Console>& consoles);
 
   const worker::DestinationOrder& order_;
@@ -278,6 +279,11 @@ Result<void> Destination::receive_job(Connection& connection) {
   opener.commit();
   TRY(consoles.release());
   TRY(report(host, now));
+  return make_whole(connection, restoration);
+}
+
+// It runs: the rest of its memory arrives, and huge pages come back.
+Result<void> Destination::make_whole(Connection& connection, Restoration& restoration) {
   if (faults_server_) {
     auto rest = receive_rest(connection);
     if (!rest) (void)sys::write_text(order_.place().cgroup() + "/procs/cgroup.kill", "1");  // without it nobody goes on
