@@ -98,9 +98,9 @@ def rows(check, heap, nodes):
         script = f"find /sys/fs/cgroup -path '*cpu*' -name 'godwit-{identifier}-*' | wc -l"
         return [lab.shell(node, script).stdout.strip() for node in nodes[:lab.nodes]]
 
-    def begin_slowed(lab, job, to):
-        """A move that has come to slow the program down."""
-        move = begin_move(lab, job, to, "--memory", "precopy", "--max-freeze", "5ms", "--max-rounds", "100", "--on-timeout", "throttle")
+    def begin_slowed(lab, job, to, freeze, *options):
+        """A move that has come to slow the program down: no freeze is expected to be as short while it writes freely."""
+        move = begin_move(lab, job, to, "--memory", "precopy", "--max-freeze", freeze, "--max-rounds", "100", "--on-timeout", "throttle", *options)
         held = await_stage(move, "rounds", lambda progress: progress["processor_share"] > 0)
         check(held is not None, "it was never slowed down")
         return move
@@ -111,8 +111,7 @@ def rows(check, heap, nodes):
         before = rate(lab, "throttle")
         to = next_node(lab, "throttle")
         events = lab.popen("events", "throttle", "--json")
-        move = begin_slowed(lab, "throttle", to)
-        check("godwit-" in slowed_in(lab, "throttle"), f"not slowed: {slowed_in(lab, 'throttle')}")
+        move = begin_slowed(lab, "throttle", to, "2.4ms")  # soon reached then
         report = end_move(move, check)
         events.terminate()
         told = [json.loads(line)["what"] for line in events.communicate(timeout=20)[0].splitlines()]
@@ -130,9 +129,10 @@ def rows(check, heap, nodes):
         """a move called off, or a worker killed, while the program is slowed down leaves it as fast as before"""
         notes = []
         for how in ("cancelled", "killed"):
-            start_writer(lab, how, heap)
+            start_writer(lab, how, heap, "32")
             before, at = rate(lab, how), lab.where(how)
-            move = begin_slowed(lab, how, next_node(lab, how))
+            move = begin_slowed(lab, how, next_node(lab, how), "1ms", "--bandwidth", "100mbit")  # rounds of seconds, and never short enough
+            check("godwit-" in slowed_in(lab, how), f"not slowed: {slowed_in(lab, how)}")
             if how == "cancelled":
                 lab.run("cancel", how)
             else:

@@ -144,7 +144,7 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
         layout_ = TRY(expect<image::LogicalHost>(frame, FrameType::layout));
         TRY(restoration.correct(layout_));
         break;
-      case FrameType::hold_packets:  // it is about to be frozen
+      case FrameType::hold_packets:  // it is being frozen
         if (!urgency_) urgency_.emplace(sys::Urgency::begin_on(restoration.processor()));
         TRY(cable_->expect());
         TRY(connection.send(FrameType::packets_held));

@@ -71,7 +71,8 @@ class Source {
   Result<void> move_frozen(Connection& connection, DepartingHost& memory, freeze::SeizedTree& tree,
                            objects::StillSockets& still, const wire::FinalState& state, files::Carrier& carrier,
                            LogSender& logs);
-  Result<void> announce_freeze(Connection& connection);
+  Result<void> hold(forwarding::HeldPackets& packets, Connection& connection);
+  Result<void> pass_on(forwarding::HeldPackets& packets, Connection& connection);
   Result<void> await_switchover(Connection& connection);
   Result<void> fence(const Error& lost);
   std::vector<worker::Console> consoles() const { return {order_.consoles().begin(), order_.consoles().end()}; }
@@ -353,11 +354,17 @@ Result<freeze::KernelTasks> Source::kernel_tasks() {
   return loaded ? std::move(loaded) : freeze::KernelTasks::load();
 }
 
-// The destination prepares for the freeze: packets wait there from now on, and it puts everything else aside.
-Result<void> Source::announce_freeze(Connection& connection) {
+// Packets wait here, at once; and at the destination, as soon as that is ready for them. Not earlier: what its own node
+// sends to a program that still runs would wait there too.
+Result<void> Source::hold(forwarding::HeldPackets& packets, Connection& connection) {
+  TRY(packets.hold());
   TRY(connection.send(FrameType::hold_packets));
-  TRY(connection.flush());
-  return receive_signal(connection, FrameType::packets_held);
+  return connection.flush();
+}
+
+Result<void> Source::pass_on(forwarding::HeldPackets& packets, Connection& connection) {
+  TRY(receive_signal(connection, FrameType::packets_held, kSpin));
+  return packets.pass_on();
 }
 
 Result<void> Source::run() {
@@ -414,20 +421,19 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   if (!copied) return explained(connection, std::move(copied.error()));
 
   // What is left is little, or is to be fetched by the running program.
-  TRY(announce_freeze(connection));
   phases_.end("rounds");
   account_.begin("frozen");
   auto urgency = std::optional(sys::Urgency::begin());
   frozen_at_ = std::chrono::steady_clock::now();
   freeze::SeizedTree tree = TRY(stop(inventory));
   phases_.end("freeze");
-  TRY(packets.hold());
+  TRY(hold(packets, connection));
   faults_.at(FaultPoint::source_frozen, &connection);
   HeldConsoles held = TRY(HeldConsoles::hold(init));
   objects::StillSockets still(sockets);
   wire::FinalState state = TRY(capture(inventory, tree, held));
   TRY(files::add_hashes(inventory.files(), *state.mutable_host(), files::shared_devices(offer.plan(), answer)));
-  TRY(packets.pass_on());
+  TRY(pass_on(packets, connection));
   phases_.end("state");
   count(state, tree);
   auto sent = move_frozen(connection, memory, tree, still, state, carrier, logs);
