@@ -66,11 +66,14 @@ Result<void> put(int fd, std::string_view bytes) {
 
 Result<void> read_queues(int fd, TcpConnection& into) {
   size_t unread = TRY(queued(fd, SIOCINQ));
-  size_t unacknowledged = TRY(queued(fd, SIOCOUTQ)), unsent = TRY(queued(fd, SIOCOUTQNSD));
   TRY(set(fd, TCP_REPAIR_QUEUE, kReceiveQueue));
   into.receive_next = TRY(get(fd, TCP_QUEUE_SEQ)) - (into.peer_finished() ? 1 : 0);
   into.received = TRY(peek(fd, unread, 0));
+  // Only while the send queue is chosen does the pacing timer send nothing (net/ipv4/tcp_output.c, tcp_write_xmit):
+  // what it sent after we have looked, the peer would acknowledge to a connection that knows nothing of it. So it stays
+  // chosen.
   TRY(set(fd, TCP_REPAIR_QUEUE, kSendQueue));
+  size_t unacknowledged = TRY(queued(fd, SIOCOUTQ)), unsent = TRY(queued(fd, SIOCOUTQNSD));
   uint32_t end = TRY(get(fd, TCP_QUEUE_SEQ));
   if (into.finished()) {  // the end of the stream takes a number too, as long as it is not acknowledged
     end -= 1;
@@ -78,7 +81,6 @@ Result<void> read_queues(int fd, TcpConnection& into) {
     unsent -= std::min<size_t>(unsent, 1);
   }
   std::string all = TRY(peek(fd, unacknowledged, kRetransmitted));
-  TRY(set(fd, TCP_REPAIR_QUEUE, kNoQueue));
   into.send_first = end - static_cast<uint32_t>(unacknowledged);
   size_t sent = unacknowledged - std::min(unacknowledged, unsent);
   into.unacknowledged = all.substr(0, sent);
