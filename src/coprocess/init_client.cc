@@ -72,9 +72,7 @@ Result<int32_t> InitClient::start(const ProgramToStart& program) {
   return *pid;
 }
 
-Result<std::map<uint32_t, init::ConsoleState>> InitClient::ask_states(init::FrameType question,
-                                                                      init::FrameType answer) {
-  TRY(send(question));
+Result<std::map<uint32_t, init::ConsoleState>> InitClient::await_states(init::FrameType answer) {
   std::map<uint32_t, init::ConsoleState> states;
   for (;;) {
     Frame frame = TRY(receive());
@@ -95,6 +93,12 @@ Result<init::ConsoleEnds> InitClient::adopt(uint32_t console, const init::AdoptC
   auto ends = payload_as<init::ConsoleEnds>(TRY(receive(init::FrameType::console_ends, console)));
   if (!ends) return error(ErrorKind::corrupt, "godwit-init sent impossible console ends");
   return *ends;
+}
+
+Result<void> InitClient::console_now(uint32_t console, const init::AdoptConsole& state) {
+  std::string bytes;
+  append(bytes, state);
+  return send(init::FrameType::console_now, console, bytes);
 }
 
 Result<init::ConsoleEnds> InitClient::ends(uint32_t console) {

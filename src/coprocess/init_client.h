@@ -35,15 +35,16 @@ class InitClient {
   // Returns the program's pid in the job. Errors: gone (no such program), denied, ...: the exec's own errno.
   Result<int32_t> start(const ProgramToStart& program);
   Result<std::map<uint32_t, init::ConsoleState>> states() {
-    return ask_states(init::FrameType::status, init::FrameType::console_state);
+    TRY(send(init::FrameType::status));
+    return await_states(init::FrameType::console_state);
   }
-  // All output is in the logs and init touches nothing until release().
-  Result<std::map<uint32_t, init::ConsoleState>> hold() {
-    return ask_states(init::FrameType::hold, init::FrameType::held);
-  }
+  // Once held() has returned all output is in the logs and init touches nothing until release().
+  Result<void> ask_hold() { return send(init::FrameType::hold); }
+  Result<std::map<uint32_t, init::ConsoleState>> held() { return await_states(init::FrameType::held); }
   Result<void> release() { return send(init::FrameType::release); }
   Result<void> finish() { return send(init::FrameType::finish); }
   Result<init::ConsoleEnds> adopt(uint32_t console, const init::AdoptConsole& state, const std::string& log_path);
+  Result<void> console_now(uint32_t console, const init::AdoptConsole& state);
   Result<init::ConsoleEnds> ends(uint32_t console);
   Result<void> ends_taken() { return send(init::FrameType::ends_taken); }
 
@@ -69,7 +70,7 @@ class InitClient {
   Result<void> send(init::FrameType type, uint32_t console = init::kEveryConsole, std::string_view payload = {});
   Result<Frame> receive();
   Result<Frame> receive(init::FrameType wanted, uint32_t console);
-  Result<std::map<uint32_t, init::ConsoleState>> ask_states(init::FrameType question, init::FrameType answer);
+  Result<std::map<uint32_t, init::ConsoleState>> await_states(init::FrameType answer);
 
   UniqueFd socket_;
   std::string received_;

@@ -2,6 +2,8 @@
 
 #include <sqlite3.h>
 
+#include <map>
+
 namespace godwit::directory {
 
 namespace {
@@ -15,14 +17,11 @@ int64_t now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(since).count();
 }
 
+// One use of a prepared statement.
 class Statement {
  public:
-  static Result<Statement> prepare(sqlite3* database, const char* text) {
-    sqlite3_stmt* statement = nullptr;
-    if (sqlite3_prepare_v2(database, text, -1, &statement, nullptr) != SQLITE_OK) return failure(database, text);
-    return Statement(database, statement);
-  }
-  ~Statement() { sqlite3_finalize(statement_); }
+  Statement(sqlite3* database, sqlite3_stmt* statement) : database_(database), statement_(statement) {}
+  ~Statement() { sqlite3_reset(statement_); }
   Statement(Statement&& other) noexcept
       : database_(other.database_), statement_(std::exchange(other.statement_, nullptr)) {}
   Statement& operator=(Statement&&) = delete;
@@ -49,12 +48,35 @@ class Statement {
   int64_t number(int column) { return sqlite3_column_int64(statement_, column); }
 
  private:
-  Statement(sqlite3* database, sqlite3_stmt* statement) : database_(database), statement_(statement) {}
   sqlite3* database_;
   sqlite3_stmt* statement_;
 };
 
 }  // namespace
+
+// Compiled once: a frozen program waits for a switchover.
+class Embedded::Statements {
+ public:
+  explicit Statements(sqlite3* database) : database_(database) {}
+  ~Statements() {
+    for (auto& [text, statement] : prepared_) sqlite3_finalize(statement);
+  }
+  Statements(const Statements&) = delete;
+
+  Result<Statement> use(const char* text) {
+    sqlite3_stmt*& statement = prepared_[text];
+    bool ready = statement != nullptr ||
+                 sqlite3_prepare_v3(database_, text, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr) == SQLITE_OK;
+    if (!ready) return failure(database_, text);
+    return Statement(database_, statement);
+  }
+
+ private:
+  sqlite3* database_;
+  std::map<std::string_view, sqlite3_stmt*> prepared_;  // by text, of literals
+};
+
+Embedded::Embedded(sqlite3* database) : database_(database), statements_(std::make_unique<Statements>(database)) {}
 
 Result<std::unique_ptr<Embedded>> Embedded::open(const std::string& path) {
   sqlite3* database = nullptr;
@@ -68,7 +90,7 @@ Result<std::unique_ptr<Embedded>> Embedded::open(const std::string& path) {
       "CREATE TABLE IF NOT EXISTS counter(version INTEGER NOT NULL);"
       "INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter);";
   if (sqlite3_exec(database, kSetUp, nullptr, nullptr, nullptr) != SQLITE_OK) return failure(database, "set up");
-  auto newest = TRY(Statement::prepare(database, "SELECT version FROM counter"));
+  auto newest = TRY(directory->statements_->use("SELECT version FROM counter"));
   if (!TRY(newest.step())) return error(ErrorKind::corrupt, "the directory has no counter");
   directory->newest_ = directory->forgotten_ = static_cast<uint64_t>(newest.number(0));
   if (path == ":memory:") return directory;
@@ -84,6 +106,7 @@ Embedded::~Embedded() {
   }
   stop_changed_.notify_all();
   if (thread_.joinable()) thread_.join();
+  statements_.reset();
   sqlite3_close(checkpointer_);
   sqlite3_close(database_);
 }
@@ -101,8 +124,8 @@ void Embedded::checkpoint_now_and_then() {
 
 Result<std::optional<Entry>> Embedded::get(std::string_view key) {
   std::lock_guard lock(mutex_);
-  auto query = TRY(Statement::prepare(
-      database_, "SELECT value, version FROM entries WHERE key=? AND (expires_ms=0 OR expires_ms>?)"));
+  auto query =
+      TRY(statements_->use("SELECT value, version FROM entries WHERE key=? AND (expires_ms=0 OR expires_ms>?)"));
   query.bind(1, key).bind(2, now_ms());
   if (!TRY(query.step())) return std::optional<Entry>();
   return std::optional<Entry>(Entry{std::string(key), query.bytes(0), static_cast<uint64_t>(query.number(1))});
@@ -110,9 +133,9 @@ Result<std::optional<Entry>> Embedded::get(std::string_view key) {
 
 Result<std::vector<Entry>> Embedded::list(std::string_view prefix) {
   std::lock_guard lock(mutex_);
-  auto query = TRY(Statement::prepare(database_,
-                                      "SELECT key, value, version FROM entries WHERE substr(key,1,?)=? AND"
-                                      " (expires_ms=0 OR expires_ms>?) ORDER BY key"));
+  auto query =
+      TRY(statements_->use("SELECT key, value, version FROM entries WHERE substr(key,1,?)=? AND"
+                           " (expires_ms=0 OR expires_ms>?) ORDER BY key"));
   query.bind(1, static_cast<int64_t>(prefix.size())).bind(2, prefix).bind(3, now_ms());
   std::vector<Entry> entries;
   while (TRY(query.step())) {
@@ -124,15 +147,12 @@ Result<std::vector<Entry>> Embedded::list(std::string_view prefix) {
 Result<uint64_t> Embedded::put(std::string_view key, std::string_view value, Expect expect,
                                std::chrono::milliseconds lease) {
   std::lock_guard lock(mutex_);
-  if (sqlite3_exec(database_, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr) != SQLITE_OK)
-    return failure(database_, "begin");
+  TRY(TRY(statements_->use("BEGIN IMMEDIATE")).step());
   auto version = write(key, value, expect, lease.count() == 0 ? 0 : now_ms() + lease.count());
-  const char* end = version ? "COMMIT" : "ROLLBACK";
-  bool done = sqlite3_exec(database_, end, nullptr, nullptr, nullptr) == SQLITE_OK;
-  if (version && !done) {
-    Error why = failure(database_, "commit");
+  auto ended = TRY(statements_->use(version ? "COMMIT" : "ROLLBACK")).step();
+  if (version && !ended) {
     sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
-    return why;
+    return std::unexpected(std::move(ended.error()));
   }
   if (version) note_change(key, *version);
   return version;
@@ -150,8 +170,7 @@ void Embedded::note_change(std::string_view key, uint64_t version) {
 }
 
 std::optional<std::chrono::milliseconds> Embedded::next_expiry(std::string_view prefix) {
-  auto query =
-      Statement::prepare(database_, "SELECT min(expires_ms) FROM entries WHERE substr(key,1,?)=? AND expires_ms>?");
+  auto query = statements_->use("SELECT min(expires_ms) FROM entries WHERE substr(key,1,?)=? AND expires_ms>?");
   int64_t now = now_ms();
   if (!query) return std::nullopt;
   query->bind(1, static_cast<int64_t>(prefix.size())).bind(2, prefix).bind(3, now);
@@ -178,7 +197,7 @@ Result<uint64_t> Embedded::watch(std::string_view prefix, uint64_t since, std::c
 
 Result<uint64_t> Embedded::write(std::string_view key, std::string_view value, Expect expect, int64_t expires) {
   // Versions come from one counter, so that a key that was removed and made again is not mistaken for its former self.
-  auto next = TRY(Statement::prepare(database_, "UPDATE counter SET version=version+1 RETURNING version"));
+  auto next = TRY(statements_->use("UPDATE counter SET version=version+1 RETURNING version"));
   if (!TRY(next.step())) return error(ErrorKind::corrupt, "the directory has lost its counter");
   int64_t version = next.number(0);
   const char* text =
@@ -189,7 +208,7 @@ Result<uint64_t> Embedded::write(std::string_view key, std::string_view value, E
             " expires_ms=?4 WHERE expires_ms<>0 AND expires_ms<=?6 RETURNING version"
           : "UPDATE entries SET value=?2, version=?3, expires_ms=?4 WHERE key=?1 AND version=?5"
             " RETURNING version";
-  auto write = TRY(Statement::prepare(database_, text));
+  auto write = TRY(statements_->use(text));
   write.bind(1, key).bind(2, value).bind(3, version).bind(4, expires);
   if (!expect.any && expect.version != 0) write.bind(5, static_cast<int64_t>(expect.version));
   if (!expect.any && expect.version == 0) write.bind(6, now_ms());
@@ -201,10 +220,9 @@ Result<uint64_t> Embedded::write(std::string_view key, std::string_view value, E
 
 Result<void> Embedded::remove(std::string_view key, Expect expect) {
   std::lock_guard lock(mutex_);
-  auto next = TRY(Statement::prepare(database_, "UPDATE counter SET version=version+1 RETURNING version"));
+  auto next = TRY(statements_->use("UPDATE counter SET version=version+1 RETURNING version"));
   if (!TRY(next.step())) return error(ErrorKind::corrupt, "the directory has lost its counter");
-  auto write =
-      TRY(Statement::prepare(database_, "DELETE FROM entries WHERE key=? AND (? OR version=?) RETURNING version"));
+  auto write = TRY(statements_->use("DELETE FROM entries WHERE key=? AND (? OR version=?) RETURNING version"));
   write.bind(1, key).bind(2, int64_t{expect.any}).bind(3, static_cast<int64_t>(expect.version));
   bool removed = TRY(write.step());
   if (!removed && !expect.any) return error(ErrorKind::conflict, "the entry was changed by somebody else");

@@ -33,7 +33,8 @@ class Embedded : public Directory {
   Result<void> remove(std::string_view key, Expect expect) override;
 
  private:
-  explicit Embedded(sqlite3* database) : database_(database) {}
+  class Statements;
+  explicit Embedded(sqlite3* database);
   Result<uint64_t> write(std::string_view key, std::string_view value, Expect expect, int64_t expires_ms);
   void checkpoint_now_and_then();
 
@@ -47,6 +48,7 @@ class Embedded : public Directory {
   };
   std::mutex mutex_;
   sqlite3* database_;
+  std::unique_ptr<Statements> statements_;  // under mutex_
   std::condition_variable changed_;
   std::deque<Change> changes_;       // under mutex_: the newest
   uint64_t newest_ = 0;              // under mutex_: version of the newest change

@@ -149,7 +149,9 @@ Result<SeizedTree> SeizedTree::try_seize(const std::string& cgroup, pid_t init_h
   std::optional<FrozenCgroup> frozen;
   std::set<pid_t> seen;
   for (bool changed = true; changed;) {
-    changed = TRY(tree.take_over_new(TRY(list_processes(init_host_pid)), seen));
+    auto listed = TRY(list_processes(init_host_pid));
+    if (seen.empty()) tree.since_ = std::chrono::steady_clock::now();
+    changed = TRY(tree.take_over_new(std::move(listed), seen));
     // Frozen first, every thread would be woken twice.
     if (!frozen) frozen.emplace(TRY(FrozenCgroup::freeze(cgroup)));
     for (SeizedProcess& process : tree.processes_) {

@@ -49,6 +49,8 @@ class SeizedTree {
   SeizedTree(SeizedTree&&) noexcept = default;
   SeizedTree& operator=(SeizedTree&&) = delete;
 
+  // When the first thread was told to stop.
+  std::chrono::steady_clock::time_point since() const { return since_; }
   std::vector<SeizedProcess>& processes() { return processes_; }
   const std::vector<SeizedProcess>& processes() const { return processes_; }
   // Whatever lets this thread go now, even our death, the program will not notice. Nothing may run in it afterwards.
@@ -63,6 +65,7 @@ class SeizedTree {
   SeizedTree() = default;
   Result<bool> take_over_new(std::vector<ListedProcess> listed, std::set<pid_t>& seen);
   static Result<SeizedTree> try_seize(const std::string& cgroup, pid_t init_host_pid, sys::Deadline deadline);
+  std::chrono::steady_clock::time_point since_;
   std::vector<SeizedProcess> processes_;
 };
 

@@ -73,15 +73,15 @@ int Console::open_ends(uint16_t rows, uint16_t columns, uint32_t uid, uint32_t g
   return 0;
 }
 
-int Console::open_log(const char* path, uint64_t length) {
+int Console::open_log(const char* path) {
   log_ = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND, 0600);
-  if (log_ < 0) return errno;
-  // The history before `length` is written by others; what we append begins just there.
-  if (static_cast<uint64_t>(lseek(log_, 0, SEEK_END)) < length && ftruncate(log_, static_cast<off_t>(length)) != 0) {
-    return errno;
-  }
+  return log_ < 0 ? errno : 0;
+}
+
+void Console::go_on_at(uint64_t length) {
+  bool shorter = log_ >= 0 && static_cast<uint64_t>(lseek(log_, 0, SEEK_END)) < length;
+  if (shorter && ftruncate(log_, static_cast<off_t>(length)) != 0) close_one(log_);  // a log that has no room for more
   log_length_ = length;
-  return 0;
 }
 
 void Console::append(uint8_t stream, const char* bytes, size_t length) {

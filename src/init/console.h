@@ -23,8 +23,10 @@ class Console {
 
   // Makes pty or pipes. Returns 0 or an errno value.
   int open_ends(uint16_t rows, uint16_t columns, uint32_t uid, uint32_t gid);
-  // Opens the log at `path` for appending; it begins or goes on at `length`.
-  int open_log(const char* path, uint64_t length);
+  // Opens the log at `path` for appending.
+  int open_log(const char* path);
+  // What is appended begins at `length`; the history before it is written by others.
+  void go_on_at(uint64_t length);
   // Moves what is waiting into the log. Returns the bytes moved. `until_empty`: without regard to readers.
   uint64_t drain(bool until_empty);
   // Queues a client's input for the program; an empty piece is the end of input.

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "init/server.h"
+#include "sys/residency.h"
 
 namespace {
 
@@ -72,6 +73,12 @@ int main(int count, char** arguments) {
   fcntl(listening, F_SETFD, FD_CLOEXEC);
   fcntl(cgroup, F_SETFD, FD_CLOEXEC);
   answer_at_once();
+  constexpr size_t kSpareHeap = 64 << 10;
+  constexpr size_t kStack = 160 << 10;  // two of its largest buffers
+  godwit::sys::keep_heap();
+  godwit::sys::touch_heap(kSpareHeap);
+  godwit::sys::touch_stack(kStack);
+  godwit::sys::populate_code();
   godwit::init::Server server(listening, cgroup, signals_for(SFD_NONBLOCK), arguments[4]);
   server.run();
   return 0;

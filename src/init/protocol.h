@@ -27,9 +27,10 @@ enum class FrameType : uint32_t {
   finish = 8,          // kill everything and exit
   subscribe = 9,       // be sent log_grew and ended
   credit = 10,         // u64: log offset that a reader has consumed
-  adopt_console = 20,  // AdoptConsole, then the log path; answered by console_ends
+  adopt_console = 20,  // AdoptConsole, then the log path; answered by console_ends. Its state is set by console_now
   console_ends = 21,   // asks for them
   ends_taken = 22,     // init closes the job's side of every console, and kWorkerPidfd
+  console_now = 23,    // AdoptConsole of one that was adopted; holds init as `hold` does. No answer
   // from init
   started = 11,        // i32: pid, or -errno
   console_state = 12,  // ConsoleState

@@ -167,6 +167,7 @@ void Server::handle(Client& client, const FrameHead& head, const char* payload) 
     case FrameType::start_console: return start_console(client, head, payload);
     case FrameType::adopt_console: return adopt_console(client, head, payload);
     case FrameType::status: return tell_states(client, FrameType::console_state);
+    case FrameType::console_now: return console_now(console, reader.value<AdoptConsole>());
     case FrameType::hold: return hold(client);
     case FrameType::release:
       held_ = false;
@@ -223,7 +224,7 @@ void Server::start_console(Client& client, const FrameHead& head, const char* pa
     program.arguments.push_back(nullptr);
     program.environment.push_back(nullptr);
     auto console = std::make_unique<Console>(head.console, start.terminal != 0, start.discard_stdin != 0);
-    int failed = console->open_log(log_path, 0);
+    int failed = console->open_log(log_path);
     if (failed == 0) failed = console->open_ends(start.rows, start.columns, start.uid, start.gid);
     for (char* variable : program.environment) {  // the program is found by its own PATH
       if (variable != nullptr && strncmp(variable, "PATH=", 5) == 0) setenv("PATH", variable + 5, 1);
@@ -244,20 +245,27 @@ void Server::adopt_console(Client& client, const FrameHead& head, const char* pa
   const char* log_path = reader.string();
   std::erase_if(consoles_, [&](auto& console) { return console->number() == head.console; });
   auto console = std::make_unique<Console>(head.console, adopt.terminal != 0, adopt.discard_stdin != 0);
-  int failed = reader.good ? console->open_log(log_path, adopt.log_length) : EINVAL;
+  int failed = reader.good ? console->open_log(log_path) : EINVAL;
   if (failed == 0 && adopt.ended == 0) failed = console->open_ends(adopt.rows, adopt.columns, adopt.uid, adopt.gid);
   if (failed != 0) {
     std::string text = std::string("console: ") + strerror(failed);
     return send(client, FrameType::error, head.console, text.data(), text.size());
   }
-  console->pid = adopt.pid;
-  console->has_ended = adopt.ended != 0;
-  console->status = adopt.status;
-  if (adopt.stdin_closed != 0) console->set_stdin_closed();
-  held_ = true;  // until the switchover
   ConsoleEnds ends = console->ends();
   consoles_.push_back(std::move(console));
   send(client, FrameType::console_ends, head.console, &ends, sizeof ends);
+}
+
+// The job is frozen where it comes from, and this is its console's state.
+void Server::console_now(Console* console, const AdoptConsole& now) {
+  held_ = true;  // until the switchover
+  if (console == nullptr) return;
+  console->pid = now.pid;
+  console->has_ended = now.ended != 0;
+  console->status = now.status;
+  if (now.stdin_closed != 0) console->set_stdin_closed();
+  if (console->terminal() && now.ended == 0) console->set_window(now.rows, now.columns);
+  console->go_on_at(now.log_length);
 }
 
 void Server::hold(Client& client) {

@@ -46,6 +46,7 @@ class Server {
   void handle(Client& client, const FrameHead& head, const char* payload);
   void start_console(Client& client, const FrameHead& head, const char* payload);
   void adopt_console(Client& client, const FrameHead& head, const char* payload);
+  void console_now(Console* console, const AdoptConsole& now);
   void hold(Client& client);
   void tell_states(Client& client, FrameType type);
   void pass_signal(uint32_t number, const SignalRequest& request);

@@ -11,6 +11,7 @@ namespace godwit::migration {
 namespace {
 
 constexpr uint64_t kPieceBytes = uint64_t{256} << 10;
+constexpr uint32_t kMostConsoles = 100'000;
 
 std::string log_of(const worker::JobPlace& place, uint32_t console) {
   return place.state_directory() + "/console-" + std::to_string(console) + ".log";
@@ -39,20 +40,21 @@ Result<objects::ConsoleEnds> console_ends(coprocess::InitClient& init, int init_
   return found;
 }
 
-Result<HeldConsoles> HeldConsoles::hold(coprocess::InitClient& init) {
-  auto states = TRY(init.hold());
-  return HeldConsoles(&init, std::move(states));
+Result<HeldConsoles> HeldConsoles::ask(coprocess::InitClient& init) {
+  TRY(init.ask_hold());
+  return HeldConsoles(&init);
 }
 
 HeldConsoles::~HeldConsoles() {
   if (init_ != nullptr) (void)init_->release();  // fails only when init is gone
 }
 
-std::vector<worker::Console> HeldConsoles::now(const std::vector<worker::Console>& consoles) const {
+Result<std::vector<worker::Console>> HeldConsoles::now(const std::vector<worker::Console>& consoles) const {
+  auto states = TRY(init_->held());
   std::vector<worker::Console> current;
   for (worker::Console console : consoles) {
-    auto state = states_.find(console.number());
-    if (state == states_.end()) continue;
+    auto state = states.find(console.number());
+    if (state == states.end()) continue;
     console.set_ended(state->second.ended);
     console.set_status(state->second.status);
     console.set_pid(state->second.pid);
@@ -98,7 +100,6 @@ Result<void> LogSender::send_rest(transport::Connection& connection, const std::
 }
 
 Result<void> append_log(const worker::JobPlace& place, const wire::LogPart& part) {
-  constexpr uint32_t kMostConsoles = 100'000;
   constexpr uint64_t kMostBytes = uint64_t{1} << 50;
   if (part.console() > kMostConsoles || part.offset() > kMostBytes) {
     return error(ErrorKind::corrupt, "an impossible piece of a log");
@@ -107,31 +108,45 @@ Result<void> append_log(const worker::JobPlace& place, const wire::LogPart& part
   return sys::write_at(fd.get(), part.offset(), std::as_bytes(std::span(part.data())));
 }
 
-Result<AdoptedConsoles> AdoptedConsoles::adopt(const worker::JobPlace& place, int init_pidfd,
-                                               const std::vector<worker::Console>& consoles) {
-  AdoptedConsoles adopted(TRY(coprocess::InitClient::connect(place.run_directory() + "/init.sock")));
+Result<AdoptedConsoles> AdoptedConsoles::create(const worker::JobPlace& place, int init_pidfd) {
+  return AdoptedConsoles(place, init_pidfd, TRY(coprocess::InitClient::connect(place.run_directory() + "/init.sock")));
+}
+
+init::AdoptConsole AdoptedConsoles::state_of(const worker::Console& console) const {
+  init::AdoptConsole state{};
+  state.terminal = console.terminal();
+  state.discard_stdin = console.discard_stdin();
+  state.stdin_closed = console.stdin_closed();
+  state.ended = console.ended();
+  state.rows = static_cast<uint16_t>(console.rows());
+  state.columns = static_cast<uint16_t>(console.columns());
+  state.pid = console.pid();
+  state.status = console.status();
+  state.uid = place_.uid();
+  state.gid = place_.gid();
+  state.log_length = console.log_end();
+  return state;
+}
+
+Result<void> AdoptedConsoles::adopt(std::span<const worker::Console> consoles) {
+  if (consoles.size() > kMostConsoles) return error(ErrorKind::corrupt, "an impossible number of consoles");
   for (const worker::Console& console : consoles) {
-    init::AdoptConsole state{};
-    state.terminal = console.terminal();
-    state.discard_stdin = console.discard_stdin();
-    state.stdin_closed = console.stdin_closed();
-    state.ended = console.ended();
-    state.rows = static_cast<uint16_t>(console.rows());
-    state.columns = static_cast<uint16_t>(console.columns());
-    state.pid = console.pid();
-    state.status = console.status();
-    state.uid = place.uid();
-    state.gid = place.gid();
-    state.log_length = console.log_end();
-    init::ConsoleEnds ends = TRY(adopted.init_.adopt(console.number(), state, log_of(place, console.number())));
+    if (!adopted_.insert(console.number()).second) continue;
+    init::ConsoleEnds ends = TRY(init_.adopt(console.number(), state_of(console), log_of(place_, console.number())));
     const int near[3] = {ends.near_input, ends.near_output, ends.near_error};
     for (uint32_t stream = 0; stream < 3; ++stream) {
       if (near[stream] < 0) continue;
-      UniqueFd fd = TRY(sys::pidfd_getfd(init_pidfd, near[stream]));
-      adopted.ends_.push_back({console.number(), stream, console.terminal(), std::move(fd)});
+      UniqueFd fd = TRY(sys::pidfd_getfd(init_pidfd_, near[stream]));
+      ends_.push_back({console.number(), stream, console.terminal(), std::move(fd)});
     }
   }
-  return adopted;
+  return {};
+}
+
+Result<void> AdoptedConsoles::take_state(std::span<const worker::Console> consoles) {
+  TRY(adopt(consoles));
+  for (const worker::Console& console : consoles) TRY(init_.console_now(console.number(), state_of(console)));
+  return {};
 }
 
 std::vector<objects::ConsoleFd> AdoptedConsoles::ends() const {

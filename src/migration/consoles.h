@@ -2,7 +2,8 @@
 // fresh godwit-init takes them over and gives the job's side of pipes and terminals to the restored processes.
 #pragma once
 
-#include <map>
+#include <set>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
@@ -24,21 +25,18 @@ Result<objects::ConsoleEnds> console_ends(coprocess::InitClient& init, int init_
 // godwit-init keeps its hands off while this lives, unless the job has left.
 class HeldConsoles {
  public:
-  // Requires: the job is frozen. All its output is in the logs afterwards.
-  static Result<HeldConsoles> hold(coprocess::InitClient& init);
+  // Requires: the job is frozen. Does not wait; now() does.
+  static Result<HeldConsoles> ask(coprocess::InitClient& init);
   ~HeldConsoles();
-  HeldConsoles(HeldConsoles&& other) noexcept
-      : init_(std::exchange(other.init_, nullptr)), states_(std::move(other.states_)) {}
+  HeldConsoles(HeldConsoles&& other) noexcept : init_(std::exchange(other.init_, nullptr)) {}
   HeldConsoles& operator=(HeldConsoles&&) = delete;
-  // The consoles as they are now.
-  std::vector<worker::Console> now(const std::vector<worker::Console>& consoles) const;
+  // The consoles as they are now; all output is in their logs. Once.
+  Result<std::vector<worker::Console>> now(const std::vector<worker::Console>& consoles) const;
   void commit() && { init_ = nullptr; }
 
  private:
-  HeldConsoles(coprocess::InitClient* init, std::map<uint32_t, init::ConsoleState> states)
-      : init_(init), states_(std::move(states)) {}
+  explicit HeldConsoles(coprocess::InitClient* init) : init_(init) {}
   coprocess::InitClient* init_;
-  std::map<uint32_t, init::ConsoleState> states_;
 };
 
 class LogSender {
@@ -59,8 +57,11 @@ Result<void> append_log(const worker::JobPlace& place, const wire::LogPart& part
 
 class AdoptedConsoles {
  public:
-  static Result<AdoptedConsoles> adopt(const worker::JobPlace& place, int init_pidfd,
-                                       const std::vector<worker::Console>& consoles);
+  static Result<AdoptedConsoles> create(const worker::JobPlace& place, int init_pidfd);
+  // Makes both ends of those that are new, while the program still runs where it comes from.
+  Result<void> adopt(std::span<const worker::Console> consoles);
+  // It is frozen, and these are its consoles.
+  Result<void> take_state(std::span<const worker::Console> consoles);
   std::vector<objects::ConsoleFd> ends() const;
   // The processes have their descriptors: only they keep the job's side open.
   Result<void> ends_taken();
@@ -73,8 +74,13 @@ class AdoptedConsoles {
     bool terminal;
     UniqueFd fd;
   };
-  explicit AdoptedConsoles(coprocess::InitClient init) : init_(std::move(init)) {}
+  AdoptedConsoles(const worker::JobPlace& place, int init_pidfd, coprocess::InitClient init)
+      : place_(place), init_pidfd_(init_pidfd), init_(std::move(init)) {}
+  init::AdoptConsole state_of(const worker::Console& console) const;
+  const worker::JobPlace& place_;
+  int init_pidfd_;  // the logical host's
   coprocess::InitClient init_;
+  std::set<uint32_t> adopted_;
   std::vector<End> ends_;
 };
 

@@ -19,6 +19,7 @@
 #include "migration/restoration.h"
 #include "migration/skeleton.h"
 #include "objects/descriptor_table.h"
+#include "sys/residency.h"
 #include "sys/text_file.h"
 #include "sys/urgency.h"
 #include "transport/connection.h"
@@ -32,6 +33,7 @@ using transport::FrameType;
 
 constexpr std::chrono::microseconds kSpin(150);
 constexpr std::chrono::seconds kAcceptPatience(30);
+constexpr size_t kSpareHeap = 512 << 10;  // for what is received and made in the freeze
 
 class Destination {
  public:
@@ -52,7 +54,7 @@ class Destination {
                                            address_space::PageReceiver& pages, files::Receiver& files);
   Result<void> watch_missing(Restoration& restoration);
   Result<bool> switch_over(Connection& connection);
-  void tell_committed(Connection& connection);
+  void tell_committed(Connection& connection, std::chrono::steady_clock::time_point running_since);
   Result<void> receive_rest(Connection& connection);
   Result<void> make_whole(Connection& connection, Restoration& restoration);
   Result<void> report(coprocess::LogicalHost& host, const std::vector<worker::Console>& consoles);
@@ -109,6 +111,12 @@ Result<coprocess::LogicalHost> Destination::make_logical_host(const wire::Offer&
   spec.clocks = TRY(clock_offsets_here(offer));
   spec.pass_worker_pidfd = true;
   return coprocess::LogicalHost::create(spec);
+}
+
+worker::WorkerEvent commit_soon() {
+  worker::WorkerEvent event;
+  event.mutable_commit_soon();
+  return event;
 }
 
 // Takes what fills the skeleton, in rounds or in the freeze, up to the first frame of another kind.
@@ -231,9 +239,15 @@ Result<void> Destination::receive_job(Connection& connection) {
   files::Receiver carried(opener, order_.place());
   Restoration restoration(host, mounts, opener, order_.place());
   TRY(restoration.prepare(offer.plan()));
+  AdoptedConsoles consoles = TRY(AdoptedConsoles::create(order_.place(), host.init_pidfd()));
+  TRY(consoles.adopt(std::vector<worker::Console>(offer.consoles().begin(), offer.consoles().end())));
   phases_.end("skeleton");
-  TRY(connection.send(FrameType::skeleton_ready, wire::SkeletonReady()));
+  wire::SkeletonReady ready;
+  ready.set_boot_id(TRY(sys::read_text("/proc/sys/kernel/random/boot_id")));
+  ready.set_processor(static_cast<uint32_t>(restoration.processor()));
+  TRY(connection.send(FrameType::skeleton_ready, ready));
   TRY(connection.flush());
+  sys::touch_heap(kSpareHeap);
   faults_.at(FaultPoint::destination_skeleton_ready, &connection);
   if (may_leave_pages(order_.options())) requests_ = TRY(accept());
 
@@ -250,9 +264,10 @@ Result<void> Destination::receive_job(Connection& connection) {
   phases_.end("correct skeleton");
   TRY(expect_memory_end(TRY(receive_content(connection, restoration, pages, carried))));
   phases_.end("memory");
+  TRY(link_.event(commit_soon()));
   if (restoration.is_owed()) TRY(watch_missing(restoration));
   std::vector<worker::Console> now(state.consoles().begin(), state.consoles().end());
-  AdoptedConsoles consoles = TRY(AdoptedConsoles::adopt(order_.place(), host.init_pidfd(), now));
+  TRY(consoles.take_state(now));
   std::vector<objects::ConsoleFd> ends = consoles.ends();
   TRY(restoration.restore(state.host(), ends));
   TRY(consoles.ends_taken());
@@ -271,10 +286,11 @@ Result<void> Destination::receive_job(Connection& connection) {
   host.commit();
   cable_->commit();
   TRY(restoration.run());
+  auto running_since = std::chrono::steady_clock::now();
+  urgency_.reset();         // on this processor the program waits for us
   (void)cable_->deliver();  // the daemon does it again when it takes over
   phases_.end("switchover");
-  tell_committed(connection);
-  urgency_.reset();
+  tell_committed(connection, running_since);
   faults_.at(FaultPoint::destination_running, &connection);
   opener.commit();
   TRY(consoles.release());
@@ -294,9 +310,10 @@ Result<void> Destination::make_whole(Connection& connection, Restoration& restor
 }
 
 // The source can also ask the directory.
-void Destination::tell_committed(Connection& connection) {
+void Destination::tell_committed(Connection& connection, std::chrono::steady_clock::time_point running_since) {
   wire::Committed committed;
   committed.set_committed(true);
+  committed.set_running_ms(Phases::milliseconds(std::chrono::steady_clock::now() - running_since));
   committed.mutable_phases()->Assign(phases_.list().begin(), phases_.list().end());
   if (connection.send(FrameType::committed, committed)) (void)connection.flush();
 }

@@ -110,15 +110,12 @@ Result<void> Restoration::set_places(const image::Process& process) {
   auto take = [&](CallBatch& batch, int fd) {
     return batch.add(SYS_pidfd_getfd, {pidfd, static_cast<uint64_t>(fd), 0});
   };
-  CallBatch close_all = calls.batch();
-  close_all.add(SYS_close_range, {0, pidfd - 1, 0});
-  close_all.add(SYS_close_range, {pidfd + 1, ~uint32_t{0}, 0});
-  TRY(run_batch(process.pid(), 0, close_all, "closing godwit-init's descriptors"));
-
   int executable = TRY(file_fd(process.address_space().executable_file(), false));
   UniqueFd cwd = TRY(opener_.open(process.cwd_file(), O_PATH | O_DIRECTORY));
   UniqueFd root = TRY(opener_.open(process.root_file(), O_PATH | O_DIRECTORY));
   CallBatch batch = calls.batch();
+  batch.add(SYS_close_range, {0, pidfd - 1, 0});  // what godwit-init had open
+  batch.add(SYS_close_range, {pidfd + 1, ~uint32_t{0}, 0});
   take(batch, executable);  // becomes descriptor 0, the lowest
   address_space::SkeletonMemory::add_limits(batch, process.address_space(), 0);
   batch.add(SYS_close, {0});
@@ -168,16 +165,24 @@ Result<void> Restoration::restore_thread(const image::Process& process, size_t i
   return batch.all_succeeded("thread state").within("thread " + std::to_string(thread.tid()));
 }
 
-Result<void> Restoration::restore_process(const image::Process& process) {
-  // Signals that the making of the tree left behind are not the program's.
-  CallBatch drain = skeleton_.calls(process.pid(), 0).batch();
+// Signals that the making of the tree left behind are not the program's.
+Result<void> Restoration::drop_signals(pid_t pid) {
+  pid_t host_pid = skeleton_.members().at(pid).host_pid;
+  std::string text = TRY(sys::read_text("/proc/" + std::to_string(host_pid) + "/status"));
+  proc::Status status = TRY(proc::parse_status(text));
+  if ((status.thread_pending | status.process_pending) == 0) return {};
+  CallBatch drain = skeleton_.calls(pid, 0).batch();
   auto every = drain.put_value(~uint64_t{0});
   auto at_once = drain.put_value(timespec{0, 0});
   constexpr int kMostLeftBehind = 64;
   for (int i = 0; i < kMostLeftBehind; ++i) {
     drain.add(SYS_rt_sigtimedwait, {value(every), 0, value(at_once), sizeof(uint64_t)});
   }
-  TRY(skeleton_.calls(process.pid(), 0).run(drain));
+  return skeleton_.calls(pid, 0).run(drain);
+}
+
+Result<void> Restoration::restore_process(const image::Process& process) {
+  TRY(drop_signals(process.pid()));
   for (int i = 0; i < process.threads_size(); ++i) TRY(restore_thread(process, static_cast<size_t>(i)));
   auto elapsed = std::chrono::steady_clock::now() - state_received_;
   CallBatch batch = skeleton_.calls(process.pid(), 0).batch();

@@ -59,6 +59,7 @@ class Restoration {
   Result<void> set_places(const image::Process& process);
   Result<void> take_terminal(const image::Process& process);
   Result<void> restore_process(const image::Process& process);
+  Result<void> drop_signals(pid_t pid);
   Result<void> restore_thread(const image::Process& process, size_t index);
   Result<void> set_registers(const image::Process& process);
   Result<void> run_batch(pid_t pid, size_t thread, freeze::CallBatch& batch, const char* what);

@@ -21,6 +21,7 @@
 #include "migration/move_account.h"
 #include "migration/phases.h"
 #include "sys/namespaces.h"
+#include "sys/residency.h"
 #include "sys/text_file.h"
 #include "sys/urgency.h"
 #include "transport/connection.h"
@@ -35,7 +36,9 @@ using transport::FrameType;
 constexpr std::chrono::microseconds kSpin(150);
 constexpr std::chrono::seconds kConnectPatience(15);
 constexpr std::chrono::seconds kFreezePatience(30);
-constexpr double kLeastShare = 0.01;  // of a processor: what a program is slowed down to at most
+constexpr size_t kSpareHeap = 512 << 10;  // for what is captured in the freeze
+constexpr double kMostNewsMs = 5;         // that the other side can take to tell us
+constexpr double kLeastShare = 0.01;      // of a processor: what a program is slowed down to at most
 
 uint64_t to_mib(double bytes) { return static_cast<uint64_t>(bytes / (1 << 20)); }
 
@@ -86,7 +89,8 @@ class Source {
   MoveAccount account_{link_, phases_};
   worker::Report report_;
   std::chrono::steady_clock::time_point frozen_at_;
-  bool leave_rest_ = false;  // post-copy: what is not sent by the freeze is fetched by the running program
+  double already_running_ms_ = 0;  // there, when we were told of it
+  bool leave_rest_ = false;        // post-copy: what is not sent by the freeze is fetched by the running program
   std::unique_ptr<address_space::PageServer> page_server_;
   std::optional<freeze::SlowedJob> slowed_;  // for rounds that did not get smaller
 };
@@ -162,7 +166,7 @@ Result<wire::FinalState> Source::capture(Inventory& inventory, freeze::SeizedTre
     return error(ErrorKind::unsupported, "since it was looked at the program has come to use " +
                                              refusals.front().what() + "; " + refusals.front().remedy());
   }
-  for (const worker::Console& console : held.now(consoles())) *state.add_consoles() = console;
+  for (worker::Console& console : TRY(held.now(consoles()))) *state.add_consoles() = std::move(console);
   return state;
 }
 
@@ -301,6 +305,7 @@ Result<void> Source::await_switchover(Connection& connection) {
                      : Result<wire::Committed>(std::unexpected(sent.error()));
   if (answer) {
     report_.mutable_phases()->Add(answer->phases().begin(), answer->phases().end());
+    already_running_ms_ = std::clamp(answer->running_ms(), 0.0, kMostNewsMs);
   } else {
     TRY(fence(answer.error()));
   }
@@ -410,7 +415,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   TRY(logs.send_history(connection, consoles()));
   TRY(carrier.send_content(connection));
   TRY(connection.flush());
-  TRY(receive<wire::SkeletonReady>(connection, FrameType::skeleton_ready));
+  auto ready = TRY(receive<wire::SkeletonReady>(connection, FrameType::skeleton_ready));
   phases_.end("prepare");
   faults_.at(FaultPoint::source_skeleton_ready, &connection);
   if (link_.cancelled()) return error(ErrorKind::denied, "cancelled");
@@ -421,28 +426,31 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   if (!copied) return explained(connection, std::move(copied.error()));
 
   // What is left is little, or is to be fetched by the running program.
-  phases_.end("rounds");
   account_.begin("frozen");
-  auto urgency = std::optional(sys::Urgency::begin());
-  frozen_at_ = std::chrono::steady_clock::now();
+  sys::touch_heap(kSpareHeap);
+  bool one_machine = ready.boot_id() == offer.boot_id();  // two nodes of a lab: not on the processor of the other side
+  auto urgency = std::optional(one_machine ? sys::Urgency::begin_beside(static_cast<int>(ready.processor()))
+                                           : sys::Urgency::begin());
+  phases_.end("rounds");
   freeze::SeizedTree tree = TRY(stop(inventory));
+  frozen_at_ = tree.since();
   phases_.end("freeze");
+  HeldConsoles held = TRY(HeldConsoles::ask(init));
   TRY(hold(packets, connection));
   faults_.at(FaultPoint::source_frozen, &connection);
-  HeldConsoles held = TRY(HeldConsoles::hold(init));
   objects::StillSockets still(sockets);
   wire::FinalState state = TRY(capture(inventory, tree, held));
   TRY(files::add_hashes(inventory.files(), *state.mutable_host(), files::shared_devices(offer.plan(), answer)));
-  TRY(pass_on(packets, connection));
   phases_.end("state");
   count(state, tree);
   auto sent = move_frozen(connection, memory, tree, still, state, carrier, logs);
   if (!sent) return explained(connection, std::move(sent.error()));
   phases_.end("memory");
+  TRY(pass_on(packets, connection));
   TRY(await_switchover(connection));
 
   // Switched over: what is left here can only be discarded.
-  report_.set_freeze_ms(Phases::milliseconds(std::chrono::steady_clock::now() - frozen_at_));
+  report_.set_freeze_ms(Phases::milliseconds(std::chrono::steady_clock::now() - frozen_at_) - already_running_ms_);
   phases_.end("switchover");
   urgency.reset();
   std::move(held).commit();

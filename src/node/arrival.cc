@@ -183,6 +183,16 @@ void Arrival::look_up() {
       });
 }
 
+// The way that the switchover will take is walked once, while what the frozen program needs is put in place: what takes
+// part in it is awake then, and in the caches.
+void Arrival::wake_directory() {
+  Daemon* daemon = &daemon_;
+  daemon_.switchovers_.run([daemon, id = job(), from = request_.source_node(), epoch = request_.epoch()] {
+    (void)version_of(*daemon->directory_, id, from, epoch);
+    daemon->loop_.post([] {});
+  });
+}
+
 void Arrival::looked_up(Result<uint64_t> version) {
   if (!version) return later(kAskAgain, &Arrival::look_up);
   version_ = *version;
@@ -194,6 +204,7 @@ void Arrival::on_event(const worker::WorkerEvent& event) {
     case worker::WorkerEvent::kListening:
       if (listening_) std::exchange(listening_, nullptr)(event.listening().port());
       return;
+    case worker::WorkerEvent::kCommitSoon: return wake_directory();
     case worker::WorkerEvent::kCommitWanted: return begin_switchover();
     case worker::WorkerEvent::kMoved:
       moved_ = event.moved();

@@ -31,6 +31,7 @@ class Arrival {
   void on_end();
   // Reads what the switchover will compare against, while nothing is frozen.
   void look_up();
+  void wake_directory();
   void looked_up(Result<uint64_t> version);
   void begin_switchover();
   void try_switchover();

@@ -9,6 +9,7 @@
 #include "directory/embedded.h"
 #include "node/daemon.h"
 #include "node/rpc_server.h"
+#include "sys/residency.h"
 #include "sys/scheduling.h"
 
 namespace godwit::node {
@@ -112,6 +113,10 @@ int run(int count, char** arguments) {
   ::signal(SIGPIPE, SIG_IGN);
   constexpr int kUrgentNice = -10;  // little to do, and frozen programs wait for it
   sys::set_own_nice(kUrgentNice);
+  constexpr size_t kSpareHeap = 4 << 20;
+  sys::keep_heap();
+  sys::touch_heap(kSpareHeap);
+  sys::populate_code();
   auto served = serve(options.config, signals);
   if (!served) spdlog::critical("{}", served.error().message());
   fflush(nullptr);

@@ -27,7 +27,9 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, con
                                                             Callbacks callbacks) {
   sys::SocketPair pair = TRY(sys::unix_pair());
   constexpr int kChannel = 3;
-  pid_t pid = TRY(sys::spawn_program({program_directory() + "/godwit-worker"}, pair.second.get(), kChannel));
+  // No symbol is looked up for the first time while a program is frozen: ld.so(8).
+  pid_t pid =
+      TRY(sys::spawn_program({program_directory() + "/godwit-worker"}, {"LD_BIND_NOW=1"}, pair.second.get(), kChannel));
   pair.second.reset();
   std::unique_ptr<WorkerProcess> worker(new WorkerProcess(loop, std::move(pair.first), pid, std::move(callbacks)));
   TRY(worker->send_bytes(order.SerializeAsString()));

@@ -12,7 +12,8 @@
 
 namespace godwit::sys {
 
-Result<pid_t> spawn_program(const std::vector<std::string>& arguments, int fd, int number) {
+Result<pid_t> spawn_program(const std::vector<std::string>& arguments, const std::vector<std::string>& added, int fd,
+                            int number) {
   UniqueFd high(::fcntl(fd, F_DUPFD_CLOEXEC, number + 1));  // dup2 onto itself would leave it close-on-exec
   if (!high.valid()) return last_error("fcntl(F_DUPFD_CLOEXEC)");
   posix_spawn_file_actions_t actions;
@@ -30,8 +31,12 @@ Result<pid_t> spawn_program(const std::vector<std::string>& arguments, int fd, i
   std::vector<char*> pointers;
   for (const std::string& argument : arguments) pointers.push_back(const_cast<char*>(argument.c_str()));
   pointers.push_back(nullptr);
+  std::vector<char*> environment;
+  for (const std::string& variable : added) environment.push_back(const_cast<char*>(variable.c_str()));
+  for (char** variable = environ; *variable != nullptr; ++variable) environment.push_back(*variable);
+  environment.push_back(nullptr);
   pid_t pid = -1;
-  int failed = ::posix_spawn(&pid, pointers[0], &actions, &attributes, pointers.data(), environ);
+  int failed = ::posix_spawn(&pid, pointers[0], &actions, &attributes, pointers.data(), environment.data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (failed != 0) return Error{kind_of(failed), failed, "posix_spawn", arguments[0]};

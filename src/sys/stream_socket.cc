@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <thread>
 
 #include "sys/errno.h"
 
@@ -127,7 +128,10 @@ Result<size_t> receive_some(int fd, std::span<std::byte> into, Deadline deadline
     ssize_t received = ::recv(fd, into.data(), into.size(), 0);
     if (received >= 0) return static_cast<size_t>(received);
     if (!would_block() && errno != EINTR) return last_error("recv");
-    if (spin_end != Deadline::min() && std::chrono::steady_clock::now() < spin_end) continue;
+    if (spin_end != Deadline::min() && std::chrono::steady_clock::now() < spin_end) {
+      std::this_thread::yield();  // to whoever is to send it, when that is on this processor
+      continue;
+    }
     TRY(wait_for(fd, POLLIN, deadline));
   }
 }

@@ -56,6 +56,15 @@ Urgency Urgency::begin_on(int processor) {
   return urgency;
 }
 
+Urgency Urgency::begin_beside(int processor) {
+  Urgency urgency = begin();
+  auto number = static_cast<size_t>(processor);
+  std::vector<std::byte> others = urgency.before_.processors;
+  if (number / 8 < others.size()) others[number / 8] &= ~(std::byte{1} << number % 8);
+  if (urgency.tid_ != 0) (void)set_affinity(urgency.tid_, others);  // refused when there is no other
+  return urgency;
+}
+
 Urgency::Urgency(Urgency&& other) noexcept : tid_(std::exchange(other.tid_, 0)), before_(std::move(other.before_)) {}
 
 Urgency::~Urgency() {

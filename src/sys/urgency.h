@@ -24,6 +24,8 @@ class Urgency {
  public:
   static Urgency begin();
   static Urgency begin_on(int processor);
+  // On any other, where there is one.
+  static Urgency begin_beside(int processor);
   ~Urgency();
   Urgency(Urgency&& other) noexcept;
   Urgency& operator=(Urgency&&) = delete;

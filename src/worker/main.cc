@@ -10,6 +10,7 @@
 #include "migration/destination.h"
 #include "migration/fault_point.h"
 #include "migration/source.h"
+#include "sys/residency.h"
 #include "sys/scheduling.h"
 #include "worker/channel.h"
 #include "worker/launch.h"
@@ -17,11 +18,20 @@
 namespace godwit::worker_process {
 namespace {
 
+void be_resident() {
+  constexpr size_t kStack = 256 << 10;
+  sys::keep_heap();
+  sys::touch_stack(kStack);
+  sys::populate_code();
+}
+
 Result<void> work(const worker::WorkerOrder& order, Channel& channel) {
   switch (order.order_case()) {
     case worker::WorkerOrder::kLaunch: return channel.event(TRY(launch(order.launch())));
-    case worker::WorkerOrder::kSource: return migration::run_source(order.source(), channel);
-    case worker::WorkerOrder::kDestination: return migration::run_destination(order.destination(), channel);
+    case worker::WorkerOrder::kSource: be_resident(); return migration::run_source(order.source(), channel);
+    case worker::WorkerOrder::kDestination:
+      be_resident();
+      return migration::run_destination(order.destination(), channel);
     case worker::WorkerOrder::ORDER_NOT_SET: break;
   }
   return error(ErrorKind::corrupt, "an empty order");
