@@ -28,12 +28,18 @@ uint64_t swapped_out() {
   return category;
 }
 
-sys::PageQuery own_pages() {
-  return {.inverted = sys::kPageFile | sys::kPageZero,
-          .all_of = sys::kPageFile | sys::kPageZero,
-          .any_of = sys::kPagePresent | swapped_out(),
-          .report = 0};
+// Whether a page is a file's is asked only where it can be: the answer takes ten times as long as all others together.
+sys::PageQuery own_pages(const image::Mapping& mapping) {
+  uint64_t not_own = sys::kPageZero;
+  if (!is_anonymous(mapping)) not_own |= sys::kPageFile;
+  return {.inverted = not_own, .all_of = not_own, .any_of = sys::kPagePresent | swapped_out(), .report = 0};
 }
+
+// Where an anonymous mapping has no page of its own, as far as can be told quickly: with swap space also where it has.
+sys::PageQuery absent_pages() {
+  return {.inverted = sys::kPagePresent, .any_of = sys::kPagePresent | sys::kPageZero, .report = 0};
+}
+
 Result<std::vector<sys::PageRegion>> scan(const sys::PageMap& pages, sys::AddressRange range,
                                           const sys::PageQuery& query) {
   std::vector<sys::PageRegion> regions;
@@ -128,10 +134,18 @@ Result<std::vector<sys::AddressRange>> DepartingMemory::written(const image::Map
 
 // Content that the destination has and the program gave up: madvise(MADV_DONTNEED) and the like. It may have read there
 // since, and then sees the zero page or the file's.
-Result<void> DepartingMemory::find_dropped(sys::AddressRange piece) {
+Result<void> DepartingMemory::find_dropped(const image::Mapping& mapping, sys::AddressRange piece) {
+  RangeSet suspected;
   for (const sys::AddressRange& range : sent_.within(piece)) {
+    if (!is_anonymous(mapping)) {
+      suspected.add(range);
+      continue;
+    }
+    for (const sys::PageRegion& region : TRY(scan(*pages_, range, absent_pages()))) suspected.add(region.range);
+  }
+  for (const sys::AddressRange& range : suspected.within(piece)) {
     RangeSet own;
-    for (const sys::PageRegion& region : TRY(scan(*pages_, range, own_pages()))) own.add(region.range);
+    for (const sys::PageRegion& region : TRY(scan(*pages_, range, own_pages(mapping)))) own.add(region.range);
     for (const sys::AddressRange& absent : own.outside(range)) dropped_.push_back(absent);
   }
   return {};
@@ -170,10 +184,10 @@ Result<void> DepartingMemory::leave(LeftBehind& left, PageSender& sender) {
 Result<void> DepartingMemory::send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass,
                                          PageSender& sender) {
   std::vector<sys::AddressRange> changed = TRY(written(mapping, piece, pass));
-  TRY(find_dropped(piece));
+  TRY(find_dropped(mapping, piece));
   auto send = [&](sys::AddressRange range) { return send_or_leave(mapping, range, sender); };
   for (const sys::AddressRange& range : missing_.within(piece)) {
-    for (const sys::PageRegion& region : TRY(scan(*pages_, range, own_pages()))) TRY(send(region.range));
+    for (const sys::PageRegion& region : TRY(scan(*pages_, range, own_pages(mapping)))) TRY(send(region.range));
   }
   for (const sys::AddressRange& range : changed) {
     for (const sys::AddressRange& known : missing_.outside(range)) {
@@ -209,7 +223,7 @@ Result<uint64_t> own_bytes(pid_t host_pid, const image::AddressSpace& space) {
   uint64_t bytes = 0;
   for (const image::Mapping& mapping : space.mappings()) {
     if (!may_have_own_pages(mapping)) continue;
-    for (const sys::PageRegion& region : TRY(scan(pages, {mapping.start(), mapping.end()}, own_pages()))) {
+    for (const sys::PageRegion& region : TRY(scan(pages, {mapping.start(), mapping.end()}, own_pages(mapping)))) {
       bytes += region.range.size();
     }
   }

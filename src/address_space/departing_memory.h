@@ -61,7 +61,7 @@ class DepartingMemory {
   void begin_anew();
   Result<void> send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass, PageSender& sender);
   Result<std::vector<sys::AddressRange>> written(const image::Mapping& mapping, sys::AddressRange piece, Pass pass);
-  Result<void> find_dropped(sys::AddressRange piece);
+  Result<void> find_dropped(const image::Mapping& mapping, sys::AddressRange piece);
   Result<void> send_or_leave(const image::Mapping& mapping, sys::AddressRange range, PageSender& sender);
   Result<void> settle(PageSender& sender);
   PageOrigin origin(const image::Mapping& mapping) const;
