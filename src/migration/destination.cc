@@ -1,6 +1,7 @@
 #include "migration/destination.h"
 
 #include <algorithm>
+#include <thread>
 
 #include "address_space/fault_server.h"
 #include "address_space/page_stream.h"
@@ -161,6 +162,7 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
       case FrameType::round_end:
         TRY(connection.send(FrameType::round_done));
         TRY(connection.flush());
+        sys::touch_heap(kSpareHeap);
         break;
       default: TRY(files.take(frame)); break;
     }
@@ -287,8 +289,9 @@ Result<void> Destination::receive_job(Connection& connection) {
   cable_->commit();
   TRY(restoration.run());
   auto running_since = std::chrono::steady_clock::now();
-  urgency_.reset();         // on this processor the program waits for us
-  (void)cable_->deliver();  // the daemon does it again when it takes over
+  urgency_.reset();
+  std::this_thread::yield();  // on this processor the program waits for us
+  (void)cable_->deliver();    // the daemon does it again when it takes over
   phases_.end("switchover");
   tell_committed(connection, running_since);
   faults_.at(FaultPoint::destination_running, &connection);

@@ -85,6 +85,9 @@ Result<void> Restoration::watch_missing(address_space::FaultServer& server) {
 
 Result<void> Restoration::prepare(const image::LogicalHost& plan) {
   processors_ = TRY(sys::get_affinity(0));
+  std::string status = TRY(sys::read_text("/proc/" + std::to_string(host_.init_pid()) + "/status"));
+  root_credentials_ = objects::credentials_of(TRY(proc::parse_status(status)));
+  TRY(objects::read_process_ahead(host_.init_pid(), inherited_));
   return correct(plan);
 }
 
@@ -167,10 +170,10 @@ Result<void> Restoration::restore_thread(const image::Process& process, size_t i
 
 // Signals that the making of the tree left behind are not the program's.
 Result<void> Restoration::drop_signals(pid_t pid) {
-  pid_t host_pid = skeleton_.members().at(pid).host_pid;
-  std::string text = TRY(sys::read_text("/proc/" + std::to_string(host_pid) + "/status"));
-  proc::Status status = TRY(proc::parse_status(text));
-  if ((status.thread_pending | status.process_pending) == 0) return {};
+  pid_t main_thread = skeleton_.members().at(pid).host_pid;
+  bool none = TRY(sys::peek_pending_signals(main_thread, true)).empty() &&
+              TRY(sys::peek_pending_signals(main_thread, false)).empty();
+  if (none) return {};
   CallBatch drain = skeleton_.calls(pid, 0).batch();
   auto every = drain.put_value(~uint64_t{0});
   auto at_once = drain.put_value(timespec{0, 0});
@@ -201,13 +204,11 @@ Result<void> Restoration::set_registers(const image::Process& process) {
     TRY(freeze::resume_in_progress(threads[i], thread, memory.vdso(),
                                    std::chrono::steady_clock::now() - state_received_));
   }
-  return objects::restore_process(threads.front(), process, owner_of(place_));
+  return objects::restore_process(threads.front(), process, inherited_, owner_of(place_));
 }
 
 Result<void> Restoration::restore(const image::LogicalHost& state, std::span<const objects::ConsoleFd> ends) {
   state_ = &state;
-  std::string status = TRY(sys::read_text("/proc/" + std::to_string(host_.init_pid()) + "/status"));
-  root_credentials_ = objects::credentials_of(TRY(proc::parse_status(status)));
   objects::Owner owner = owner_of(place_);
   for (const image::Process& process : state.processes()) {
     if (process.zombie()) continue;

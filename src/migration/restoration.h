@@ -77,6 +77,7 @@ class Restoration {
   const image::LogicalHost* host_state_ = nullptr;  // the last that correct() made
   const image::LogicalHost* state_ = nullptr;
   image::Credentials root_credentials_;  // what the skeletons have until they get the program's
+  image::Process inherited_;             // the same of limits and the like
   std::vector<std::byte> processors_;    // of this node, that we may use
   std::chrono::steady_clock::time_point state_received_;
 };

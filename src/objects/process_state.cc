@@ -124,9 +124,9 @@ Result<void> add_process_calls(freeze::CallBatch& batch, const image::Process& p
   return add_interval_timers(batch, process.interval_timers(), elapsed);
 }
 
-Result<void> restore_process(pid_t host_pid, const image::Process& process, const Owner& owner) {
-  auto core_filter = read_number<uint64_t>(proc_file(host_pid, "coredump_filter"), 16);
-  if (core_filter && *core_filter != process.core_filter()) {
+Result<void> restore_process(pid_t host_pid, const image::Process& process, const image::Process& present,
+                             const Owner& owner) {
+  if (present.core_filter() != process.core_filter()) {
     TRY(sys::write_text(
         proc_file(host_pid, "coredump_filter"), "0x" + [&] {
           char text[20];
@@ -135,14 +135,14 @@ Result<void> restore_process(pid_t host_pid, const image::Process& process, cons
         }()));
   }
   // An owner other than root cannot be protected better from the out-of-memory killer than what the process has now.
-  int32_t present = TRY(read_number<int32_t>(proc_file(host_pid, "oom_score_adj"), 10));
-  int32_t wanted = owner.uid == 0 ? process.oom_score_adj() : std::max(process.oom_score_adj(), present);
-  if (wanted != present) {
+  int32_t now = present.oom_score_adj();
+  int32_t wanted = owner.uid == 0 ? process.oom_score_adj() : std::max(process.oom_score_adj(), now);
+  if (wanted != now) {
     auto written = sys::write_text(proc_file(host_pid, "oom_score_adj"), std::to_string(wanted));
-    bool may_not_lower = !written && written.error().kind == ErrorKind::denied && wanted < present;
+    bool may_not_lower = !written && written.error().kind == ErrorKind::denied && wanted < now;
     if (!may_not_lower) TRY(std::move(written));
   }
-  return restore_limits(host_pid, process, owner);
+  return restore_limits(host_pid, process, present, owner);
 }
 
 }  // namespace godwit::objects

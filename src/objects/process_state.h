@@ -53,6 +53,8 @@ Result<void> capture_process_pending(pid_t host_pid, const godwit_task_record* r
 Result<void> check_process(const image::Process& process);
 Result<void> add_process_calls(freeze::CallBatch& batch, const image::Process& process,
                                std::chrono::nanoseconds elapsed, bool restore_timer_ids);
-Result<void> restore_process(pid_t host_pid, const image::Process& process, const Owner& owner);
+// `present`: what read_process_ahead() tells of the process as it is now.
+Result<void> restore_process(pid_t host_pid, const image::Process& process, const image::Process& present,
+                             const Owner& owner);
 
 }  // namespace godwit::objects

@@ -108,7 +108,9 @@ void restored(const StoppedChild& child, image::Process process, bool restore_ti
     EXPECT_TRUE(all) << all.error().message();
   }
   ASSERT_TRUE(restore_thread(child.pid(), thread));
-  ASSERT_TRUE(restore_process(child.pid(), process, owner));
+  image::Process inherited;
+  ASSERT_TRUE(read_process_ahead(child.pid(), inherited));
+  ASSERT_TRUE(restore_process(child.pid(), process, inherited, owner));
 }
 
 void handler(int) {}

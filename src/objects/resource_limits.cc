@@ -26,21 +26,22 @@ Result<void> capture_limits(pid_t host_pid, image::Process& process) {
   return {};
 }
 
-Result<void> restore_limits(pid_t host_pid, const image::Process& process, const Owner& owner) {
-  auto present = TRY(limits_of(host_pid));
-  if (static_cast<size_t>(process.limits_size()) > present.size()) return error(ErrorKind::corrupt, "number of limits");
+Result<void> restore_limits(pid_t host_pid, const image::Process& process, const image::Process& present,
+                            const Owner& owner) {
   for (const image::ResourceLimit& image : process.limits()) {
-    if (image.resource() >= present.size()) return error(ErrorKind::corrupt, "number of a resource");
-    const proc::Limit& now = present[image.resource()];
+    auto same = [&](const image::ResourceLimit& each) { return each.resource() == image.resource(); };
+    auto found = std::ranges::find_if(present.limits(), same);
+    if (found == present.limits().end()) return error(ErrorKind::corrupt, "number of a resource");
+    const image::ResourceLimit& now = *found;
     sys::LimitPair wanted{image.soft(), image.hard()};
     auto clamp = [&] {
-      wanted.hard = std::min(wanted.hard, now.hard);
+      wanted.hard = std::min(wanted.hard, now.hard());
       wanted.soft = std::min(wanted.soft, wanted.hard);
     };
     if (owner.uid != 0) clamp();
-    if (wanted.soft == now.soft && wanted.hard == now.hard) continue;
+    if (wanted.soft == now.soft() && wanted.hard == now.hard()) continue;
     auto set = sys::set_limit(host_pid, image.resource(), wanted);
-    if (!set && set.error().kind == ErrorKind::denied && wanted.hard > now.hard) {
+    if (!set && set.error().kind == ErrorKind::denied && wanted.hard > now.hard()) {
       clamp();
       set = sys::set_limit(host_pid, image.resource(), wanted);
     }

@@ -22,7 +22,8 @@ int populate_object(dl_phdr_info* object, size_t, void*) {
     if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0) continue;
     uintptr_t start = (object->dlpi_addr + segment.p_vaddr) & ~(kPage - 1);
     uintptr_t end = object->dlpi_addr + segment.p_vaddr + segment.p_memsz;
-    ::madvise(reinterpret_cast<void*>(start), end - start, kPopulateRead);
+    if (::madvise(reinterpret_cast<void*>(start), end - start, kPopulateRead) != 0) continue;
+    for (uintptr_t at = start; at < end; at += kPage) (void)*reinterpret_cast<const volatile char*>(at);
   }
   return 0;
 }

@@ -17,7 +17,9 @@ void touch_heap(size_t bytes);
 // Touches that much of the calling thread's stack below here.
 void touch_stack(size_t bytes);
 
-// The code of the program and its libraries. Source: madvise(2) MADV_POPULATE_READ, Linux 5.14; without it nothing.
+// The code of the program and its libraries. Each page is read as well: with shadow page tables a page that the kernel
+// has mapped still costs an exit to the hypervisor when it is first touched. Source: madvise(2) MADV_POPULATE_READ,
+// Linux 5.14; without it nothing.
 void populate_code();
 
 }  // namespace godwit::sys
