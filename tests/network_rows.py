@@ -213,12 +213,13 @@ print(-1)
 """
 
 DIRECTORY, HOME, MIDDLE, LAST, KNOWING, NEW = "node1", "node2", "node3", "node4", "node5", "node6"
-# Which failures messages survive: those of a node that had spoken to the job at home, and of one that had not.
+# Which failures messages survive ("unheard": the source is lost, and nobody but the destination heard it during the
+# move): those of a node that had spoken to the job at home, and of one that had not.
 SURVIVES = {
-    "update": {"home": (True, True), "source": (True, True), "directory": (True, True)},
+    "update": {"home": (True, True), "source": (True, True), "unheard": (True, True), "directory": (True, True)},
     "traversal": {"home": (False, True), "source": (False, True), "directory": (True, True)},
     "traversal-used": {"home": (True, True), "source": (True, True), "directory": (True, True)},
-    "origin": {"home": (False, False), "source": (True, True), "directory": (True, True)},
+    "origin": {"home": (False, False), "source": (True, True), "unheard": (True, True), "directory": (True, True)},
     "resend": {"home": (True, True), "source": (True, True), "directory": (True, True)},
     "resend-notify": {"home": (True, True), "source": (True, True), "directory": (True, True)},
 }
@@ -226,6 +227,10 @@ SURVIVES = {
 
 def reach(lab, node, address, patience=4):
     return int(lab.run("lab", "exec", node, "--", "/usr/bin/python3", "/shared/reach.py", address, str(patience)).stdout)
+
+
+def address_of(lab, node):
+    return json.loads(lab.run("lab", "exec", node, "--", "ip", "-j", "-4", "address", "show", "eth0").stdout)[0]["addr_info"][0]["local"]
 
 
 def failures(new_lab, check):
@@ -242,14 +247,17 @@ def failures(new_lab, check):
                 address = vip_of(lab, job)[0]
                 check(reach(lab, KNOWING, address) >= 0, f"{job}: not reached where it began")
                 for to in (MIDDLE, LAST):
+                    if failure == "unheard" and to == LAST:
+                        for node in (HOME, KNOWING):
+                            lab.shell(MIDDLE, f"ip route add blackhole {address_of(lab, node)}")
                     wait_for(lambda: lab.run("move", job, "--to", to, ok=None).returncode == 0, f"{job} does not move to {to}", check, 20)
                     if mechanism.endswith("-used"):
                         check(reach(lab, KNOWING, address) >= 0, f"{job}: not reached on {to}")
                         time.sleep(0.3)
-                lost = {"home": HOME, "source": MIDDLE, "directory": DIRECTORY}[failure]
+                lost = {"home": HOME, "source": MIDDLE, "unheard": MIDDLE, "directory": DIRECTORY}[failure]
                 lab.shell(lost, "ip link set eth0 down")
                 times = tuple(reach(lab, node, address) for node in (KNOWING, NEW))
-                lab.shell(lost, "ip link set eth0 up")
+                lab.shell(lost, "ip link set eth0 up; ip route flush type blackhole")
                 reach(lab, lost, vip_of(lab, job)[0])
                 if tuple(each >= 0 for each in times) != survivors:
                     wrong.append(f"{job}: {times}")

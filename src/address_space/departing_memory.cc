@@ -12,6 +12,7 @@ namespace godwit::address_space {
 namespace {
 
 constexpr uint64_t kPieceBytes = uint64_t{64} << 20;  // protected at once while the program runs
+constexpr size_t kMostLooks = 64;  // at parts of a piece, each of which costs as much as 200 pages of one look at all
 
 bool may_have_own_pages(const image::Mapping& mapping) {
   bool is_private = (mapping.flags() & MAP_TYPE) == MAP_PRIVATE;
@@ -40,6 +41,10 @@ sys::PageQuery absent_pages() {
   return {.inverted = sys::kPagePresent, .any_of = sys::kPagePresent | sys::kPageZero, .report = 0};
 }
 
+WriteTracking::Protect protection(Pass pass) {
+  return pass == Pass::running ? WriteTracking::Protect::yes : WriteTracking::Protect::no;
+}
+
 Result<std::vector<sys::PageRegion>> scan(const sys::PageMap& pages, sys::AddressRange range,
                                           const sys::PageQuery& query) {
   std::vector<sys::PageRegion> regions;
@@ -62,6 +67,8 @@ void DepartingMemory::follow(const image::AddressSpace& space) {
   for (const image::Mapping& lost : layout_difference(layout_, now)) {
     sent_.remove({lost.start(), lost.end()});
     missing_.remove({lost.start(), lost.end()});
+    guards_.remove({lost.start(), lost.end()});
+    inhabited_.remove({lost.start(), lost.end()});
   }
   for (const image::Mapping& fresh : layout_difference(now, layout_)) missing_.add({fresh.start(), fresh.end()});
   layout_ = std::move(now);
@@ -71,6 +78,7 @@ void DepartingMemory::forget() {
   layout_.clear();
   missing_.clear();
   sent_.clear();
+  guards_.clear();
 }
 
 void DepartingMemory::become(pid_t host_pid) {
@@ -97,13 +105,41 @@ Result<void> DepartingMemory::send(Pass pass, PageSender& sender) {
   if (pass == Pass::running && !tracking_) return {};
   sender.set_running(pass == Pass::running);
   for (const image::Mapping& mapping : layout_) {
-    if (!may_have_own_pages(mapping)) continue;
-    uint64_t step = pass == Pass::running ? kPieceBytes : mapping.end() - mapping.start();
-    for (uint64_t at = mapping.start(); at < mapping.end() && !sender.stopped(); at += step) {
-      TRY(send_piece(mapping, {at, std::min(at + step, mapping.end())}, pass, sender));
+    if (!may_have_own_pages(mapping)) {
+      TRY(follow_guards(mapping, {mapping.start(), mapping.end()}, {}, sender));
+      continue;
+    }
+    uint64_t end = mapping.end();
+    for (uint64_t at = mapping.start(); at < mapping.end() && !sender.stopped(); at = end) {
+      if (pass == Pass::running) end = TRY(end_of_piece({at, mapping.end()}));
+      TRY(send_piece(mapping, {at, end}, pass, sender));
     }
   }
   return settle(sender);
+}
+
+// In the freeze the quick way where pages were in the last pass, the other for the emptiness between.
+Result<void> DepartingMemory::written_anonymous(sys::AddressRange piece, Pass pass,
+                                                std::vector<sys::AddressRange>& into) {
+  if (pass == Pass::running) {
+    inhabited_.remove(piece);
+    sys::PageQuery used{.any_of = sys::kPagePresent | sys::kPageSwapped};
+    for (const sys::PageRegion& region : TRY(scan(*pages_, piece, used))) inhabited_.add(region.range);
+    return tracking_->written_there(piece, WriteTracking::Protect::yes, into);
+  }
+  std::vector<sys::AddressRange> quickly = inhabited_.within(piece);
+  if (quickly.size() > kMostLooks) return tracking_->written_there(piece, WriteTracking::Protect::no, into);
+  for (const sys::AddressRange& range : quickly) TRY(tracking_->written(range, into));
+  for (const sys::AddressRange& gap : inhabited_.outside(piece)) {
+    TRY(tracking_->written_there(gap, WriteTracking::Protect::no, into));
+  }
+  return {};
+}
+
+// A bounded part of what is there, with all the emptiness before it: reservations span terabytes.
+Result<uint64_t> DepartingMemory::end_of_piece(sys::AddressRange rest) const {
+  auto used = TRY(pages_->first_used(rest));
+  return used ? std::min(*used + kPieceBytes, rest.end) : rest.end;
 }
 
 // What was written since the last pass. A mapping that was not covered (it is new, or was moved) is covered now, and
@@ -112,10 +148,9 @@ Result<std::vector<sys::AddressRange>> DepartingMemory::written(const image::Map
                                                                 Pass pass) {
   std::vector<sys::AddressRange> ranges;
   if (!tracking_) return ranges;
-  auto protect = pass == Pass::running ? WriteTracking::Protect::yes : WriteTracking::Protect::no;
   auto look = [&] {
-    return is_anonymous(mapping) ? tracking_->written(piece, protect, ranges)
-                                 : tracking_->written_own(piece, protect, ranges);
+    return is_anonymous(mapping) ? written_anonymous(piece, pass, ranges)
+                                 : tracking_->written_own(piece, protection(pass), ranges);
   };
   auto looked = look();
   if (looked) return ranges;
@@ -132,18 +167,50 @@ Result<std::vector<sys::AddressRange>> DepartingMemory::written(const image::Map
   return ranges;
 }
 
+// Guard pages (madvise(2), MADV_GUARD_INSTALL) are no content, and to read one fails. Where writes are tracked a new
+// one counts as written until it is protected.
+Result<void> DepartingMemory::follow_guards(const image::Mapping& mapping, sys::AddressRange piece,
+                                            std::span<const sys::AddressRange> changed, PageSender& sender) {
+  if (!sys::tells_guard_pages()) return {};
+  std::vector<sys::AddressRange> looks = guards_.within(piece);
+  for (const sys::AddressRange& range : missing_.within(piece)) looks.push_back(range);
+  looks.insert(looks.end(), changed.begin(), changed.end());
+  if (!may_have_own_pages(mapping) || looks.size() > kMostLooks) looks = {piece};
+  RangeSet now;
+  for (const sys::AddressRange& range : looks) {
+    for (const sys::PageRegion& region : TRY(scan(*pages_, range, {.all_of = sys::kPageGuard}))) now.add(region.range);
+  }
+  std::vector<sys::AddressRange> lifted;
+  std::vector<sys::AddressRange> fresh;
+  for (const sys::AddressRange& known : guards_.within(piece))
+    std::ranges::copy(now.outside(known), std::back_inserter(lifted));
+  for (const sys::AddressRange& found : now.within(piece))
+    std::ranges::copy(guards_.outside(found), std::back_inserter(fresh));
+  TRY(sender.unguard(pid_, lifted));
+  TRY(sender.guard(pid_, fresh));
+  for (const sys::AddressRange& range : lifted) guards_.remove(range);
+  for (const sys::AddressRange& range : fresh) {
+    guards_.add(range);
+    sent_.remove(range);
+  }
+  return {};
+}
+
 // Content that the destination has and the program gave up: madvise(MADV_DONTNEED) and the like. It may have read there
 // since, and then sees the zero page or the file's.
 Result<void> DepartingMemory::find_dropped(const image::Mapping& mapping, sys::AddressRange piece) {
+  std::vector<sys::AddressRange> known = sent_.within(piece);
   RangeSet suspected;
-  for (const sys::AddressRange& range : sent_.within(piece)) {
-    if (!is_anonymous(mapping)) {
-      suspected.add(range);
-      continue;
+  if (is_anonymous(mapping) && !known.empty()) {
+    if (known.size() > kMostLooks) known = {piece};
+    for (const sys::AddressRange& range : known) {
+      for (const sys::PageRegion& region : TRY(scan(*pages_, range, absent_pages()))) suspected.add(region.range);
     }
-    for (const sys::PageRegion& region : TRY(scan(*pages_, range, absent_pages()))) suspected.add(region.range);
+    known.clear();
+    for (const sys::AddressRange& range : suspected.within(piece))
+      std::ranges::copy(sent_.within(range), std::back_inserter(known));
   }
-  for (const sys::AddressRange& range : suspected.within(piece)) {
+  for (const sys::AddressRange& range : known) {
     RangeSet own;
     for (const sys::PageRegion& region : TRY(scan(*pages_, range, own_pages(mapping)))) own.add(region.range);
     for (const sys::AddressRange& absent : own.outside(range)) dropped_.push_back(absent);
@@ -184,8 +251,12 @@ Result<void> DepartingMemory::leave(LeftBehind& left, PageSender& sender) {
 Result<void> DepartingMemory::send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass,
                                          PageSender& sender) {
   std::vector<sys::AddressRange> changed = TRY(written(mapping, piece, pass));
+  TRY(follow_guards(mapping, piece, changed, sender));
   TRY(find_dropped(mapping, piece));
-  auto send = [&](sys::AddressRange range) { return send_or_leave(mapping, range, sender); };
+  auto send = [&](sys::AddressRange range) -> Result<void> {
+    for (const sys::AddressRange& part : guards_.outside(range)) TRY(send_or_leave(mapping, part, sender));
+    return {};
+  };
   for (const sys::AddressRange& range : missing_.within(piece)) {
     for (const sys::PageRegion& region : TRY(scan(*pages_, range, own_pages(mapping)))) TRY(send(region.range));
   }

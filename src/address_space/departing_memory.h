@@ -59,8 +59,12 @@ class DepartingMemory {
  private:
   Result<void> open_pages();
   void begin_anew();
+  Result<void> written_anonymous(sys::AddressRange piece, Pass pass, std::vector<sys::AddressRange>& into);
+  Result<uint64_t> end_of_piece(sys::AddressRange rest) const;
   Result<void> send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass, PageSender& sender);
   Result<std::vector<sys::AddressRange>> written(const image::Mapping& mapping, sys::AddressRange piece, Pass pass);
+  Result<void> follow_guards(const image::Mapping& mapping, sys::AddressRange piece,
+                             std::span<const sys::AddressRange> changed, PageSender& sender);
   Result<void> find_dropped(const image::Mapping& mapping, sys::AddressRange piece);
   Result<void> send_or_leave(const image::Mapping& mapping, sys::AddressRange range, PageSender& sender);
   Result<void> settle(PageSender& sender);
@@ -73,6 +77,8 @@ class DepartingMemory {
   std::vector<image::Mapping> layout_;        // as the destination has it
   RangeSet missing_;                          // of which it has nothing yet
   RangeSet sent_;                             // of which it has content
+  RangeSet guards_;                           // that it has
+  RangeSet inhabited_;                        // of tracked memory: where pages were in the last pass, and around them
   std::vector<sys::AddressRange> queued_;     // sent in this pass
   std::vector<sys::AddressRange> dropped_;    // content that is no longer there
   std::vector<sys::AddressRange> postponed_;  // of the piece in hand, when the sender was stopped

@@ -96,8 +96,9 @@ bool is_shared_memory(const proc::MapEntry& entry) {
 }  // namespace
 
 Result<image::AddressSpace> LayoutCapture::plan(pid_t host_pid, pid_t pid, std::vector<worker::Refusal>& refusals) {
-  std::string text = TRY(sys::read_text(proc_path(host_pid, "smaps")));
-  std::vector<proc::MapEntry> entries = TRY(proc::parse_maps(text));
+  std::vector<proc::MapEntry> entries;
+  TRY(sys::read_lines(proc_path(host_pid, "smaps"),
+                      [&](std::string_view lines) { return proc::parse_maps(lines, entries); }));
   std::erase_if(planned_, [pid](const auto& known) { return known.first.first == pid; });
   for (const proc::MapEntry& entry : entries) planned_[{pid, entry.end}] = entry;
   UniqueFd executable = TRY(sys::open_path(proc_path(host_pid, "exe"), O_RDONLY));

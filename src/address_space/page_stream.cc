@@ -276,12 +276,12 @@ Result<void> PageReceiver::receive_packed(size_t length, std::span<std::byte> in
   return compressor_.decompress(static_cast<transport::Codec>(how.codec), packed, into);
 }
 
-Result<void> PageReceiver::receive_drop(uint32_t length) { return receive_owed(length, drop_); }
+Result<void> PageReceiver::receive_drop(uint32_t length) { return receive_ranges(length, drop_); }
 
-Result<void> PageReceiver::receive_owed(uint32_t length, const Drop& owed) {
+Result<void> PageReceiver::receive_ranges(uint32_t length, const Drop& told) {
   PagesFrame frame = TRY(receive_head(connection_, length));
   if (frame.rest != 0) return error(ErrorKind::corrupt, "a frame of ranges alone has bytes");
-  return owed(frame.pid, frame.ranges);
+  return told(frame.pid, frame.ranges);
 }
 
 Result<void> PageReceiver::receive_object(uint32_t length) {

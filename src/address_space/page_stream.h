@@ -2,8 +2,9 @@
 //
 // A pages frame is {u32 pid, u32 count, count x {u64 start, u64 end}} and then the bytes of all ranges, at most
 // kChunkBytes; a packed_pages frame has {u32 codec, u32 zero} and the compressed bytes instead; a zero_pages frame is
-// the same without bytes, for pages that are to be dropped; a shared memory frame is {u32 object, u32 zero, u64 offset}
-// and then bytes. Little-endian. Nothing is copied between process and connection but once each way.
+// the same without bytes, for pages that are to be dropped, and so are frames of owed and guarded pages; a shared
+// memory frame is {u32 object, u32 zero, u64 offset} and then bytes. Little-endian. Nothing is copied between process
+// and connection but once each way.
 #pragma once
 
 #include <cstdint>
@@ -63,6 +64,13 @@ class PageSender {
   Result<void> owe(pid_t pid, std::span<const sys::AddressRange> ranges) {
     return send_ranges(transport::FrameType::owed_pages, pid, ranges);
   }
+  // Tells that these ranges are now guard pages, without content, or are no longer.
+  Result<void> guard(pid_t pid, std::span<const sys::AddressRange> ranges) {
+    return send_ranges(transport::FrameType::guarded_pages, pid, ranges);
+  }
+  Result<void> unguard(pid_t pid, std::span<const sys::AddressRange> ranges) {
+    return send_ranges(transport::FrameType::unguarded_pages, pid, ranges);
+  }
   // Sends what has gathered. Call it after the last send().
   Result<void> flush();
   // Forgets what has gathered, of a process that has ended meanwhile.
@@ -114,8 +122,8 @@ class PageReceiver {
   // Takes the payload of a frame whose header has just been read.
   Result<void> receive_pages(transport::FrameHeader header);
   Result<void> receive_drop(uint32_t length);
-  // Ranges without bytes, as PageSender::owe() tells them.
-  Result<void> receive_owed(uint32_t length, const Drop& owed);
+  // Ranges without bytes, as PageSender::owe() and guard() tell them.
+  Result<void> receive_ranges(uint32_t length, const Drop& told);
   Result<void> receive_object(uint32_t length);
 
  private:

@@ -181,6 +181,29 @@ Result<void> SkeletonMemory::adapt(const image::AddressSpace& wanted, const Mapp
   return {};
 }
 
+bool SkeletonMemory::is_locked(sys::AddressRange range) const {
+  auto first =
+      std::ranges::partition_point(current_, [&](const auto& mapping) { return mapping.end() <= range.start; });
+  for (; first != current_.end() && first->start() < range.end; ++first) {
+    if ((first->advice() & kLocked) != 0) return true;
+  }
+  return false;
+}
+
+Result<void> SkeletonMemory::guard(std::span<const sys::AddressRange> ranges, bool guarded) {
+  constexpr uint64_t kGuardInstall = 102;  // asm-generic/mman-common.h
+  constexpr uint64_t kGuardRemove = 103;
+  CallBatch batch = calls_.batch();
+  for (const sys::AddressRange& range : ranges) {
+    bool locked = guarded && is_locked(range);  // none can be made in locked memory, though they may be there
+    if (locked) batch.add(SYS_munlock, {range.start, range.size()});
+    batch.add(SYS_madvise, {range.start, range.size(), guarded ? kGuardInstall : kGuardRemove});
+    if (locked) batch.add(SYS_mlock2, {range.start, range.size(), MLOCK_ONFAULT});
+  }
+  TRY(calls_.run(batch));
+  return batch.all_succeeded("guard pages");
+}
+
 void SkeletonMemory::add_limits(CallBatch& batch, const image::AddressSpace& wanted, int executable_fd) {
   // struct prctl_mm_map, linux/prctl.h; PR_SET_MM_MAP needs CAP_CHECKPOINT_RESTORE only (kernel/sys.c, prctl_set_mm).
   prctl_mm_map map{};

@@ -8,11 +8,13 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
 #include "freeze/remote_calls.h"
 #include "godwit/image.pb.h"
+#include "sys/process_memory.h"
 
 namespace godwit::address_space {
 
@@ -32,6 +34,8 @@ class SkeletonMemory {
   // Ensures: the layout is `wanted`, but for the injected region. Checks every number in `wanted` (it came from a
   // peer).
   Result<void> adapt(const image::AddressSpace& wanted, const MappingSources& sources);
+  // Makes guard pages in what is mapped, or ordinary pages of them again: madvise(2), MADV_GUARD_INSTALL, Linux 6.13.
+  Result<void> guard(std::span<const sys::AddressRange> ranges, bool guarded);
   // brk, argument and environment area, auxiliary vector, /proc/PID/exe: PR_SET_MM_MAP. `executable_fd` is a number in
   // the target.
   static void add_limits(freeze::CallBatch& batch, const image::AddressSpace& wanted, int executable_fd);
@@ -44,6 +48,7 @@ class SkeletonMemory {
   Result<void> begin();  // what is mapped in a bare copy is unmapped but for region, vDSO and vvar
   Result<void> place_kernel_pages(const image::AddressSpace& wanted);
   Result<void> unmap(const std::vector<image::Mapping>& surplus);
+  bool is_locked(sys::AddressRange range) const;
   Result<void> map(const std::vector<image::Mapping>& missing, const MappingSources& sources);
 
   freeze::RemoteCalls calls_;

@@ -32,7 +32,22 @@ void follow(VirtualAddress address, Result<Word> found, Surroundings& around, in
   });
 }
 
+constexpr std::chrono::milliseconds kTellAgain(500);
+constexpr int kMostTries = 20;
+
+void tell_again(const std::string& node, const Word& word, Surroundings& around, const std::function<void()>& then,
+                int tries) {
+  around.tell(node, word, [node, word, &around, then, tries](bool noted) {
+    if (noted || tries == 0) return then();
+    around.after(kTellAgain, [node, word, &around, then, tries] { tell_again(node, word, around, then, tries - 1); });
+  });
+}
+
 }  // namespace
+
+void tell_until_noted(const std::string& node, const Word& word, Surroundings& around, std::function<void()> then) {
+  tell_again(node, word, around, then, kMostTries);
+}
 
 void search(VirtualAddress address, Surroundings& around) {
   around.ask_directory(address, [address, &around](Result<Word> found) {

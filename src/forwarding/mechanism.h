@@ -29,7 +29,7 @@ struct Word {
   uint64_t version = 0;   // of two words the one with the higher number counts
 };
 
-// A migration from this node.
+// A migration from this node; or to it, when it has arrived.
 struct Move {
   VirtualAddress address;
   std::string job, to, home;
@@ -88,6 +88,9 @@ class Mechanism {
   virtual void stayed(const Move&, Surroundings&) const {}
   // The source: it runs at the destination. Packets may still wait here; here the diversion ends.
   virtual void left(const Move& move, Surroundings& around) const = 0;
+  // The destination: it runs here. Whoever the mechanism relies on is told from here too: the source may have died, or
+  // been cut off, before its own word was heard.
+  virtual void arrived(const Move&, Surroundings&) const {}
   // The source: a message came for what is frozen.
   virtual void wanted_while_frozen(const Move&, Surroundings&) const {}
   // A node: a message waits here for an address without a known place. `known`: its mechanism, if it was known before.
@@ -113,6 +116,11 @@ const Mechanism& origin();
 const Mechanism& traversal();
 const Mechanism& traversal_uncompressed();
 const Mechanism& update();
+
+// Tells the node, and tells it again now and then, for some 10 s, until it has taken note. `then`: afterwards, in any
+// case.
+void tell_until_noted(
+    const std::string& node, const Word& word, Surroundings& around, std::function<void()> then = [] {});
 
 // The usual search: the directory, and when that does not answer every node; then the node found is asked, which from
 // then on counts this one among the partners.

@@ -94,6 +94,35 @@ TEST_F(MechanismTest, UpdateTakesItsWordBackWhenTheMoveFails) {
   EXPECT_THAT(node_.done, ElementsAre("tell node3 here node1 11", "tell node4 here node1 11"));
 }
 
+// The source's word may have been lost with the source.
+TEST_F(MechanismTest, UpdateTellsPartnersFromTheDestinationUntilTheyTakeNote) {
+  node_.notes["node4"] = {false, false, true};
+  Move move{address_, "node1-7", "node1", "node2", {"node1", "node3", "node4"}, 10};
+  update().arrived(move, node_);
+  EXPECT_THAT(node_.done, ElementsAre("tell node3 here node1 10", "tell node4 here node1 10"));
+  node_.run();
+  EXPECT_THAT(node_.done, ElementsAre("tell node3 here node1 10", "tell node4 here node1 10",
+                                      "tell node4 here node1 10", "tell node4 here node1 10"));
+}
+
+TEST_F(MechanismTest, TellingAgainEnds) {
+  node_.notes["node3"] = std::deque<bool>(100, false);
+  bool ended = false;
+  tell_until_noted("node3", word(State::here, "node1"), node_, [&] { ended = true; });
+  EXPECT_FALSE(ended);
+  node_.run();
+  EXPECT_TRUE(ended);
+  EXPECT_EQ(node_.done.size(), 21);
+}
+
+TEST_F(MechanismTest, OriginTellsHomeFromTheDestinationAsWell) {
+  origin().arrived({address_, "node1-7", "node1", "node2", {"node3"}, 10}, node_);
+  EXPECT_THAT(node_.done, ElementsAre("tell node2 here node1 10"));
+  node_.done.clear();
+  origin().arrived({address_, "node1-7", "node1", "node1", {"node3"}, 10}, node_);
+  EXPECT_THAT(node_.done, IsEmpty());
+}
+
 TEST_F(MechanismTest, TraversalTellsNobodyUntilTheLinkIsUsed) {
   node_.link = Link{address_, "node2", "traversal", 10, {}};
   traversal().freezing(move_, node_);

@@ -6,15 +6,9 @@ namespace godwit::forwarding {
 
 namespace {
 
-constexpr std::chrono::milliseconds kTellAgain(500);
-constexpr int kMostTries = 20;
-
-void hand_to_home(const Move& move, Surroundings& around, int tries) {
+void hand_to_home(const Move& move, Surroundings& around) {
   Word word{move.address, Word::State::here, move.to, "origin", move.version};
-  around.tell(move.home, word, [move, &around, tries](bool noted) {
-    if (!noted && tries > 0) {
-      return around.after(kTellAgain, [move, &around, tries] { hand_to_home(move, around, tries - 1); });
-    }
+  tell_until_noted(move.home, word, around, [move, &around] {
     around.link_to(move.address, move.home);
     around.end_diversion(move.address);
     around.release(move.address);
@@ -26,10 +20,14 @@ class Origin final : public Mechanism {
   std::string_view name() const override { return "origin"; }
   void left(const Move& move, Surroundings& around) const override {
     bool home_knows = move.home == around.self() || move.home == move.to;
-    if (!home_knows) return hand_to_home(move, around, kMostTries);
+    if (!home_knows) return hand_to_home(move, around);
     around.link_to(move.address, move.to);
     around.end_diversion(move.address);
     around.release(move.address);
+  }
+  void arrived(const Move& move, Surroundings& around) const override {
+    if (move.home == around.self()) return;
+    tell_until_noted(move.home, {move.address, Word::State::here, move.to, "origin", move.version}, around);
   }
   void heard(const Word& word, Surroundings& around) const override {
     std::string home = around.home_of(word.address);

@@ -1,5 +1,6 @@
 // update (Charlotte): the source knows the logical host's partners and tells all of them the new place, in parallel
-// with the transfer. Types 1 and 2 are sent on by the source and wait at the destination; type 3 goes straight.
+// with the transfer; the destination tells them again until they have taken note. Types 1 and 2 are sent on by the
+// source and wait at the destination; type 3 goes straight.
 #include "forwarding/mechanism.h"
 
 namespace godwit::forwarding {
@@ -22,6 +23,12 @@ class Update final : public Mechanism {
   }
   void stayed(const Move& move, Surroundings& around) const override {
     tell_partners(move, around.self(), move.version + 1, around);
+  }
+  void arrived(const Move& move, Surroundings& around) const override {
+    for (const std::string& partner : move.partners) {
+      if (partner == around.self()) continue;
+      tell_until_noted(partner, {move.address, Word::State::here, move.to, "update", move.version}, around);
+    }
   }
   void left(const Move& move, Surroundings& around) const override {
     around.link_to(move.address, move.to);

@@ -134,7 +134,13 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
       continue;
     }
     if (header.type == FrameType::owed_pages) {
-      TRY(pages.receive_owed(header.length, [&](pid_t pid, auto ranges) { return restoration.owe(pid, ranges); }));
+      TRY(pages.receive_ranges(header.length, [&](pid_t pid, auto ranges) { return restoration.owe(pid, ranges); }));
+      continue;
+    }
+    if (header.type == FrameType::guarded_pages || header.type == FrameType::unguarded_pages) {
+      TRY(pages.receive_ranges(header.length, [&](pid_t pid, auto ranges) {
+        return restoration.guard(pid, ranges, header.type == FrameType::guarded_pages);
+      }));
       continue;
     }
     if (header.type == FrameType::shared_memory_pages) {

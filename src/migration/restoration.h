@@ -46,6 +46,10 @@ class Restoration {
   int processor() const { return skeleton_.processor(); }
   // Where pages that arrive on `connection` go.
   address_space::PageReceiver page_sinks(transport::Connection& connection);
+  // Makes guard pages, or ordinary ones of them again.
+  Result<void> guard(pid_t pid, std::span<const sys::AddressRange> ranges, bool guarded) {
+    return skeleton_.guard(pid, ranges, guarded);
+  }
   // Pages that come only when the program runs. watch_missing() hands them to `server`, before anything touches them.
   Result<void> owe(pid_t pid, std::span<const sys::AddressRange> ranges);
   bool is_owed() const { return !owed_.empty(); }

@@ -171,6 +171,12 @@ Result<void> Skeleton::drop(pid_t pid, std::span<const sys::AddressRange> ranges
   return batch.all_succeeded("giving up pages");
 }
 
+Result<void> Skeleton::guard(pid_t pid, std::span<const sys::AddressRange> ranges, bool guarded) {
+  auto memory = memories_.find(pid);
+  if (memory == memories_.end()) return error(ErrorKind::corrupt, "guard pages of a process that is not there");
+  return memory->second.guard(ranges, guarded);
+}
+
 Result<sys::Userfaultfd> Skeleton::make_faults(pid_t pid) {
   UniqueFd pidfd = TRY(sys::open_pidfd(tree_->members().at(pid).host_pid));
   RemoteCalls calls = tree_->calls(pid);

@@ -34,6 +34,8 @@ class Skeleton {
   Result<void> put(pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes);
   // Takes content away again: the ranges read as if nothing had been written.
   Result<void> drop(pid_t pid, std::span<const sys::AddressRange> ranges);
+  // Makes guard pages, which have no content, or takes them away.
+  Result<void> guard(pid_t pid, std::span<const sys::AddressRange> ranges, bool guarded);
   // What tells of pages that are touched and not there.
   Result<sys::Userfaultfd> make_faults(pid_t pid);
   // A scope of remote calls in one thread: position as in image.Process.threads.

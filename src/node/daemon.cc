@@ -183,6 +183,7 @@ void Daemon::take_over(Job& job, const std::string& how) {
   }
   change(job, JobState::running);
   messages_.is_here(job);
+  messages_.arrived(job);
   attach_init(job.record.id());
   if (job.init) {
     (void)job.init->ends_taken();

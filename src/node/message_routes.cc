@@ -153,6 +153,12 @@ void MessageRoutes::is_here(Job& job) {
   tally_.arrival_ends(address);
 }
 
+void MessageRoutes::arrived(const Job& job) {
+  Move move = move_of(job, self_);
+  move.version = job.record.link_version();  // the source's number for this migration
+  if (ready() && move.address.valid()) mechanism_of(job.record.forwarding()).arrived(move, *this);
+}
+
 void MessageRoutes::expected(uint32_t code, const std::string& source) {
   VirtualAddress address{code};
   const Link* link = find_link(address);

@@ -36,6 +36,8 @@ class MessageRoutes final : public forwarding::Surroundings {
 
   // A job's life here. `job` is in the table.
   void is_here(Job& job);
+  // It has come here by a migration, and is_here().
+  void arrived(const Job& job);
   // A job is on its way here: until it is here, messages for it go to the source.
   void expected(uint32_t address, const std::string& source);
   void freezing(Job& job, const std::string& to);

@@ -58,10 +58,15 @@ bool is_attribute(std::string_view line) {  // "Rss:   4 kB" and the like begin 
 
 Result<std::vector<MapEntry>> parse_maps(std::string_view text) {
   std::vector<MapEntry> entries;
-  while (!text.empty()) {
-    size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
+  TRY(parse_maps(text, entries));
+  return entries;
+}
+
+Result<void> parse_maps(std::string_view lines, std::vector<MapEntry>& entries) {
+  while (!lines.empty()) {
+    size_t end = std::min(lines.find('\n'), lines.size());
+    std::string_view line = lines.substr(0, end);
+    lines.remove_prefix(std::min(end + 1, lines.size()));
     if (line.empty()) continue;
     if (is_attribute(line)) {
       constexpr std::string_view kFlags = "VmFlags:";
@@ -72,7 +77,7 @@ Result<std::vector<MapEntry>> parse_maps(std::string_view text) {
     if (!parse_line(line, entry)) return error(ErrorKind::corrupt, "unexpected line in maps: " + std::string(line));
     entries.push_back(std::move(entry));
   }
-  return entries;
+  return {};
 }
 
 bool MapEntry::has_flag(std::string_view two_letters) const {

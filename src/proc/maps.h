@@ -25,5 +25,7 @@ struct MapEntry {
 
 // The entries of either file; vm_flags are filled in when the text is smaps.
 Result<std::vector<MapEntry>> parse_maps(std::string_view text);
+// The same of a part of it, whole lines; appends to the entries of the parts before.
+Result<void> parse_maps(std::string_view lines, std::vector<MapEntry>& entries);
 
 }  // namespace godwit::proc

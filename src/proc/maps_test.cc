@@ -34,6 +34,15 @@ TEST(Maps, TakesFlagsFromSmaps) {
   EXPECT_FALSE((*entries)[0].has_flag("lo"));
 }
 
+TEST(Maps, TakesATextInParts) {
+  std::vector<MapEntry> entries;
+  ASSERT_TRUE(parse_maps("7f0000000000-7f0000001000 rw-p 00000000 00:00 0\nSize:                  4 kB\n", entries));
+  ASSERT_TRUE(parse_maps("VmFlags: rd wr mr mw me ac lo \n7f0000001000-7f0000002000 r--p 00000000 00:00 0\n", entries));
+  ASSERT_EQ(entries.size(), 2u);
+  EXPECT_TRUE(entries[0].has_flag("lo"));
+  EXPECT_TRUE(entries[1].vm_flags.empty());
+}
+
 TEST(Maps, RefusesWhatIsNotALine) {
   EXPECT_FALSE(parse_maps("7f00-"));
   EXPECT_FALSE(parse_maps("7f02-7f01 rw-p 0 00:00 0 \n"));

@@ -83,4 +83,28 @@ Result<void> PageMap::scan(AddressRange range, const PageQuery& query, std::vect
   return {};
 }
 
+Result<std::optional<uint64_t>> PageMap::first_used(AddressRange range) const {
+  PageRegionRaw found{};
+  PmScanArg argument{};
+  argument.size = sizeof argument;
+  argument.start = range.start;
+  argument.end = range.end;
+  argument.vec = reinterpret_cast<uint64_t>(&found);
+  argument.vec_len = 1;
+  argument.max_pages = 1;
+  argument.category_anyof_mask = kPagePresent | kPageSwapped;
+  int count = ::ioctl(fd_.get(), kPagemapScan, &argument);
+  if (count < 0) return last_error("ioctl(PAGEMAP_SCAN)");
+  return count == 0 ? std::nullopt : std::optional(found.start);
+}
+
+bool tells_guard_pages() {
+  static const bool tells = [] {
+    auto own = PageMap::open(::getpid());
+    std::vector<PageRegion> none;
+    return own && own->scan({0, 0x1000}, {.all_of = kPageGuard}, none);
+  }();
+  return tells;
+}
+
 }  // namespace godwit::sys

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
@@ -22,7 +23,7 @@ enum PageCategory : uint64_t {
   kPageZero = 1 << 5,
   kPageHuge = 1 << 6,
   kPageSoftDirty = 1 << 7,
-  kPageGuard = 1 << 8,
+  kPageGuard = 1 << 8,  // since Linux 6.15, see tells_guard_pages(); counts as swapped too
 };
 
 struct PageRegion {
@@ -39,6 +40,9 @@ struct PageQuery {
   bool tracked = false;   // ErrorKind::denied where writes are not tracked (by a userfaultfd with WP_ASYNC)
 };
 
+// Whether the kernel tells guard pages apart: madvise(2), MADV_GUARD_INSTALL. One scan of our own memory, once.
+bool tells_guard_pages();
+
 class PageMap {
  public:
   static Result<PageMap> open(pid_t pid);
@@ -47,6 +51,8 @@ class PageMap {
   bool exists() const;
   // Appends the regions of `range` that match, by address. Blocks for the walk (about 0.5 ms per GiB in the fast form).
   Result<void> scan(AddressRange range, const PageQuery& query, std::vector<PageRegion>& into) const;
+  // The first page of `range` that is there, or of which the kernel keeps a note.
+  Result<std::optional<uint64_t>> first_used(AddressRange range) const;
 
  private:
   explicit PageMap(UniqueFd fd) : fd_(std::move(fd)) {}

@@ -39,6 +39,8 @@ std::optional<std::string_view> name_of(FrameType type) {
     case FrameType::page_request: return "page_request";
     case FrameType::all_here: return "all_here";
     case FrameType::packed_pages: return "packed_pages";
+    case FrameType::guarded_pages: return "guarded_pages";
+    case FrameType::unguarded_pages: return "unguarded_pages";
     case FrameType::hold_packets: return "hold_packets";
     case FrameType::packets_held: return "packets_held";
   }
@@ -51,6 +53,8 @@ uint32_t longest_payload(FrameType type) {
     case FrameType::packed_pages:
     case FrameType::zero_pages:
     case FrameType::owed_pages:
+    case FrameType::guarded_pages:
+    case FrameType::unguarded_pages:
     case FrameType::shared_memory_pages: return kMaxPagesBytes;
     case FrameType::clock_probe:
     case FrameType::clock_answer:

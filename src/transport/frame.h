@@ -44,6 +44,8 @@ enum class FrameType : uint32_t {
   page_request = 28,
   all_here = 29,
   packed_pages = 30,
+  guarded_pages = 31,
+  unguarded_pages = 32,
   hold_packets = 40,
   packets_held = 41,
 };
