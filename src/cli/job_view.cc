@@ -9,6 +9,7 @@
 #include "cli/duration.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
+#include "cli/publication.h"
 #include "cli/table.h"
 
 namespace godwit::cli {
@@ -93,6 +94,13 @@ void add_job(JsonWriter& json, const api::Job& job) {
   job.vip6().empty() ? json.raw("null") : json.value(job.vip6());
   json.field("forwarding", job.forwarding()).key("partners").array();
   for (const std::string& partner : job.partners()) json.value(partner);
+  json.close().key("published").array();
+  for (const api::Publication& port : job.published())
+    json.object()
+        .field("node_port", port.node_port())
+        .field("job_port", port.job_port())
+        .field("protocol", port.udp() ? "udp" : "tcp")
+        .close();
   json.close();
   if (job.has_messages()) add_counts(json, job.messages());
   json.key("exit_code");
@@ -138,19 +146,27 @@ MoveOutcome outcome_of(const api::MoveEvent::Moved& moved, const std::string& na
 }
 
 std::string job_table(const api::ListJobsReply& jobs, int64_t now_unix_ms) {
-  Table table({{"JOB"},
-               {"NAME"},
-               {"NODE"},
-               {"STATE"},
-               {"PROCESSES", Table::Align::right},
-               {"MEMORY", Table::Align::right},
-               {"EPOCH", Table::Align::right},
-               {"AGE", Table::Align::right},
-               {"COMMAND"}});
-  for (const api::Job& job : jobs.jobs())
-    table.add({job.id(), job.name(), job.node(), state_in_words(job), std::to_string(job.processes()),
-               format_bytes(static_cast<double>(job.memory_bytes())), std::to_string(job.epoch()),
-               format_age(age_seconds(job, now_unix_ms)), shortened(command_line_of(job), 48)});
+  using enum Table::Align;
+  bool ports = std::ranges::any_of(jobs.jobs(), [](const api::Job& job) { return !job.published().empty(); });
+  std::vector<Table::Column> columns = {
+      {"JOB"},           {"NAME"},         {"NODE"},      {"STATE"}, {"PROCESSES", right},
+      {"MEMORY", right}, {"EPOCH", right}, {"AGE", right}};
+  if (ports) columns.push_back({"PORTS"});
+  columns.push_back({"COMMAND"});
+  Table table(columns);
+  for (const api::Job& job : jobs.jobs()) {
+    std::vector<std::string> cells = {job.id(),
+                                      job.name(),
+                                      job.node(),
+                                      state_in_words(job),
+                                      std::to_string(job.processes()),
+                                      format_bytes(static_cast<double>(job.memory_bytes())),
+                                      std::to_string(job.epoch()),
+                                      format_age(age_seconds(job, now_unix_ms))};
+    if (ports) cells.push_back(ports_of(job));
+    cells.push_back(shortened(command_line_of(job), 48));
+    table.add(std::move(cells));
+  }
   return table.text();
 }
 
@@ -181,6 +197,7 @@ std::string job_text(const api::Job& job, int64_t now_unix_ms, size_t width) {
     for (const std::string& partner : job.partners()) partners += (partners.empty() ? "" : ", ") + partner;
     line("forwarding", job.forwarding() + (partners.empty() ? "" : "; partners: " + partners));
   }
+  if (!job.published().empty()) line("ports", ports_of(job) + " of every node");
   if (job.has_messages()) {
     const api::MessageCounts& counts = job.messages();
     line("messages", fmt::format("{} held, {} forwarded, {} resent, {} dropped; located {} times{}", counts.held(),

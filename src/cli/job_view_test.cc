@@ -35,6 +35,15 @@ TEST(JobView, TableHasALineForEachJob) {
             "node1-7  sim   node2  running          2  12 MiB      3  1 m 5 s  sh -c 'echo '\\''a b'\\'''\n");
 }
 
+TEST(JobView, TableHasPortsWhenThereAreAny) {
+  api::ListJobsReply jobs;
+  *jobs.add_jobs() = sample();
+  api::Publication& port = *jobs.mutable_jobs(0)->add_published();
+  port.set_node_port(8080);
+  port.set_job_port(80);
+  EXPECT_THAT(job_table(jobs, 1'065'000), HasSubstr("1 m 5 s  8080->80/tcp  sh -c"));
+}
+
 TEST(JobView, JsonHasEveryDocumentedKey) {
   JsonWriter json;
   add_job(json, sample());
@@ -43,7 +52,7 @@ TEST(JobView, JsonHasEveryDocumentedKey) {
       R"({"job":"node1-7","name":"sim","node":"node2","home":"node1","state":"running","epoch":3,"user":"root",)"
       R"("uid":0,"command":["sh","-c","echo 'a b'"],"working_directory":"","started_unix_ms":1000000,)"
       R"("ended_unix_ms":0,"processes":2,"threads":5,"memory_bytes":12582912,"terminal":false,"vip":null,)"
-      R"("vip6":null,"forwarding":"","partners":[],"exit_code":null,"consoles":[],"residual_dependencies":[],"last_move":null})");
+      R"("vip6":null,"forwarding":"","partners":[],"published":[],"exit_code":null,"consoles":[],"residual_dependencies":[],"last_move":null})");
 }
 
 TEST(JobView, AnEndedJobSaysHow) {

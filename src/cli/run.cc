@@ -4,6 +4,7 @@
 #include "cli/json_writer.h"
 #include "cli/output.h"
 #include "cli/program_options.h"
+#include "cli/publication.h"
 
 namespace godwit::cli {
 
@@ -16,6 +17,7 @@ struct RunOptions : ProgramOptions {
   std::string node;
   std::string forwarding;
   bool no_compress = false;
+  std::vector<std::string> publish;
 };
 
 Result<api::RunRequest> request_of(const RunOptions& options) {
@@ -31,6 +33,7 @@ Result<api::RunRequest> request_of(const RunOptions& options) {
   if (options.no_compress && !uncompressed)
     return error(ErrorKind::corrupt, "--no-compress goes with --forwarding traversal");
   request.set_forwarding(options.forwarding + (uncompressed ? "-uncompressed" : ""));
+  for (const std::string& text : options.publish) *request.add_publish() = TRY(parse_publication(text));
   request.set_terminal(options.terminal);
   if (options.terminal) {
     sys::WindowSize size = new_terminal_size();
@@ -103,13 +106,16 @@ void add_run(Command root, Globals& globals) {
       .option("--forwarding", options->forwarding, "MECHANISM",
               "How messages find it when it moves: update (default), traversal, origin, resend, resend-notify")
       .flag("--no-compress", options->no_compress,
-            "With traversal: chains of links stay as they are when they are used");
+            "With traversal: chains of links stay as they are when they are used")
+      .repeated("-p,--publish", options->publish, "[NODEPORT:]PORT[/tcp|udp]",
+                "A port of every node that leads to the job, wherever it is; may be repeated");
   add_program_options(command, *options);
   add_globals(command, globals);
   command.flag("--json", options->json, "With -d: print one JSON object")
       .verbatim("COMMAND", options->command, "Program and arguments")
       .examples(
           "  godwit run -d --name sim -- ./simulate big.cfg\n"
+          "  godwit run -d --publish 8080:80 -- nginx       (clients ask any node's port 8080)\n"
           "  godwit run -it --name shell -- bash        (ctrl-p ctrl-q leaves it running)\n"
           "  tar c src | godwit run -i -- xz -9 > src.tar.xz")
       .action([&globals, options] { return run(globals, *options); });

@@ -3,6 +3,8 @@
 #include <charconv>
 #include <string_view>
 
+#include "sys/netlink_rule.h"
+
 namespace godwit::forwarding {
 
 namespace {
@@ -36,7 +38,8 @@ std::string table_text(const NodePlace& here) {
     out += "oifname \"" + uplink + "\" " + to + count("sent", "daddr");
     pass += "iifname \"" + uplink + "\" oifname \"" + uplink + "\" " + to + count("passed", "daddr");
     in += "iifname \"" + uplink + "\" " + from + count("answered", "saddr");
-    in += "iifname \"" + uplink + "\" " + ip + " daddr @dropping" + tail + count("dropped", "daddr");
+    in += "iifname \"" + uplink + "\" meta mark != " + std::to_string(sys::kPublishedMark) + " " + ip +
+          " daddr @dropping" + tail + count("dropped", "daddr");
   }
   text += "chain out { type filter hook postrouting priority 300;\n" + out + "}\n";
   text += "chain pass { type filter hook forward priority 300;\n" + pass + "}\n";

@@ -47,7 +47,10 @@ api::Node Daemon::self() {
 Result<void> Daemon::enter_directory() {
   if (number_ == 0) {
     number_ = TRY(claim_number());
-    loop_.post([this] { messages_.set_own_number(number_); });
+    loop_.post([this] {
+      messages_.set_own_number(number_);
+      if (messages_.ready()) publications_.follow(messages_.place(), number_);
+    });
   }
   api::Node present = self();
   TRY(directory_->put("node/" + present.name(), present.SerializeAsString(), directory::Expect::anything(), {}));

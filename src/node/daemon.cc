@@ -35,7 +35,8 @@ Daemon::Daemon(Config config, EventLoop& loop, Peers& peers, std::unique_ptr<dir
       peers_(peers),
       directory_(std::move(directory)),
       messages_(config_.node, config_.address, loop_, peers_, *directory_,
-                [this](forwarding::VirtualAddress address) { return find_by_address(address); }) {}
+                [this](forwarding::VirtualAddress address) { return find_by_address(address); }),
+      publications_(config_.node, *directory_) {}
 
 Daemon::~Daemon() = default;
 
@@ -221,6 +222,7 @@ void Daemon::job_ended(Job& job, int status) {
     if (!version || *version == 0) return;
     auto put = directory_->put(job_key(record.id()), record.SerializeAsString(), directory::Expect::exactly(*version));
     if (!put) spdlog::warn("job {}: {}", record.id(), put.error().message());
+    publications_.withdraw(record);
   });
 }
 

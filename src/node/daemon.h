@@ -20,6 +20,7 @@
 #include "node/metrics.h"
 #include "node/move_stream.h"
 #include "node/peers.h"
+#include "node/publications.h"
 #include "node/worker_process.h"
 
 namespace godwit::node {
@@ -122,6 +123,8 @@ class Daemon {
   // A virtual address of its own, unless this node has no network for jobs.
   Result<void> claim_address(Job& job);
   Job* find_by_address(forwarding::VirtualAddress address);
+  // It could not be started: nothing of it stays.
+  void forget_unstarted(const api::Job& record);
   void launched(const std::shared_ptr<Launching>& launching, const worker::WorkerEvent& event);
   void attach_init(const std::string& id);
   void read_init(const std::string& id);
@@ -177,6 +180,7 @@ class Daemon {
   std::string cgroup_root_;
   MoveTally moves_;
   MessageRoutes messages_;
+  Publications publications_;
 
   std::mutex events_mutex_;
   std::condition_variable events_changed_;

@@ -132,6 +132,7 @@ Result<std::unique_ptr<Job>> Daemon::new_job(const api::RunRequest& request, con
   UserInfo user = TRY(find_user(request.user(), caller.uid));
   std::string forwarding(request.forwarding().empty() ? forwarding::kDefaultMechanism : request.forwarding());
   TRY(forwarding::find_mechanism(forwarding));
+  TRY(Publications::check(request.publish()));
   auto job = std::make_unique<Job>();
   std::string id = config_.node + "-" + std::to_string(loop_.call([this] { return next_job_++; }));
   job->place = place_for(id);
@@ -151,6 +152,7 @@ Result<std::unique_ptr<Job>> Daemon::new_job(const api::RunRequest& request, con
   *record.mutable_command() = request.command();
   record.set_started_unix_ms(unix_ms());
   record.set_forwarding(forwarding);
+  *record.mutable_published() = request.publish();
   record.set_link_version(static_cast<uint64_t>(unix_ms()));  // beyond those of an earlier job with the same address
   record.set_terminal(request.terminal());
   record.set_working_directory(request.working_directory());
@@ -222,10 +224,15 @@ Result<api::RunReply> Daemon::run(const api::RunRequest& request, const Caller& 
   *launch.mutable_console() = job->record.consoles(0);
   TRY(register_job(*job));
   *launch.mutable_place() = job->place;
+  const api::Job record = job->record;
+  auto published = publications_.claim(record);
+  if (!published) {
+    forget_unstarted(record);
+    return std::unexpected(published.error());
+  }
 
   auto launching = std::make_shared<Launching>();
-  launching->id = job->record.id();
-  const api::Job record = job->record;
+  launching->id = record.id();
   auto done = launching->done.get_future();
   loop_.post([this, launching, order, &job] {
     jobs_[launching->id] = std::move(job);
@@ -246,16 +253,19 @@ Result<api::RunReply> Daemon::run(const api::RunRequest& request, const Caller& 
     }
   });
   auto result = done.get();
-  if (!result) {
-    std::string id = launching->id;
-    loop_.call([&] { jobs_.erase(id); });
-    (void)directory_->remove("job/" + id, directory::Expect::anything());
-    free_address(*directory_, record);
-    std::error_code failed;
-    std::filesystem::remove_all(config_.state_directory + "/jobs/" + id, failed);
-    std::filesystem::remove_all("/tmp/godwit-" + id, failed);
-  }
+  if (!result) forget_unstarted(record);
   return result;
+}
+
+void Daemon::forget_unstarted(const api::Job& record) {
+  const std::string& id = record.id();
+  loop_.call([&] { jobs_.erase(id); });
+  (void)directory_->remove("job/" + id, directory::Expect::anything());
+  publications_.withdraw(record);
+  free_address(*directory_, record);
+  std::error_code failed;
+  std::filesystem::remove_all(config_.state_directory + "/jobs/" + id, failed);
+  std::filesystem::remove_all("/tmp/godwit-" + id, failed);
 }
 
 void Daemon::launched(const std::shared_ptr<Launching>& launching, const worker::WorkerEvent& event) {
@@ -272,6 +282,8 @@ void Daemon::launched(const std::shared_ptr<Launching>& launching, const worker:
   if (!event.launched().no_network().empty()) {
     spdlog::warn("job {} has no network: {}", launching->id, event.launched().no_network());
     job->place.clear_network();
+    background_.run([this, record = job->record] { publications_.withdraw(record); });
+    job->record.clear_published();
     for (auto clear : {&api::Job::clear_vip, &api::Job::clear_vip6, &api::Job::clear_virtual_address}) {
       (job->record.*clear)();
     }

@@ -29,6 +29,7 @@ class MessageRoutes final : public forwarding::Surroundings {
   // Makes the node's network ready and begins to listen. A node where that fails runs jobs without addresses.
   Result<void> start();
   bool ready() const { return netlink_.has_value(); }
+  const forwarding::NodePlace& place() const { return here_; }
   void set_own_number(uint32_t number);
   // Thread-safe.
   void learn_node(const std::string& node, uint32_t number, const std::string& host);

@@ -7,7 +7,7 @@ namespace godwit::sys {
 
 namespace {
 
-constexpr uint32_t kPriority = 100;
+constexpr uint32_t kPriority = 100, kPublishedPriority = 90;
 
 void put(NetlinkBatch& batch, const IpAddress& to, const std::string& interface) {
   fib_rule_hdr header{};
@@ -30,6 +30,17 @@ void add_drop_rule(NetlinkBatch& batch, const IpAddress& to, const std::string& 
 void remove_drop_rule(NetlinkBatch& batch, const IpAddress& to, const std::string& interface) {
   batch.begin(RTM_DELRULE, 0, NetlinkBatch::Tolerate::not_there);
   put(batch, to, interface);
+}
+
+void add_published_rule(NetlinkBatch& batch, int family) {
+  batch.begin(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, NetlinkBatch::Tolerate::already_there);
+  fib_rule_hdr header{};
+  header.family = static_cast<uint8_t>(family);
+  header.action = FR_ACT_TO_TBL;
+  header.table = RT_TABLE_MAIN;
+  batch.header(&header, sizeof header);
+  batch.attribute_u32(FRA_PRIORITY, kPublishedPriority);
+  batch.attribute_u32(FRA_FWMARK, kPublishedMark);
 }
 
 }  // namespace godwit::sys

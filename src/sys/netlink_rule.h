@@ -12,4 +12,8 @@ namespace godwit::sys {
 void add_drop_rule(NetlinkBatch& batch, const IpAddress& to, const std::string& interface);
 void remove_drop_rule(NetlinkBatch& batch, const IpAddress& to, const std::string& interface);
 
+// Packets with this mark came to a published port of this node: the rules above are not for them.
+inline constexpr uint32_t kPublishedMark = 0x67770001;
+void add_published_rule(NetlinkBatch& batch, int family);
+
 }  // namespace godwit::sys
