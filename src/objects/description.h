@@ -93,6 +93,7 @@ Captured capture_unix_socket(const OpenDescriptor& open, CaptureTools& tools, im
 Captured capture_tcp_listener(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_tcp_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_udp_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
+Captured capture_netlink_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_anonymous(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 
 Result<UniqueFd> restore_file(const image::Description& description, RestoreTools& tools);
@@ -100,6 +101,7 @@ Result<UniqueFd> restore_pipe(const image::Description& description, RestoreTool
 Result<UniqueFd> restore_terminal(const image::Description& description, RestoreTools& tools);
 Result<UniqueFd> restore_tcp_listener(const image::Description& description, RestoreTools& tools);
 Result<UniqueFd> restore_udp_socket(const image::Description& description, RestoreTools& tools);
+Result<UniqueFd> restore_netlink_socket(const image::Description& description, RestoreTools& tools);
 Result<UniqueFd> restore_anonymous(const image::Description& description, RestoreTools& tools);
 
 }  // namespace godwit::objects

@@ -76,6 +76,7 @@ Result<UniqueFd> restore_kind(const image::Description& description, RestoreTool
     case image::Description::kTerminalEnd: return restore_terminal(description, tools);
     case image::Description::kTcpListener: return restore_tcp_listener(description, tools);
     case image::Description::kUdpSocket: return restore_udp_socket(description, tools);
+    case image::Description::kNetlinkSocket: return restore_netlink_socket(description, tools);
     case image::Description::kEventfd:
     case image::Description::kEpoll:
     case image::Description::kTimerfd:

@@ -16,6 +16,7 @@ Captured capture_socket(const OpenDescriptor& open, CaptureTools& tools, image::
   }
   if (kind.is_tcp && kind.listening) return capture_tcp_listener(open, tools, into);
   if (kind.is_tcp) return capture_tcp_socket(open, tools, into);
+  if (kind.family == AF_NETLINK) return capture_netlink_socket(open, tools, into);
   if (kind.is_udp) return capture_udp_socket(open, tools, into);
   return Unsupported{"socket." + kind.name, "socket: " + kind.description,
                      "have the program close it before the move; sockets of this kind do not move in this version"};

@@ -1,5 +1,6 @@
 #include "sys/socket_options.h"
 
+#include <linux/netlink.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
 #include <netinet/in.h>
@@ -14,7 +15,7 @@ namespace godwit::sys {
 
 namespace {
 
-enum class Use : uint8_t { any, local, internet, ipv4, ipv6, ipv6_datagram, tcp, udp, udplite, datagram };
+enum class Use : uint8_t { any, local, internet, ipv4, ipv6, ipv6_datagram, tcp, udp, udplite, datagram, netlink };
 
 // An option that asks differently than it is told.
 enum class Way : uint8_t { plain, buffer, name_only_if_set };
@@ -131,6 +132,13 @@ constexpr Known kTable[] = {
     {IPPROTO_UDP, UDP_NO_CHECK6_RX, kInt, Use::udp},
     {IPPROTO_UDPLITE, kUdpliteSend, kInt, Use::udplite},
     {IPPROTO_UDPLITE, kUdpliteReceive, kInt, Use::udplite},
+    {SOL_NETLINK, NETLINK_PKTINFO, kInt, Use::netlink},
+    {SOL_NETLINK, NETLINK_BROADCAST_ERROR, kInt, Use::netlink},
+    {SOL_NETLINK, NETLINK_NO_ENOBUFS, kInt, Use::netlink},
+    {SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, kInt, Use::netlink},
+    {SOL_NETLINK, NETLINK_CAP_ACK, kInt, Use::netlink},
+    {SOL_NETLINK, NETLINK_EXT_ACK, kInt, Use::netlink},
+    {SOL_NETLINK, NETLINK_GET_STRICT_CHK, kInt, Use::netlink},
 };
 
 bool fits(Use use, const SocketShape& shape) {
@@ -146,6 +154,7 @@ bool fits(Use use, const SocketShape& shape) {
     case Use::tcp: return internet && shape.type == SOCK_STREAM && shape.protocol != IPPROTO_SCTP;
     case Use::udp: return udp && shape.protocol == IPPROTO_UDP;
     case Use::udplite: return udp && shape.protocol == IPPROTO_UDPLITE;
+    case Use::netlink: return shape.family == AF_NETLINK;
     case Use::datagram: return internet && shape.type != SOCK_STREAM;
   }
   return false;

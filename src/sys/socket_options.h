@@ -1,4 +1,5 @@
-// Options of sockets, read and set again by a table of what can be: socket(7), ip(7), ipv6(7), tcp(7), udp(7), unix(7).
+// Options of sockets, read and set again by a table of what can be: socket(7), ip(7), ipv6(7), tcp(7), udp(7), unix(7),
+// netlink(7).
 //
 // Only those that differ from a socket just made of the same kind are worth telling, and those a node may have other
 // defaults for. What comes from a peer is set only when the table has it and its size is right.
