@@ -31,8 +31,8 @@ _godwit() {
     local command='' sub='' positional=0 i
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
-            --connect | --lab | --name | --on | --env | --cwd | --user | --forwarding | --to | --memory | --timeout | --max-freeze | \
-            --progress | --console | --grace | --signal | --link | --address | --valid | --svg | --interval | --max-rounds | --on-timeout | --bandwidth | -s | -n | -e | -w | -u) ((i++)) ;;
+            --connect | --lab | --name | --on | --env | --cwd | --user | --forwarding | --publish | --to | --memory | --timeout | --max-freeze | \
+            --progress | --console | --grace | --signal | --link | --address | --valid | --svg | --interval | --max-rounds | --on-timeout | --bandwidth | -s | -p | -n | -e | -w | -u) ((i++)) ;;
             --)
                 if [[ $command == run || $command == exec || $sub == exec ]]; then
                     _command_offset $((i + 1))
@@ -82,7 +82,7 @@ _godwit() {
     if [[ $cur == -* ]]; then
         local options='--help --connect --lab'
         case $command in
-            run) options+=' --detach --interactive --tty -it --name --on --env --cwd --user --forwarding --no-compress --json' ;;
+            run) options+=' --detach --interactive --tty -it --name --on --env --cwd --user --forwarding --publish --no-compress --json' ;;
             ps) options+=' --all --json' ;;
             move) options+=' --to --memory --dry-run --timeout --max-freeze --max-rounds --on-timeout --bandwidth --progress --json' ;;
             attach) options+=' --no-stdin' ;;

@@ -53,6 +53,7 @@ class Destination {
   Result<coprocess::LogicalHost> make_logical_host(const wire::Offer& offer);
   Result<transport::Frame> receive_content(Connection& connection, Restoration& restoration,
                                            address_space::PageReceiver& pages, files::Receiver& files);
+  Result<void> tell_ready(Connection& connection, const Restoration& restoration);
   Result<void> watch_missing(Restoration& restoration);
   Result<bool> switch_over(Connection& connection);
   void tell_committed(Connection& connection, std::chrono::steady_clock::time_point running_since);
@@ -231,6 +232,14 @@ Result<void> Destination::run() {
   return outcome;
 }
 
+Result<void> Destination::tell_ready(Connection& connection, const Restoration& restoration) {
+  wire::SkeletonReady ready;
+  ready.set_boot_id(TRY(sys::read_text("/proc/sys/kernel/random/boot_id")));
+  ready.set_processor(static_cast<uint32_t>(restoration.processor()));
+  TRY(connection.send(FrameType::skeleton_ready, ready));
+  return connection.flush();
+}
+
 Result<void> Destination::receive_job(Connection& connection) {
   wire::Offer offer = TRY(receive<wire::Offer>(connection, FrameType::offer));
   wire::OfferAnswer answer;
@@ -250,11 +259,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   AdoptedConsoles consoles = TRY(AdoptedConsoles::create(order_.place(), host.init_pidfd()));
   TRY(consoles.adopt(std::vector<worker::Console>(offer.consoles().begin(), offer.consoles().end())));
   phases_.end("skeleton");
-  wire::SkeletonReady ready;
-  ready.set_boot_id(TRY(sys::read_text("/proc/sys/kernel/random/boot_id")));
-  ready.set_processor(static_cast<uint32_t>(restoration.processor()));
-  TRY(connection.send(FrameType::skeleton_ready, ready));
-  TRY(connection.flush());
+  TRY(tell_ready(connection, restoration));
   sys::touch_heap(kSpareHeap);
   faults_.at(FaultPoint::destination_skeleton_ready, &connection);
   if (may_leave_pages(order_.options())) requests_ = TRY(accept());
