@@ -237,7 +237,9 @@ Result<void> Destination::tell_ready(Connection& connection, const Restoration& 
   ready.set_boot_id(TRY(sys::read_text("/proc/sys/kernel/random/boot_id")));
   ready.set_processor(static_cast<uint32_t>(restoration.processor()));
   TRY(connection.send(FrameType::skeleton_ready, ready));
-  return connection.flush();
+  TRY(connection.flush());
+  sys::touch_heap(kSpareHeap);
+  return {};
 }
 
 Result<void> Destination::receive_job(Connection& connection) {
@@ -260,7 +262,6 @@ Result<void> Destination::receive_job(Connection& connection) {
   TRY(consoles.adopt(std::vector<worker::Console>(offer.consoles().begin(), offer.consoles().end())));
   phases_.end("skeleton");
   TRY(tell_ready(connection, restoration));
-  sys::touch_heap(kSpareHeap);
   faults_.at(FaultPoint::destination_skeleton_ready, &connection);
   if (may_leave_pages(order_.options())) requests_ = TRY(accept());
 
