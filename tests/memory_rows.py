@@ -2,6 +2,32 @@
 import os
 import time
 
+SHARERS = """
+import mmap, os, random, sys, time
+PAGES, WORKERS = 65536, 8
+memory = mmap.mmap(-1, PAGES * 4096)
+memory[:] = os.urandom(PAGES * 4096)
+def work(worker):
+    said = {}
+    while not os.path.exists(sys.argv[1]):
+        for _ in range(10):
+            page = random.randrange(PAGES // WORKERS) * WORKERS + worker
+            said[page] = os.urandom(8)
+            memory[page * 4096:page * 4096 + 8] = said[page]
+        page = random.choice(list(said))
+        assert memory[page * 4096:page * 4096 + 8] == said[page], page
+        time.sleep(0.01)
+    assert all(memory[page * 4096:page * 4096 + 8] == word for page, word in said.items())
+    os._exit(0)
+children = []
+for worker in range(WORKERS):
+    children.append(os.fork())
+    if children[-1] == 0: work(worker)
+print("ready", flush=True)
+assert all(os.waitpid(child, 0)[1] == 0 for child in children)
+print("PASS", flush=True)
+"""
+
 
 def await_ready(lab, job, check, seconds=60):
     deadline = time.time() + seconds
@@ -40,4 +66,18 @@ def rows(check, programs, nodes):
         check(slowest < 30000, f"{slowest:.0f} ms")
         return ", ".join(f"{report['method']}: freeze {report['freeze_ms']:.0f} ms of {report['total_ms']:.0f}" for report in reports)
 
-    return {"many-mappings": many_mappings}
+    def shared_memory(lab):
+        """256 MiB shared by eight workers that write to it: all but a little travels in the rounds"""
+        lab.file("/shared/sharers.py", SHARERS)
+        lab.start("sharers", "/usr/bin/python3", "/shared/sharers.py", "/shared/stop-sharers")
+        await_ready(lab, "sharers", check)
+        notes = []
+        for _ in range(3):
+            report = lab.move("sharers", next_node(lab, "sharers"), ("--memory", "hybrid"))
+            at_last = report["bytes_sent"] - sum(each["bytes"] for each in report["rounds_made"])
+            check(report["bytes_sent"] > 256 << 20 and at_last < 25 << 20, f"{at_last >> 20} of {report['bytes_sent'] >> 20} MiB were not sent in rounds")
+            notes.append(f"freeze {report['freeze_ms']:.0f} ms, {at_last >> 10} KiB of {report['bytes_sent'] >> 20} MiB not in rounds")
+        end_well(lab, "sharers", "/shared/stop-sharers", check)
+        return "; ".join(notes)
+
+    return {"many-mappings": many_mappings, "shared-memory": shared_memory}

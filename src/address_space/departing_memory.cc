@@ -11,13 +11,18 @@ namespace godwit::address_space {
 
 namespace {
 
-constexpr uint64_t kPieceBytes = uint64_t{64} << 20;  // protected at once while the program runs
+constexpr uint64_t kPieceBytes = uint64_t{64} << 20;      // protected at once while the program runs
+constexpr uint64_t kLargestTracked = uint64_t{64} << 30;  // of a memory object: its page tables take 128 MiB
 constexpr size_t kMostLooks = 64;  // at parts of a piece, each of which costs as much as 200 pages of one look at all
 
 bool may_have_own_pages(const image::Mapping& mapping) {
   bool is_private = (mapping.flags() & MAP_TYPE) == MAP_PRIVATE;
   return is_private && (mapping.kind() == image::Mapping::ANONYMOUS || mapping.kind() == image::Mapping::FILE ||
                         mapping.kind() == image::Mapping::SHARED_MEMORY);
+}
+
+bool shows_object(const image::Mapping& mapping) {
+  return mapping.kind() == image::Mapping::SHARED_MEMORY && (mapping.flags() & MAP_TYPE) == MAP_SHARED;
 }
 
 bool is_anonymous(const image::Mapping& mapping) { return mapping.kind() == image::Mapping::ANONYMOUS; }
@@ -65,6 +70,7 @@ void DepartingMemory::follow(const image::AddressSpace& space) {
     if (mapping.kind() != image::Mapping::VDSO && mapping.kind() != image::Mapping::VVAR) now.push_back(mapping);
   }
   for (const image::Mapping& lost : layout_difference(layout_, now)) {
+    if (shows_object(lost)) lost_objects_.insert(lost.object());
     sent_.remove({lost.start(), lost.end()});
     missing_.remove({lost.start(), lost.end()});
     guards_.remove({lost.start(), lost.end()});
@@ -75,6 +81,7 @@ void DepartingMemory::follow(const image::AddressSpace& space) {
 }
 
 void DepartingMemory::forget() {
+  lost_objects_ = objects();
   layout_.clear();
   missing_.clear();
   sent_.clear();
@@ -88,6 +95,7 @@ void DepartingMemory::become(pid_t host_pid) {
 
 // Another address space, which is not tracked, and all of which is missing.
 void DepartingMemory::begin_anew() {
+  lost_objects_ = objects();
   pages_.reset();
   tracking_.reset();
   for (const image::Mapping& mapping : layout_) missing_.add({mapping.start(), mapping.end()});
@@ -118,6 +126,40 @@ Result<void> DepartingMemory::send(Pass pass, PageSender& sender) {
   return settle(sender);
 }
 
+std::set<uint32_t> DepartingMemory::objects() const {
+  std::set<uint32_t> objects = lost_objects_;
+  for (const image::Mapping& mapping : layout_) {
+    if (shows_object(mapping)) objects.insert(mapping.object());
+  }
+  return objects;
+}
+
+Result<void> DepartingMemory::find_object_writes(Pass pass, DepartingObjects& objects) {
+  TRY(open_pages());
+  for (uint32_t object : std::exchange(lost_objects_, {})) objects.unsure(object);
+  for (const image::Mapping& mapping : layout_) {
+    if (!shows_object(mapping)) continue;
+    sys::AddressRange whole{mapping.start(), mapping.end()};
+    if (!tracking_ || whole.size() > kLargestTracked) {
+      objects.unsure(mapping.object());
+      continue;
+    }
+    std::vector<sys::AddressRange> ranges;
+    auto looked = tracking_->written(whole, protection(pass), ranges);
+    if (!looked && looked.error().kind != ErrorKind::denied) return std::unexpected(std::move(looked.error()));
+    if (!looked && pass == Pass::running && tracking_->cover(whole)) {
+      (void)tracking_->written(whole, protection(pass),
+                               ranges);  // protects it; or it has gone, as the next layout says
+    }
+    if (!looked) ranges = {whole};
+    for (const sys::AddressRange& range : ranges) {
+      uint64_t offset = mapping.offset() + (range.start - mapping.start());
+      objects.written(mapping.object(), {offset, offset + range.size()});
+    }
+  }
+  return {};
+}
+
 // In the freeze the quick way where pages were in the last pass, the other for the emptiness between.
 Result<void> DepartingMemory::written_anonymous(sys::AddressRange piece, Pass pass,
                                                 std::vector<sys::AddressRange>& into) {
@@ -129,7 +171,7 @@ Result<void> DepartingMemory::written_anonymous(sys::AddressRange piece, Pass pa
   }
   std::vector<sys::AddressRange> quickly = inhabited_.within(piece);
   if (quickly.size() > kMostLooks) return tracking_->written_there(piece, WriteTracking::Protect::no, into);
-  for (const sys::AddressRange& range : quickly) TRY(tracking_->written(range, into));
+  for (const sys::AddressRange& range : quickly) TRY(tracking_->written(range, WriteTracking::Protect::no, into));
   for (const sys::AddressRange& gap : inhabited_.outside(piece)) {
     TRY(tracking_->written_there(gap, WriteTracking::Protect::no, into));
   }

@@ -10,8 +10,10 @@
 #include <sys/types.h>
 
 #include <optional>
+#include <set>
 #include <vector>
 
+#include "address_space/departing_objects.h"
 #include "address_space/page_stream.h"
 #include "address_space/range_set.h"
 #include "address_space/write_tracking.h"
@@ -47,6 +49,12 @@ class DepartingMemory {
   // none for memory that goes away meanwhile. When the sender is stopped what is not sent yet stays missing.
   Result<void> send(Pass pass, PageSender& sender);
 
+  // Tells `objects` what was written to them through this process's mappings since the last pass. Requires and errors
+  // as with send().
+  Result<void> find_object_writes(Pass pass, DepartingObjects& objects);
+  // Memory objects whose writes are not known once this process has ended.
+  std::set<uint32_t> objects() const;
+
   // As send() in the freeze, but anonymous memory outside `left.at_once` is only told of, in `left.owed`. What the
   // destination has of it that is stale is dropped there.
   Result<void> leave(LeftBehind& left, PageSender& sender);
@@ -75,6 +83,7 @@ class DepartingMemory {
   std::optional<sys::PageMap> pages_;
   std::optional<WriteTracking> tracking_;
   std::vector<image::Mapping> layout_;        // as the destination has it
+  std::set<uint32_t> lost_objects_;           // that were mapped since the last pass and are no longer
   RangeSet missing_;                          // of which it has nothing yet
   RangeSet sent_;                             // of which it has content
   RangeSet guards_;                           // that it has

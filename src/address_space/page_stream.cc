@@ -16,12 +16,6 @@ struct PagesHead {
   uint32_t pid;
   uint32_t count;
 };
-struct ObjectHead {
-  uint32_t object;
-  uint32_t zero;
-  uint64_t offset;
-};
-
 struct PackedHead {
   uint32_t codec;
   uint32_t zero;
@@ -106,8 +100,6 @@ Result<void> PageSender::flush() {
   return ask_watch();
 }
 
-namespace {
-
 void append_page(std::vector<sys::AddressRange>& ranges, uint64_t page) {
   if (!ranges.empty() && ranges.back().end == page) {
     ranges.back().end += kPageBytes;
@@ -115,6 +107,8 @@ void append_page(std::vector<sys::AddressRange>& ranges, uint64_t page) {
     ranges.push_back({page, page + kPageBytes});
   }
 }
+
+namespace {
 
 std::vector<std::byte> encode_head(pid_t pid, std::span<const sys::AddressRange> ranges) {
   PagesHead head{static_cast<uint32_t>(pid), static_cast<uint32_t>(ranges.size())};
@@ -186,25 +180,13 @@ Result<void> PageSender::send_ranges(transport::FrameType type, pid_t pid, std::
   return {};
 }
 
-Result<void> PageSender::send_object(uint32_t object, int fd, uint64_t offset, uint64_t length) {
+Result<void> PageSender::send_object(uint32_t object, std::span<const sys::AddressRange> offsets,
+                                     std::span<const std::byte> bytes) {
   TRY(flush());
-  uint64_t end = offset + length;
-  while (offset < end) {
-    auto extent = TRY(sys::next_data(fd, offset));
-    if (!extent || extent->start >= end) return {};
-    offset = extent->start;
-    uint64_t extent_end = std::min(extent->end, end);
-    while (offset < extent_end) {
-      size_t part = std::min<uint64_t>(kChunkBytes, extent_end - offset);
-      TRY(sys::read_at(fd, offset, std::span(buffer_).first(part)));
-      ObjectHead head{object, 0, offset};
-      TRY(connection_.send(transport::FrameType::shared_memory_pages, std::as_bytes(std::span(&head, 1)),
-                           std::span(buffer_).first(part)));
-      counts_.sent += (part + kPageBytes - 1) / kPageBytes;
-      offset += part;
-    }
-  }
-  return {};
+  std::vector<std::byte> head = encode_head(static_cast<pid_t>(object), offsets);
+  TRY(connection_.send(transport::FrameType::shared_memory_pages, head, bytes));
+  counts_.sent += bytes.size() / kPageBytes;
+  return ask_watch();
 }
 
 PageReceiver::PageReceiver(transport::Connection& connection, Put put, FindObject object, Drop drop)
@@ -284,15 +266,32 @@ Result<void> PageReceiver::receive_ranges(uint32_t length, const Drop& told) {
   return told(frame.pid, frame.ranges);
 }
 
-Result<void> PageReceiver::receive_object(uint32_t length) {
-  ObjectHead head;
-  if (length < sizeof head || length - sizeof head > buffer_.size()) {
-    return error(ErrorKind::corrupt, "a shared memory frame has the wrong length");
+Result<void> PageReceiver::receive_object(transport::FrameHeader header) {
+  PagesFrame frame = TRY(receive_head(connection_, header.length));
+  int fd = TRY(object_(static_cast<uint32_t>(frame.pid)));
+  uint64_t size = TRY(sys::file_size(fd));
+  size_t sum = 0;
+  for (const sys::AddressRange& range : frame.ranges) {
+    if (range.start >= size || range.end - kPageBytes >= size) {
+      return error(ErrorKind::corrupt, "a shared memory frame reaches behind the end of its object");
+    }
+    sum += range.size();
   }
-  TRY(connection_.receive_bytes(std::as_writable_bytes(std::span(&head, 1))));
-  std::span<std::byte> bytes = std::span(buffer_).first(length - sizeof head);
+  if (header.type == transport::FrameType::shared_memory_holes) {
+    if (frame.rest != 0) return error(ErrorKind::corrupt, "a frame of holes has bytes");
+    for (const sys::AddressRange& range : frame.ranges) TRY(sys::punch_hole(fd, range.start, range.size()));
+    return {};
+  }
+  if (sum != frame.rest || sum > buffer_.size()) {
+    return error(ErrorKind::corrupt, "a shared memory frame has a wrong length");
+  }
+  std::span<std::byte> bytes = std::span(buffer_).first(sum);
   TRY(connection_.receive_bytes(bytes));
-  return sys::write_at(TRY(object_(head.object)), head.offset, bytes);
+  for (const sys::AddressRange& range : frame.ranges) {
+    TRY(sys::write_at(fd, range.start, bytes.first(std::min(range.end, size) - range.start)));
+    bytes = bytes.subspan(range.size());
+  }
+  return {};
 }
 
 }  // namespace godwit::address_space

@@ -2,9 +2,9 @@
 //
 // A pages frame is {u32 pid, u32 count, count x {u64 start, u64 end}} and then the bytes of all ranges, at most
 // kChunkBytes; a packed_pages frame has {u32 codec, u32 zero} and the compressed bytes instead; a zero_pages frame is
-// the same without bytes, for pages that are to be dropped, and so are frames of owed and guarded pages; a shared
-// memory frame is {u32 object, u32 zero, u64 offset} and then bytes. Little-endian. Nothing is copied between process
-// and connection but once each way.
+// the same without bytes, for pages that are to be dropped, and so are frames of owed and guarded pages; the frames of
+// shared memory name an object instead of a process, and offsets instead of addresses. Little-endian. Nothing is copied
+// between process and connection but once each way.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,9 @@ namespace godwit::address_space {
 constexpr uint64_t kPageBytes = 4096;
 constexpr size_t kChunkBytes = size_t{512} << 10;
 constexpr size_t kRangesPerChunk = 512;
+
+// `ranges` are in order, and so is `page`.
+void append_page(std::vector<sys::AddressRange>& ranges, uint64_t page);
 
 struct PageCounts {
   uint64_t sent = 0;
@@ -54,8 +57,13 @@ class PageSender {
   // Asks the watch, for passes that send nothing.
   Result<void> ask_watch();
   Result<void> send(const PageOrigin& origin, sys::AddressRange range);
-  // Sends `length` bytes of a memory object from `fd` at `offset`; holes and zero pages are left out.
-  Result<void> send_object(uint32_t object, int fd, uint64_t offset, uint64_t length);
+  // Sends pages of a memory object: ranges of offsets and their bytes, at most kChunkBytes.
+  Result<void> send_object(uint32_t object, std::span<const sys::AddressRange> offsets,
+                           std::span<const std::byte> bytes);
+  // Tells that the object has holes there now.
+  Result<void> drop_of_object(uint32_t object, std::span<const sys::AddressRange> offsets) {
+    return send_ranges(transport::FrameType::shared_memory_holes, static_cast<pid_t>(object), offsets);
+  }
   // Tells that these ranges are now as they were before anything was written to them.
   Result<void> drop(pid_t pid, std::span<const sys::AddressRange> ranges) {
     return send_ranges(transport::FrameType::zero_pages, pid, ranges);
@@ -124,7 +132,8 @@ class PageReceiver {
   Result<void> receive_drop(uint32_t length);
   // Ranges without bytes, as PageSender::owe() and guard() tell them.
   Result<void> receive_ranges(uint32_t length, const Drop& told);
-  Result<void> receive_object(uint32_t length);
+  // Pages of a memory object, or holes in it; nothing behind its end.
+  Result<void> receive_object(transport::FrameHeader header);
 
  private:
   Result<void> receive_packed(size_t length, std::span<std::byte> into);

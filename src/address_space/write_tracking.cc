@@ -36,10 +36,14 @@ Result<WriteTracking> WriteTracking::attach(freeze::RemoteCalls& calls, pid_t ho
   return WriteTracking(std::move(faults), TRY(sys::PageMap::open(host_pid)));
 }
 
-Result<void> WriteTracking::written(sys::AddressRange range, std::vector<sys::AddressRange>& into) const {
+Result<void> WriteTracking::written(sys::AddressRange range, Protect protect,
+                                    std::vector<sys::AddressRange>& into) const {
   // Both masks just this: the kernel's fast form (fs/proc/task_mmu.c, pagemap_scan_pmd_entry).
   std::vector<sys::PageRegion> regions;
-  TRY(pages_.scan(range, {.all_of = sys::kPageWritten, .report = sys::kPageWritten, .tracked = true}, regions));
+  TRY(pages_.scan(
+      range,
+      {.all_of = sys::kPageWritten, .report = sys::kPageWritten, .protect = protect == Protect::yes, .tracked = true},
+      regions));
   append(regions, into);
   return {};
 }

@@ -33,9 +33,10 @@ class WriteTracking {
 
   enum class Protect { yes, no };
   // Appends the ranges written since they were last protected; those of a mapping that has just been covered count as
-  // written, and pages that are not there too. For ranges that had pages everywhere when they were last protected.
+  // written, and pages that are not there and were not protected. With `protect` all are, which takes page tables for
+  // those that are not there, 2 MiB for each GiB; then even a page that was there and written in between is reported.
   // Errors: denied when the range is not covered.
-  Result<void> written(sys::AddressRange range, std::vector<sys::AddressRange>& into) const;
+  Result<void> written(sys::AddressRange range, Protect protect, std::vector<sys::AddressRange>& into) const;
   // The same without pages that are not there, for ranges of any emptiness; about 1 ms more for each GiB of pages. With
   // `protect` they are protected again.
   Result<void> written_there(sys::AddressRange range, Protect protect, std::vector<sys::AddressRange>& into) const;

@@ -14,7 +14,8 @@ typedef unsigned long long u64;
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
-struct pid_namespace;
+struct idr { unsigned int idr_next; };
+struct pid_namespace { struct idr idr; };
 struct upid { int nr; struct pid_namespace* ns; };
 struct pid { unsigned int level; struct upid numbers[]; };
 struct cred { unsigned int securebits; };
@@ -103,6 +104,14 @@ static __always_inline int innermost_number(struct pid* pid) {
   return number.nr;
 }
 
+// The cursor from which the namespace of `pid` gives the next number (kernel/pid.c, alloc_pid).
+static __always_inline unsigned int next_number(struct pid* pid) {
+  struct upid number;
+  unsigned int level = BPF_CORE_READ(pid, level);
+  if (level >= MAX_LEVELS || bpf_core_read(&number, sizeof(number), &pid->numbers[level])) return 0;
+  return BPF_CORE_READ(number.ns, idr.idr_next);
+}
+
 static __always_inline void read_restart_block(struct task_struct* task, struct godwit_task_record* record) {
   u64 function = (u64)BPF_CORE_READ(task, restart_block.fn);
   static const char format[] = "%ps";
@@ -176,6 +185,7 @@ int write_task(struct bpf_iter__task* context) {
   record.pid = number_in(BPF_CORE_READ(task, group_leader, thread_pid), own.ns, level);
   if (!record.tid || !record.pid) return 0;
   record.inner_tid = innermost_number(BPF_CORE_READ(task, thread_pid));
+  record.next_pid = next_number(BPF_CORE_READ(task, thread_pid));
   read_thread(task, &record);
   read_wait(task, &record);
   read_restart_block(task, &record);

@@ -29,6 +29,7 @@ struct godwit_task_record {
   int nanosleep_clock, nanosleep_type, poll_count, poll_has_timeout;
   unsigned int futex_value, futex_flags, futex_bitset;
   unsigned int scheduling_policy, scheduling_priority;
+  unsigned int next_pid; /* the least number that the next process or thread of the innermost namespace can get */
   char name[16];
   char restart_function[32]; /* its name in the kernel, cut to fit */
 };

@@ -24,13 +24,15 @@ constexpr int kMostGrown = 3;
 
 }  // namespace
 
-DepartingHost::DepartingHost(Inventory& inventory, transport::Connection& connection, const image::LogicalHost& told)
-    : inventory_(inventory), connection_(connection), sender_(connection) {
+DepartingHost::DepartingHost(Inventory& inventory, transport::Connection& connection,
+                             address_space::DepartingObjects objects, const image::LogicalHost& told)
+    : inventory_(inventory), connection_(connection), sender_(connection), objects_(std::move(objects)) {
   follow(told);
 }
 
 // What the destination does with this layout, done here in thought: see Skeleton::adapt.
 void DepartingHost::follow(const image::LogicalHost& host) {
+  objects_.follow(host);
   bool anew = !coprocess::ProcessTree::can_become(told_, host);
   std::map<pid_t, DepartingMemory> now;
   for (const Inventory::MemoryOfProcess& process : inventory_.memory_of(host)) {
@@ -45,7 +47,10 @@ void DepartingHost::follow(const image::LogicalHost& host) {
     if (anew) memory.forget();
     memory.follow(*process.space);
   }
-  for (auto& [pid, ended] : memories_) redundant_pages_ += ended.redundant_pages();
+  for (auto& [pid, ended] : memories_) {
+    redundant_pages_ += ended.redundant_pages();
+    for (uint32_t object : ended.objects()) objects_.unsure(object);
+  }
   memories_ = std::move(now);
   told_ = host;
 }
@@ -76,7 +81,24 @@ Result<std::string> DepartingHost::fingerprint() const {
   return text;
 }
 
+Result<std::optional<uint32_t>> DepartingHost::next_pid(const image::LogicalHost& host) const {
+  if (host.shared_memory().empty()) return std::nullopt;
+  return inventory_.next_pid();
+}
+
+// A process that was never seen may have written to what it inherited.
+void DepartingHost::look_for_passing(std::optional<uint32_t> next_pid) {
+  if (passing_.may_have_passed(next_pid, told_)) objects_.unsure_of_all();
+}
+
 Result<void> DepartingHost::follow_program() {
+  auto next = TRY(next_pid(told_));
+  TRY(follow_layout());
+  look_for_passing(next);
+  return {};
+}
+
+Result<void> DepartingHost::follow_layout() {
   std::string now = TRY(fingerprint());
   if (now == fingerprint_) return {};
   std::vector<worker::Refusal> refusals;
@@ -95,6 +117,7 @@ Result<void> DepartingHost::follow_program() {
 // Returns the bytes of pages sent. Ends when the destination has them all.
 Result<uint64_t> DepartingHost::round() {
   uint64_t before = sender_.counts().sent;
+  TRY(find_object_writes(Pass::running));
   for (auto& [pid, memory] : memories_) {
     auto sent = memory.send(Pass::running, sender_);
     if (!sent && sent.error().kind == ErrorKind::gone) {  // it ended; the next layout is without it
@@ -103,6 +126,7 @@ Result<uint64_t> DepartingHost::round() {
     }
     TRY(std::move(sent));
   }
+  TRY(send_objects(Pass::running));
   TRY(connection_.send(FrameType::round_end));
   TRY(receive_signal(connection_, FrameType::round_done));
   return (sender_.counts().sent - before) * address_space::kPageBytes;
@@ -160,16 +184,32 @@ Result<std::optional<Convergence::Verdict>> DepartingHost::run_rounds(Convergenc
 }
 
 Result<void> DepartingHost::send_rest(const image::LogicalHost& state) {
-  follow(state);
+  TRY(follow_frozen(state));
   for (auto& [pid, memory] : memories_) TRY(memory.send(Pass::frozen, sender_));
-  return send_objects(state);
+  return send_objects(Pass::frozen);
 }
 
-Result<void> DepartingHost::send_objects(const image::LogicalHost& state) {
-  for (const image::SharedMemory& object : state.shared_memory()) {
-    TRY(sender_.send_object(object.id(), TRY(inventory_.shared_memory().fd_of(object.id())), 0, object.size()));
+Result<void> DepartingHost::follow_frozen(const image::LogicalHost& state) {
+  follow(state);
+  look_for_passing(TRY(next_pid(state)));
+  return find_object_writes(Pass::frozen);
+}
+
+Result<void> DepartingHost::find_object_writes(Pass pass) {
+  if (told_.shared_memory().empty()) return {};
+  for (auto& [pid, memory] : memories_) {
+    auto found = memory.find_object_writes(pass, objects_);
+    if (found) continue;
+    bool ended = pass == Pass::running && found.error().kind == ErrorKind::gone;
+    if (!ended) return found;
+    for (uint32_t object : memory.objects()) objects_.unsure(object);
   }
   return {};
+}
+
+Result<void> DepartingHost::send_objects(Pass pass) {
+  return objects_.send(pass == Pass::running, sender_,
+                       [this](uint32_t object) { return inventory_.shared_memory().fd_of(object); });
 }
 
 namespace {
@@ -194,7 +234,7 @@ void add_first_touched(const user_regs_struct& registers, address_space::RangeSe
 
 Result<void> DepartingHost::leave_rest(const image::LogicalHost& state, const freeze::SeizedTree& tree,
                                        address_space::PageServer& server) {
-  follow(state);
+  TRY(follow_frozen(state));
   for (const freeze::SeizedProcess& process : tree.processes()) {
     auto memory = memories_.find(process.listed.pid);
     if (memory == memories_.end()) continue;
@@ -203,11 +243,11 @@ Result<void> DepartingHost::leave_rest(const image::LogicalHost& state, const fr
     TRY(memory->second.leave(left, sender_));
     server.owe(process.listed.host_pid, process.listed.pid, std::move(left.owed));
   }
-  return send_objects(state);
+  return send_objects(Pass::frozen);
 }
 
 uint64_t DepartingHost::redundant_pages() const {
-  uint64_t pages = redundant_pages_;
+  uint64_t pages = redundant_pages_ + objects_.redundant_pages();
   for (auto& [pid, memory] : memories_) pages += memory.redundant_pages();
   return pages;
 }

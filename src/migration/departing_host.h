@@ -13,8 +13,10 @@
 
 #include "address_space/convergence.h"
 #include "address_space/departing_memory.h"
+#include "address_space/departing_objects.h"
 #include "address_space/page_server.h"
 #include "base/result.h"
+#include "coprocess/passing_processes.h"
 #include "freeze/seized_tree.h"
 #include "migration/inventory.h"
 #include "transport/connection.h"
@@ -24,7 +26,8 @@ namespace godwit::migration {
 class DepartingHost {
  public:
   // `told`: the plan that the destination builds its skeleton from.
-  DepartingHost(Inventory& inventory, transport::Connection& connection, const image::LogicalHost& told);
+  DepartingHost(Inventory& inventory, transport::Connection& connection, address_space::DepartingObjects objects,
+                const image::LogicalHost& told);
 
   // Of a round: what it sent, how long that took, and about what was written meanwhile.
   struct RoundResult {
@@ -58,8 +61,13 @@ class DepartingHost {
 
  private:
   Result<void> follow_program();
+  Result<void> follow_layout();
+  Result<void> follow_frozen(const image::LogicalHost& state);
   void follow(const image::LogicalHost& host);
-  Result<void> send_objects(const image::LogicalHost& state);
+  void look_for_passing(std::optional<uint32_t> next_pid);
+  Result<std::optional<uint32_t>> next_pid(const image::LogicalHost& host) const;
+  Result<void> find_object_writes(address_space::Pass pass);
+  Result<void> send_objects(address_space::Pass pass);
   Result<uint64_t> round();
   Result<void> track_lasting(const TrackNew& track_new);
   Result<uint64_t> untracked_bytes() const;
@@ -69,6 +77,8 @@ class DepartingHost {
   transport::Connection& connection_;
   address_space::PageSender sender_;
   std::map<pid_t, address_space::DepartingMemory> memories_;  // by pid in the job
+  address_space::DepartingObjects objects_;
+  coprocess::PassingProcesses passing_;
   image::LogicalHost told_;
   std::string fingerprint_;
   std::set<pid_t> untracked_;                                        // in the last round, in our own pid namespace

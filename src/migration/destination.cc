@@ -144,8 +144,8 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
       }));
       continue;
     }
-    if (header.type == FrameType::shared_memory_pages) {
-      TRY(pages.receive_object(header.length));
+    if (header.type == FrameType::shared_memory_pages || header.type == FrameType::shared_memory_holes) {
+      TRY(pages.receive_object(header));
       continue;
     }
     transport::Frame frame = TRY(connection.receive_payload(header));

@@ -202,6 +202,13 @@ Result<void> Inventory::note_waits() {
   return {};
 }
 
+Result<std::optional<uint32_t>> Inventory::next_pid() const {
+  if (tasks_ == nullptr) return std::nullopt;
+  freeze::TaskRecords records = TRY(tasks_->read(std::span(&init_host_pid_, 1)));
+  if (records.size() == 0) return error(ErrorKind::gone, "godwit-init ended");
+  return records.all().front().next_pid;
+}
+
 Result<void> Inventory::note_calls(freeze::SeizedTree& tree) const {
   std::optional<freeze::TaskRecords> records;
   if (tasks_ != nullptr) records = TRY(tasks_->read(host_pids()));

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "address_space/layout.h"
@@ -47,6 +48,8 @@ class Inventory {
   };
   // The processes of `host` with memory of their own, as the last plan() or full() found them.
   std::vector<MemoryOfProcess> memory_of(const image::LogicalHost& host) const;
+  // The least number that the job's next process or thread can get; nothing where the kernel does not tell.
+  Result<std::optional<uint32_t>> next_pid() const;
   pid_t init_host_pid() const { return init_host_pid_; }
   // ErrorKind::gone when it is not of the last plan.
   Result<int> pidfd_of(pid_t host_pid) const;

@@ -421,7 +421,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   if (link_.cancelled()) return error(ErrorKind::denied, "cancelled");
 
   auto packets = TRY(forwarding::HeldPackets::prepare(order_.place().network(), order_.destination()));
-  DepartingHost memory(inventory, connection, offer.plan());
+  DepartingHost memory(inventory, connection, TRY(address_space::DepartingObjects::create()), offer.plan());
   auto copied = copy_while_it_runs(inventory, memory);
   if (!copied) return explained(connection, std::move(copied.error()));
 

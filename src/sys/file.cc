@@ -99,6 +99,11 @@ Result<void> set_size(int fd, uint64_t size) {
   return checked_void(::ftruncate(fd, static_cast<off_t>(size)), "ftruncate");
 }
 
+Result<void> punch_hole(int fd, uint64_t offset, uint64_t length) {
+  constexpr int kHow = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  return checked_void(::fallocate(fd, kHow, static_cast<off_t>(offset), static_cast<off_t>(length)), "fallocate");
+}
+
 Result<void> set_modification_time(int fd, int64_t mtime_ns) {
   constexpr int64_t kSecond = 1'000'000'000;
   timespec times[2] = {{0, UTIME_OMIT}, {mtime_ns / kSecond, mtime_ns % kSecond}};

@@ -45,6 +45,8 @@ Result<struct stat> status_of(int fd);
 // ErrorKind::gone when there is nothing. Follows links.
 Result<struct stat> status_of(const std::string& path);
 Result<void> set_size(int fd, uint64_t size);
+// The range reads as zeros and takes no memory: fallocate(2), FALLOC_FL_PUNCH_HOLE.
+Result<void> punch_hole(int fd, uint64_t offset, uint64_t length);
 Result<void> set_modification_time(int fd, int64_t mtime_ns);
 Result<void> make_directory(const std::string& path, unsigned mode);
 Result<void> make_fifo(const std::string& path, unsigned mode);

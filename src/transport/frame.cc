@@ -41,6 +41,7 @@ std::optional<std::string_view> name_of(FrameType type) {
     case FrameType::packed_pages: return "packed_pages";
     case FrameType::guarded_pages: return "guarded_pages";
     case FrameType::unguarded_pages: return "unguarded_pages";
+    case FrameType::shared_memory_holes: return "shared_memory_holes";
     case FrameType::hold_packets: return "hold_packets";
     case FrameType::packets_held: return "packets_held";
   }
@@ -55,6 +56,7 @@ uint32_t longest_payload(FrameType type) {
     case FrameType::owed_pages:
     case FrameType::guarded_pages:
     case FrameType::unguarded_pages:
+    case FrameType::shared_memory_holes:
     case FrameType::shared_memory_pages: return kMaxPagesBytes;
     case FrameType::clock_probe:
     case FrameType::clock_answer:

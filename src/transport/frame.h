@@ -46,6 +46,7 @@ enum class FrameType : uint32_t {
   packed_pages = 30,
   guarded_pages = 31,
   unguarded_pages = 32,
+  shared_memory_holes = 33,
   hold_packets = 40,
   packets_held = 41,
 };

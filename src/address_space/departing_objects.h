@@ -1,0 +1,63 @@
+// DepartingObjects: the content of memory objects (memfd, shared anonymous memory, System V segments) at the source:
+// what the destination has of it, and what must be sent to make that complete.
+//
+// Passes as with DepartingMemory. Writes are found in the page tables of all processes that map an object. Where that
+// is not sure to be all (the object can be written through a descriptor or be attached at any time, a process that had
+// it has ended, ...) the whole object is read and compared with hashes of what was sent, and only what differs travels:
+// reading is some times quicker than sending, but takes time by its size, in the freeze too. One thread only.
+// Source: Linux mm/shmem.c; decision: docs/decisions/0007-memory-objects.md.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <vector>
+
+#include "address_space/page_hash.h"
+#include "address_space/page_stream.h"
+#include "address_space/range_set.h"
+#include "base/result.h"
+#include "godwit/image.pb.h"
+
+namespace godwit::address_space {
+
+class DepartingObjects {
+ public:
+  static Result<DepartingObjects> create();
+
+  // The destination now has these objects; what it made anew is empty there. `host` also tells who has them open.
+  void follow(const image::LogicalHost& host);
+  // Part of an object, by offsets, may have been written since the last pass; or any part of it.
+  void written(uint32_t object, sys::AddressRange offsets);
+  void unsure(uint32_t object);
+  void unsure_of_all();
+
+  // Sends what the destination lacks. Requires: everything that was written is told of; in the freeze: nobody runs.
+  // `fd_of`: a readable descriptor of an object. When the sender is stopped what is not sent yet stays missing.
+  using FdOf = std::function<Result<int>(uint32_t object)>;
+  Result<void> send(bool running, PageSender& sender, const FdOf& fd_of);
+  uint64_t redundant_pages() const { return redundant_pages_; }
+
+ private:
+  struct Object {
+    image::SharedMemory image;
+    bool open = false;               // by a descriptor
+    bool was_open = false;           // when it was last looked at
+    bool unsure = true;              // not all that was written since the last pass is known
+    RangeSet missing;                // otherwise: what may have been
+    std::vector<PageHash> contents;  // that the destination has; {} for none
+    uint64_t end() const { return contents.size() * kPageBytes; }
+  };
+
+  explicit DepartingObjects(PageHasher hasher);
+  Result<void> send_object(uint32_t id, Object& object, int fd, PageSender& sender);
+  Result<void> send_range(uint32_t id, Object& object, int fd, sys::AddressRange range, PageSender& sender);
+  Result<void> send_data(uint32_t id, Object& object, int fd, sys::AddressRange data, PageSender& sender);
+  static Result<void> drop(uint32_t id, Object& object, sys::AddressRange hole, PageSender& sender);
+
+  PageHasher hasher_;
+  std::map<uint32_t, Object> objects_;
+  std::vector<std::byte> buffer_;
+  uint64_t redundant_pages_ = 0;
+};
+
+}  // namespace godwit::address_space
