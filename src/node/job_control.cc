@@ -132,7 +132,7 @@ Result<std::unique_ptr<Job>> Daemon::new_job(const api::RunRequest& request, con
   UserInfo user = TRY(find_user(request.user(), caller.uid));
   std::string forwarding(request.forwarding().empty() ? forwarding::kDefaultMechanism : request.forwarding());
   TRY(forwarding::find_mechanism(forwarding));
-  TRY(Publications::check(request.publish()));
+  TRY(Publications::check(request.publish(), caller.uid));
   auto job = std::make_unique<Job>();
   std::string id = config_.node + "-" + std::to_string(loop_.call([this] { return next_job_++; }));
   job->place = place_for(id);

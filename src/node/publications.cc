@@ -16,6 +16,7 @@ constexpr std::string_view kPrefix = "publish/";
 constexpr std::chrono::seconds kWatch(5), kRetry(2);
 constexpr uint32_t kMostPort = 65535;
 constexpr int kMostPublications = 64;
+constexpr uint32_t kFirstOfUsers = 1024;
 
 std::string key_of(const api::Publication& port) {
   return fmt::format("{}{}/{}", kPrefix, port.udp() ? "udp" : "tcp", port.node_port());
@@ -48,13 +49,16 @@ std::string to_text(const api::Publication& port) {
   return fmt::format("{}->{}/{}", port.node_port(), port.job_port(), port.udp() ? "udp" : "tcp");
 }
 
-Result<void> Publications::check(const google::protobuf::RepeatedPtrField<api::Publication>& ports) {
+Result<void> Publications::check(const google::protobuf::RepeatedPtrField<api::Publication>& ports, uint32_t uid) {
   std::set<std::string> keys;
   if (ports.size() > kMostPublications) return error(ErrorKind::corrupt, "a job may publish at most 64 ports");
   for (const api::Publication& port : ports) {
     if (!well_formed(port)) return error(ErrorKind::corrupt, to_text(port) + ": a port is a number from 1 to 65535");
     if (!keys.insert(key_of(port)).second)
       return error(ErrorKind::corrupt, to_text(port) + ": that port is given twice");
+    if (uid != 0 && port.node_port() < kFirstOfUsers) {
+      return error(ErrorKind::denied, to_text(port) + ": only root may publish ports below 1024; choose another one");
+    }
   }
   return {};
 }
@@ -131,8 +135,8 @@ Result<void> Publications::claim_one(const api::Job& job, const api::Publication
     auto owner = TRY(job_of(directory_, other));
     if (owner) {
       return error(ErrorKind::conflict,
-                   fmt::format("port {}/{} of the nodes leads to job {} already; choose another one", port.node_port(),
-                               port.udp() ? "udp" : "tcp", owner->name()));
+                   fmt::format("port {}/{} of the nodes leads to another job already; choose another one",
+                               port.node_port(), port.udp() ? "udp" : "tcp"));
     }
     expect = directory::Expect::exactly(present->version);
   }

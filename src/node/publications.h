@@ -26,8 +26,9 @@ class Publications {
   // From here on this node follows, in a thread of its own. `number`: this node's.
   void follow(const forwarding::NodePlace& here, uint32_t number);
 
-  // Whether ports are well-formed and no two of them the same. Errors: corrupt.
-  static Result<void> check(const google::protobuf::RepeatedPtrField<api::Publication>& ports);
+  // Whether ports are well-formed and no two of them the same, and the user `uid` may take them: those below 1024 of a
+  // machine are root's (ip(7), ip_unprivileged_port_start). Errors: corrupt, denied.
+  static Result<void> check(const google::protobuf::RepeatedPtrField<api::Publication>& ports, uint32_t uid);
   // Claims the ports of a job that is in the directory already, all or none; they lead to it from this node when this
   // returns and from others soon after. Blocks. Errors: conflict, with whose a port is; unsupported without a network.
   Result<void> claim(const api::Job& job);
