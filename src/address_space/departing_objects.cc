@@ -1,6 +1,7 @@
 #include "address_space/departing_objects.h"
 
 #include <algorithm>
+#include <cstring>
 #include <set>
 #include <utility>
 
@@ -66,12 +67,12 @@ void DepartingObjects::unsure_of_all() {
 Result<void> DepartingObjects::send(bool running, PageSender& sender, const FdOf& fd_of) {
   sender.set_running(running);
   for (auto& [id, object] : objects_) {
-    if (!sender.stopped()) TRY(send_object(id, object, TRY(fd_of(id)), sender));
+    if (!sender.stopped()) TRY(send_object(object, TRY(fd_of(id)), sender));
   }
   return {};
 }
 
-Result<void> DepartingObjects::send_object(uint32_t id, Object& object, int fd, PageSender& sender) {
+Result<void> DepartingObjects::send_object(Object& object, int fd, PageSender& sender) {
   bool attachable = object.image.kind() == image::SharedMemory::SYSV;
   bool whole = object.unsure || object.open || object.was_open || attachable;
   std::vector<sys::AddressRange> ranges = object.missing.within(kAll);
@@ -79,59 +80,69 @@ Result<void> DepartingObjects::send_object(uint32_t id, Object& object, int fd, 
   if (whole) object.missing.add({0, object.end()});  // until it is sent
   for (sys::AddressRange range : ranges) {
     range.end = std::min(range.end, object.end());
-    if (range.start < range.end && !sender.stopped()) TRY(send_range(id, object, fd, range, sender));
+    if (range.start < range.end && !sender.stopped()) TRY(send_range(object, fd, range, sender));
     if (!sender.stopped()) object.missing.remove(range);
   }
   object.unsure = false;
-  return {};
+  return flush(object, sender);
 }
 
-// Data and holes in turn.
-Result<void> DepartingObjects::send_range(uint32_t id, Object& object, int fd, sys::AddressRange range,
-                                          PageSender& sender) {
-  for (uint64_t at = range.start; at < range.end && !sender.stopped();) {
-    auto extent = TRY(sys::next_data(fd, at));
-    uint64_t data = extent ? std::clamp(extent->start / kPageBytes * kPageBytes, at, range.end) : range.end;
-    TRY(drop(id, object, {at, data}, sender));
-    if (data == range.end) return {};
-    uint64_t end = std::min({round_up(extent->end), range.end, data + kChunkBytes});
-    TRY(send_data(id, object, fd, {data, end}, sender));
-    at = end;
+// Extents are looked for in long ranges only: the kernel goes through all pages of one to find its end.
+Result<void> DepartingObjects::send_range(Object& object, int fd, sys::AddressRange range, PageSender& sender) {
+  uint64_t at = range.start;
+  while (at < range.end && !sender.stopped()) {
+    sys::AddressRange data{at, range.end};
+    if (data.size() > kChunkBytes) {
+      auto extent = TRY(sys::next_data(fd, at));
+      data.start = extent ? std::clamp(extent->start / kPageBytes * kPageBytes, at, range.end) : range.end;
+      data.end = extent ? std::clamp(round_up(extent->end), data.start, range.end) : range.end;
+      for (; at < data.start; at += kPageBytes) note_hole(object, at);
+    }
+    for (; at < data.end && !sender.stopped();) {
+      uint64_t end = std::min(data.end, at + (buffer_.size() - kept_));
+      TRY(compare(object, fd, {at, end}));
+      at = end;
+      if (kept_ == buffer_.size() || changed_.size() > kRangesPerChunk / 2) TRY(flush(object, sender));
+    }
   }
   return {};
 }
 
-// At most kChunkBytes.
-Result<void> DepartingObjects::send_data(uint32_t id, Object& object, int fd, sys::AddressRange data,
-                                         PageSender& sender) {
-  TRY(sys::read_at(fd, data.start, std::span(buffer_).first(data.size())));
-  std::vector<sys::AddressRange> changed;
-  size_t kept = 0;
-  for (uint64_t at = data.start; at < data.end; at += kPageBytes) {
-    auto page = std::span<std::byte, kPageBytes>(&buffer_[at - data.start], kPageBytes);
-    PageHash hash = hasher_(page);
+// Reads behind what is kept in the buffer, and keeps what differs.
+Result<void> DepartingObjects::compare(Object& object, int fd, sys::AddressRange data) {
+  std::span<std::byte> read = std::span(buffer_).subspan(kept_, data.size());
+  TRY(sys::read_at(fd, data.start, read));
+  for (size_t i = 0; i < read.size(); i += kPageBytes) {
+    std::span<std::byte> page = read.subspan(i, kPageBytes);
+    uint64_t at = data.start + i;
+    if (all_zero(page.data())) {
+      note_hole(object, at);
+      continue;
+    }
+    PageHash hash = hasher_(page.first<kPageBytes>());
     PageHash& there = object.contents[at / kPageBytes];
     if (hash == there) continue;
     redundant_pages_ += there == PageHash{} ? 0 : 1;
     there = hash;
-    std::copy(page.begin(), page.end(), &buffer_[kept]);
-    kept += kPageBytes;
-    append_page(changed, at);
+    if (page.data() != &buffer_[kept_]) std::memcpy(&buffer_[kept_], page.data(), kPageBytes);
+    kept_ += kPageBytes;
+    append_page(changed_, at);
   }
-  if (changed.empty()) return sender.ask_watch();
-  return sender.send_object(id, changed, std::span(buffer_).first(kept));
+  return {};
 }
 
-// Content that the program gave up.
-Result<void> DepartingObjects::drop(uint32_t id, Object& object, sys::AddressRange hole, PageSender& sender) {
-  std::vector<sys::AddressRange> stale;
-  for (uint64_t at = hole.start; at < hole.end; at += kPageBytes) {
-    PageHash& there = object.contents[at / kPageBytes];
-    if (there == PageHash{}) continue;
-    there = {};
-    append_page(stale, at);
-  }
-  return sender.drop_of_object(id, stale);
+// Where the program has given up content, or has zeros.
+void DepartingObjects::note_hole(Object& object, uint64_t page) {
+  PageHash& there = object.contents[page / kPageBytes];
+  if (std::exchange(there, {}) != PageHash{}) append_page(holes_, page);
+}
+
+Result<void> DepartingObjects::flush(const Object& object, PageSender& sender) {
+  uint32_t id = object.image.id();
+  std::vector<sys::AddressRange> changed = std::exchange(changed_, {});
+  TRY(sender.drop_of_object(id, std::exchange(holes_, {})));
+  if (changed.empty()) return sender.ask_watch();
+  return sender.send_object(id, changed, std::span(buffer_).first(std::exchange(kept_, 0)));
 }
 
 }  // namespace godwit::address_space

@@ -49,14 +49,19 @@ class DepartingObjects {
   };
 
   explicit DepartingObjects(PageHasher hasher);
-  Result<void> send_object(uint32_t id, Object& object, int fd, PageSender& sender);
-  Result<void> send_range(uint32_t id, Object& object, int fd, sys::AddressRange range, PageSender& sender);
-  Result<void> send_data(uint32_t id, Object& object, int fd, sys::AddressRange data, PageSender& sender);
-  static Result<void> drop(uint32_t id, Object& object, sys::AddressRange hole, PageSender& sender);
+  Result<void> send_object(Object& object, int fd, PageSender& sender);
+  Result<void> send_range(Object& object, int fd, sys::AddressRange range, PageSender& sender);
+  Result<void> compare(Object& object, int fd, sys::AddressRange data);
+  void note_hole(Object& object, uint64_t page);
+  Result<void> flush(const Object& object, PageSender& sender);
 
   PageHasher hasher_;
   std::map<uint32_t, Object> objects_;
+  // Of the object in hand: what is not sent yet.
   std::vector<std::byte> buffer_;
+  size_t kept_ = 0;  // bytes
+  std::vector<sys::AddressRange> changed_;
+  std::vector<sys::AddressRange> holes_;
   uint64_t redundant_pages_ = 0;
 };
 

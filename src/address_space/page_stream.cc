@@ -21,13 +21,13 @@ struct PackedHead {
   uint32_t zero;
 };
 
+}  // namespace
+
 bool all_zero(const std::byte* page) {
   uint64_t word;
   std::memcpy(&word, page, sizeof word);
   return word == 0 && std::memcmp(page, page + sizeof word, kPageBytes - sizeof word) == 0;
 }
-
-}  // namespace
 
 PageSender::PageSender(transport::Connection& connection) : connection_(connection), buffer_(kChunkBytes) {
   ranges_.reserve(kRangesPerChunk);

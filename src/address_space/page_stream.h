@@ -25,6 +25,7 @@ constexpr uint64_t kPageBytes = 4096;
 constexpr size_t kChunkBytes = size_t{512} << 10;
 constexpr size_t kRangesPerChunk = 512;
 
+bool all_zero(const std::byte* page);
 // `ranges` are in order, and so is `page`.
 void append_page(std::vector<sys::AddressRange>& ranges, uint64_t page);
 
