@@ -73,7 +73,7 @@ class Source {
   Result<freeze::SeizedTree> stop(Inventory& inventory);
   Result<void> move_frozen(Connection& connection, DepartingHost& memory, freeze::SeizedTree& tree,
                            objects::StillSockets& still, const wire::FinalState& state, files::Carrier& carrier,
-                           LogSender& logs);
+                           LogSender& logs, forwarding::HeldPackets& packets);
   Result<void> hold(forwarding::HeldPackets& packets, Connection& connection);
   Result<void> pass_on(forwarding::HeldPackets& packets, Connection& connection);
   Result<void> await_switchover(Connection& connection);
@@ -255,7 +255,7 @@ Result<bool> Source::slow_down() {
 
 Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, freeze::SeizedTree& tree,
                                  objects::StillSockets& still, const wire::FinalState& state, files::Carrier& carrier,
-                                 LogSender& logs) {
+                                 LogSender& logs, forwarding::HeldPackets& packets) {
   TRY(connection.send(FrameType::final_state, state));
   TRY(connection.flush());
   faults_.at(FaultPoint::source_state_sent, &connection);
@@ -267,6 +267,7 @@ Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, 
   } else {
     TRY(memory.send_rest(state.host()));
   }
+  TRY(pass_on(packets, connection));  // its answer comes before the one that says which files it needs
   TRY(carrier.send_changes(connection, state.host()));
   TRY(connection.send(FrameType::memory_end));
   TRY(connection.flush());
@@ -443,10 +444,9 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   TRY(files::add_hashes(inventory.files(), *state.mutable_host(), files::shared_devices(offer.plan(), answer)));
   phases_.end("state");
   count(state, tree);
-  auto sent = move_frozen(connection, memory, tree, still, state, carrier, logs);
+  auto sent = move_frozen(connection, memory, tree, still, state, carrier, logs, packets);
   if (!sent) return explained(connection, std::move(sent.error()));
   phases_.end("memory");
-  TRY(pass_on(packets, connection));
   TRY(await_switchover(connection));
 
   // Switched over: what is left here can only be discarded.
