@@ -64,7 +64,6 @@ Result<void> PageSender::gather(sys::AddressRange range) {
 Result<std::vector<sys::AddressRange>> PageSender::read(std::vector<sys::AddressRange> ranges, size_t wanted) {
   auto count = sys::read_memory(origin_.host_pid, ranges, std::span(buffer_).first(wanted));
   if (count && *count == wanted) return ranges;
-  if (!count && !running_) return std::unexpected(std::move(count.error()));
   auto memory = sys::MemoryFile::open(origin_.host_pid);
   if (!memory && running_) {
     unread_.insert(unread_.end(), ranges.begin(), ranges.end());
