@@ -107,11 +107,11 @@ def rows(check, heap, nodes):
 
     def throttle(lab):
         """rounds that do not get smaller slow the program down until they do; then it runs as before"""
-        start_writer(lab, "throttle", heap)
+        start_writer(lab, "throttle", heap, "32")
         before = rate(lab, "throttle")
         to = next_node(lab, "throttle")
         events = lab.popen("events", "throttle", "--json")
-        move = begin_slowed(lab, "throttle", to, "2.4ms")  # soon reached then
+        move = begin_slowed(lab, "throttle", to, "20ms", "--bandwidth", "400mbit")  # on a fast link rounds end by themselves
         report = end_move(move, check)
         events.terminate()
         told = [json.loads(line)["what"] for line in events.communicate(timeout=20)[0].splitlines()]
