@@ -204,4 +204,15 @@ def rows(check, heap, nodes):
         end_healthy(lab, "bandwidth")
         return ", ".join(notes)
 
-    return {"bandwidth": bandwidth, "switch": switch, "report": report, "throttle": throttle, "unslowed": unslowed, "metrics": metrics, "top": top}
+    def long_move(lab):
+        """a move that takes longer than nodes wait for each other's connections, in rounds and while memory is pushed"""
+        start_writer(lab, "long-move", heap, "64", "0.0001")
+        notes = []
+        for method in ("precopy", "postcopy"):
+            report = lab.move("long-move", next_node(lab, "long-move"), ("--memory", method, "--bandwidth", "16mbit"))
+            check(report["total_ms"] > 31_000, f"{method}: it took {report['total_ms'] / 1e3:.1f} s only")
+            notes.append(f"{method} {report['total_ms'] / 1e3:.0f} s, freeze {report['freeze_ms']:.0f} ms")
+        end_healthy(lab, "long-move")
+        return ", ".join(notes)
+
+    return {"bandwidth": bandwidth, "long-move": long_move, "switch": switch, "report": report, "throttle": throttle, "unslowed": unslowed, "metrics": metrics, "top": top}

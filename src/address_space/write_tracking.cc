@@ -36,45 +36,36 @@ Result<WriteTracking> WriteTracking::attach(freeze::RemoteCalls& calls, pid_t ho
   return WriteTracking(std::move(faults), TRY(sys::PageMap::open(host_pid)));
 }
 
+Result<void> WriteTracking::find(sys::AddressRange range, sys::PageQuery query, Protect protect,
+                                 std::vector<sys::AddressRange>& into) const {
+  query.protect = protect == Protect::yes;
+  query.tracked = true;
+  std::vector<sys::PageRegion> regions;
+  TRY(pages_.scan(range, query, regions));
+  append(regions, into);
+  return {};
+}
+
 Result<void> WriteTracking::written(sys::AddressRange range, Protect protect,
                                     std::vector<sys::AddressRange>& into) const {
   // Both masks just this: the kernel's fast form (fs/proc/task_mmu.c, pagemap_scan_pmd_entry).
-  std::vector<sys::PageRegion> regions;
-  TRY(pages_.scan(
-      range,
-      {.all_of = sys::kPageWritten, .report = sys::kPageWritten, .protect = protect == Protect::yes, .tracked = true},
-      regions));
-  append(regions, into);
-  return {};
+  return find(range, {.all_of = sys::kPageWritten, .report = sys::kPageWritten}, protect, into);
 }
 
 Result<void> WriteTracking::written_there(sys::AddressRange range, Protect protect,
                                           std::vector<sys::AddressRange>& into) const {
-  std::vector<sys::PageRegion> regions;
-  TRY(pages_.scan(range,
-                  {.all_of = sys::kPageWritten,
-                   .any_of = sys::kPagePresent | sys::kPageSwapped,
-                   .report = 0,
-                   .protect = protect == Protect::yes,
-                   .tracked = true},
-                  regions));
-  append(regions, into);
-  return {};
+  return find(range, {.all_of = sys::kPageWritten, .any_of = sys::kPagePresent | sys::kPageSwapped, .report = 0},
+              protect, into);
 }
 
 Result<void> WriteTracking::written_own(sys::AddressRange range, Protect protect,
                                         std::vector<sys::AddressRange>& into) const {
-  std::vector<sys::PageRegion> regions;
-  TRY(pages_.scan(range,
-                  {.inverted = sys::kPageFile | sys::kPageZero,
-                   .all_of = sys::kPageFile | sys::kPageZero | sys::kPageWritten,
-                   .any_of = sys::kPagePresent | sys::kPageSwapped,
-                   .report = 0,
-                   .protect = protect == Protect::yes,
-                   .tracked = true},
-                  regions));
-  append(regions, into);
-  return {};
+  return find(range,
+              {.inverted = sys::kPageFile | sys::kPageZero,
+               .all_of = sys::kPageFile | sys::kPageZero | sys::kPageWritten,
+               .any_of = sys::kPagePresent | sys::kPageSwapped,
+               .report = 0},
+              protect, into);
 }
 
 }  // namespace godwit::address_space

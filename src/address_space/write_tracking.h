@@ -46,6 +46,8 @@ class WriteTracking {
   Result<void> cover(sys::AddressRange range) const { return faults_.track_writes(range); }
 
  private:
+  Result<void> find(sys::AddressRange range, sys::PageQuery query, Protect protect,
+                    std::vector<sys::AddressRange>& into) const;
   WriteTracking(sys::Userfaultfd faults, sys::PageMap pages) : faults_(std::move(faults)), pages_(std::move(pages)) {}
   sys::Userfaultfd faults_;
   sys::PageMap pages_;

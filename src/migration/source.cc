@@ -36,9 +36,10 @@ using transport::FrameType;
 constexpr std::chrono::microseconds kSpin(150);
 constexpr std::chrono::seconds kConnectPatience(15);
 constexpr std::chrono::seconds kFreezePatience(30);
-constexpr size_t kSpareHeap = 512 << 10;  // for what is captured in the freeze
-constexpr double kMostNewsMs = 5;         // that the other side can take to tell us
-constexpr double kLeastShare = 0.01;      // of a processor: what a program is slowed down to at most
+constexpr size_t kSpareHeap = 512 << 10;              // for what is captured in the freeze
+constexpr std::chrono::seconds kSilencePatience(30);  // while the program is frozen
+constexpr double kMostNewsMs = 5;                     // that the other side can take to tell us
+constexpr double kLeastShare = 0.01;                  // of a processor: what a program is slowed down to at most
 
 uint64_t to_mib(double bytes) { return static_cast<uint64_t>(bytes / (1 << 20)); }
 
@@ -433,6 +434,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   auto urgency = std::optional(one_machine ? sys::Urgency::begin_beside(static_cast<int>(ready.processor()))
                                            : sys::Urgency::begin());
   phases_.end("rounds");
+  connection.set_patience(kSilencePatience);
   freeze::SeizedTree tree = TRY(stop(inventory));
   frozen_at_ = tree.since();
   phases_.end("freeze");
@@ -453,6 +455,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   report_.set_freeze_ms(Phases::milliseconds(std::chrono::steady_clock::now() - frozen_at_) - already_running_ms_);
   phases_.end("switchover");
   urgency.reset();
+  connection.be_patient();
   std::move(held).commit();
   std::move(tree).commit();
   std::move(still).commit();

@@ -30,7 +30,7 @@ class Publications {
   // machine are root's (ip(7), ip_unprivileged_port_start). Errors: corrupt, denied.
   static Result<void> check(const google::protobuf::RepeatedPtrField<api::Publication>& ports, uint32_t uid);
   // Claims the ports of a job that is in the directory already, all or none; they lead to it from this node when this
-  // returns and from others soon after. Blocks. Errors: conflict, with whose a port is; unsupported without a network.
+  // returns and from others soon after. Blocks. Errors: conflict; unsupported without a network.
   Result<void> claim(const api::Job& job);
   // The job has ended, or goes without. Blocks.
   void withdraw(const api::Job& job);

@@ -37,10 +37,22 @@ Result<void> set_option(int fd, int level, int name, int value) {
   return checked_void(::setsockopt(fd, level, name, &value, sizeof value), "setsockopt");
 }
 
+// A node that is gone says nothing: after as long the connection has failed, whether we wait or send. Connections that
+// are accepted inherit it. Source: tcp(7), socket(7).
+Result<void> notice_silence(int fd) {
+  constexpr int kIdleSeconds = 5, kBetweenSeconds = 5, kProbes = 2, kUnansweredMs = 15'000;
+  TRY(set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1));
+  TRY(set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, kIdleSeconds));
+  TRY(set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, kBetweenSeconds));
+  TRY(set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, kProbes));
+  return set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, kUnansweredMs);
+}
+
 // The buffers are set before the connection is made: the receive buffer decides the window scale.
 Result<UniqueFd> make_socket(const addrinfo& address) {
   UniqueFd fd(TRY(checked(::socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket")));
   TRY(set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1));
+  TRY(notice_silence(fd.get()));
   if (!set_option(fd.get(), SOL_SOCKET, SO_SNDBUFFORCE,
                   kSendBufferBytes)) {  // without CAP_NET_ADMIN: as far as allowed
     TRY(set_option(fd.get(), SOL_SOCKET, SO_SNDBUF, kSendBufferBytes));

@@ -45,6 +45,7 @@ Result<Connection> Connection::connect(const std::string& host, uint16_t port, c
   }
   TRY(std::move(answered));
   if (answer != kWelcome) return error(ErrorKind::corrupt, "node '" + expected_node + "' speaks another protocol");
+  stream->set_deadline(sys::Deadline::max());
   return Connection(std::move(stream));
 }
 
@@ -152,7 +153,7 @@ Result<std::unique_ptr<TlsStream>> admit(UniqueFd socket, const TlsFiles& files,
   }
   TRY(stream->write(std::span(&kWelcome, 1)));
   TRY(stream->flush());
-  stream->set_deadline(deadline);
+  stream->set_deadline(sys::Deadline::max());
   return stream;
 }
 

@@ -31,7 +31,9 @@ constexpr size_t kTokenBytes = 32;
 
 class Connection {
  public:
-  // Returns when the other side has accepted. Requires: a token of kTokenBytes.
+  // Returns when the other side has accepted; the deadline is for that alone. From then on a node that is gone is
+  // noticed by TCP (see sys/stream_socket.h), and set_deadline() and set_patience() say what else is to end a wait.
+  // Requires: a token of kTokenBytes.
   // Errors: peer_lost, exhausted (deadline), denied (not that node, or it refuses us).
   static Result<Connection> connect(const std::string& host, uint16_t port, const TlsFiles& files,
                                     const std::string& expected_node, std::string_view token, sys::Deadline deadline);
@@ -58,6 +60,9 @@ class Connection {
   Result<bool> has_input();
 
   void set_deadline(sys::Deadline deadline) { stream_->set_deadline(deadline); }
+  // How long a single wait for the other side may take.
+  void set_patience(std::chrono::nanoseconds patience) { stream_->set_patience(patience); }
+  void be_patient() { stream_->set_patience(TlsStream::kForever); }
   uint64_t bytes_sent() const { return stream_->bytes_sent(); }  // on the wire, TLS included
   uint64_t bytes_received() const { return stream_->bytes_received(); }
   // Ends the connection in both directions; what is not flushed is lost.

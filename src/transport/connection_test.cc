@@ -275,6 +275,35 @@ TEST_F(ConnectionTest, ADeadlineBetweenFramesLosesNothing) {
   EXPECT_EQ(frame->type, FrameType::go);
 }
 
+TEST_F(ConnectionTest, TheDeadlineOfConnectingIsForThatAlone) {
+  auto [client, server] = attempt({.time = 300ms});
+  ASSERT_TRUE(client && server);
+  auto wait_for_go = [](Connection& waiting, Connection& sending, std::chrono::milliseconds pause) {
+    auto frame = std::async(std::launch::async, [&] { return waiting.receive(); });
+    std::this_thread::sleep_for(pause);
+    EXPECT_TRUE(sending.send(FrameType::go) && sending.flush());
+    EXPECT_TRUE(frame.get());
+  };
+  wait_for_go(*server, *client, 400ms);
+  wait_for_go(*client, *server, 50ms);
+}
+
+TEST_F(ConnectionTest, PatienceIsForOneWait) {
+  auto [client, server] = attempt({});
+  ASSERT_TRUE(client && server);
+  server->set_patience(30ms);
+  auto none = server->receive();
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().kind, ErrorKind::exhausted);
+  ASSERT_TRUE(client->send(FrameType::go) && client->flush());
+  ASSERT_TRUE(server->receive());
+  server->be_patient();
+  auto frame = std::async(std::launch::async, [&] { return server->receive(); });
+  std::this_thread::sleep_for(60ms);
+  ASSERT_TRUE(client->send(FrameType::go) && client->flush());
+  ASSERT_TRUE(frame.get());
+}
+
 TEST_F(ConnectionTest, SendingEndsAtTheDeadline) {
   auto [client, server] = attempt({});
   ASSERT_TRUE(client && server);

@@ -60,7 +60,7 @@ struct StreamBio {
     *count = 0;
     BIO_clear_retry_flags(bio);
     std::span into(reinterpret_cast<std::byte*>(data), length);
-    auto received = sys::receive_some(stream.socket_.get(), into, stream.deadline_, stream.spin_);
+    auto received = sys::receive_some(stream.socket_.get(), into, stream.end_of_wait(), stream.spin_);
     if (!received) {
       if (received.error().kind == ErrorKind::exhausted) BIO_set_retry_read(bio);
       stream.failure_ = std::move(received.error());
@@ -151,10 +151,14 @@ Error TlsStream::take_failure(int result, const char* what) {
   return openssl_error(alert ? ErrorKind::denied : ErrorKind::corrupt, what);
 }
 
+sys::Deadline TlsStream::end_of_wait() const {
+  return patience_ == kForever ? deadline_ : std::min(deadline_, std::chrono::steady_clock::now() + patience_);
+}
+
 Result<void> TlsStream::drain() {
   size_t length = std::exchange(gathered_bytes_, 0);
   if (length == 0) return {};
-  auto sent = sys::send_all(socket_.get(), std::span(gathered_.get(), length), deadline_);
+  auto sent = sys::send_all(socket_.get(), std::span(gathered_.get(), length), end_of_wait());
   write_broken_ = !sent;
   if (sent) bytes_sent_ += length;
   return sent;

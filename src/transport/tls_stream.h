@@ -31,6 +31,8 @@ class TlsStream {
   static Result<std::unique_ptr<TlsStream>> establish(UniqueFd socket, Role role, const TlsFiles& files,
                                                       const std::string& expected_node, sys::Deadline deadline);
 
+  static constexpr std::chrono::nanoseconds kForever = std::chrono::nanoseconds::max();
+
   TlsStream(const TlsStream&) = delete;
   TlsStream& operator=(const TlsStream&) = delete;
 
@@ -45,6 +47,8 @@ class TlsStream {
   void shut_down();
 
   void set_deadline(sys::Deadline deadline) { deadline_ = deadline; }
+  // How long a single wait for the other side may take; the deadline holds as well.
+  void set_patience(std::chrono::nanoseconds patience) { patience_ = patience; }
   uint64_t bytes_sent() const { return bytes_sent_; }  // on the wire, TLS included
   uint64_t bytes_received() const { return bytes_received_; }
   int fd() const { return socket_.get(); }
@@ -54,11 +58,13 @@ class TlsStream {
   TlsStream(UniqueFd socket, sys::Deadline deadline);
   Result<void> handshake(Role role, const TlsFiles& files, const std::string& expected_node);
   Result<void> drain();
+  sys::Deadline end_of_wait() const;
   // What went wrong in the BIO, or else in OpenSSL.
   Error take_failure(int result, const char* what);
 
   UniqueFd socket_;
   sys::Deadline deadline_;
+  std::chrono::nanoseconds patience_ = kForever;
   std::chrono::microseconds spin_{0};
   std::unique_ptr<std::byte[]> gathered_;  // records not yet sent
   size_t gathered_bytes_ = 0;
