@@ -215,4 +215,22 @@ def rows(check, heap, nodes):
         end_healthy(lab, "long-move")
         return ", ".join(notes)
 
-    return {"bandwidth": bandwidth, "long-move": long_move, "switch": switch, "report": report, "throttle": throttle, "unslowed": unslowed, "metrics": metrics, "top": top}
+    def cut_off(lab):
+        """the other node cannot be reached any more in the midst of a move: it is called off before long, the program runs on"""
+        start_writer(lab, "cut-off", heap, "64", "0.1")
+        at, to = lab.where("cut-off"), next_node(lab, "cut-off")
+        move = begin_move(lab, "cut-off", to, "--memory", "precopy", "--bandwidth", "16mbit")
+        check(await_stage(move, "rounds") is not None, "it had no rounds")
+        lab.shell(to, "ip link set eth0 down")
+        begun = time.time()
+        try:
+            report = end_move(move, check)
+        finally:
+            lab.shell(to, "ip link set eth0 up")
+        took = time.time() - begun
+        check(report["state"] == "failed" and took < 35, f"{report['state']} after {took:.0f} s: {report['message']}")
+        check(lab.where("cut-off") == at, "it is elsewhere")
+        end_healthy(lab, "cut-off")
+        return f"called off after {took:.0f} s"
+
+    return {"bandwidth": bandwidth, "long-move": long_move, "cut-off": cut_off, "switch": switch, "report": report, "throttle": throttle, "unslowed": unslowed, "metrics": metrics, "top": top}
