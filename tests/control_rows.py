@@ -210,7 +210,8 @@ def rows(check, heap, nodes):
         notes = []
         for method in ("precopy", "postcopy"):
             report = lab.move("long-move", next_node(lab, "long-move"), ("--memory", method, "--bandwidth", "16mbit"))
-            check(report["total_ms"] > 31_000, f"{method}: it took {report['total_ms'] / 1e3:.1f} s only")
+            took = report["total_ms"] / 1e3
+            check(31 < took < 50, f"{method}: it took {took:.1f} s, and at that bandwidth it is 34")
             notes.append(f"{method} {report['total_ms'] / 1e3:.0f} s, freeze {report['freeze_ms']:.0f} ms")
         end_healthy(lab, "long-move")
         return ", ".join(notes)

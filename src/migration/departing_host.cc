@@ -167,8 +167,8 @@ Result<std::optional<Convergence::Verdict>> DepartingHost::run_rounds(Convergenc
     auto begin = Clock::now();
     TRY(follow_program());
     TRY(track_lasting(track_new));
-    sent_before_ = sender_.counts().sent * address_space::kPageBytes;
     uint64_t bytes = TRY(round());
+    sent_before_ = sender_.counts().sent * address_space::kPageBytes;  // whoever watches is told of a round's once
     auto length = Clock::now() - begin;
     auto verdict = rule.after({bytes, length, begin - last_begin_.value_or(begin)});
     last_begin_ = begin;
