@@ -25,7 +25,7 @@ std::set<uint32_t> opened(const image::LogicalHost& host) {
 
 }  // namespace
 
-DepartingObjects::DepartingObjects(PageHasher hasher) : hasher_(std::move(hasher)), buffer_(kChunkBytes) {
+DepartingObjects::DepartingObjects(const PageHasher& hasher) : hasher_(hasher), buffer_(kChunkBytes) {
   std::fill(buffer_.begin(), buffer_.end(), std::byte{1});  // touched now, not in the freeze
 }
 

@@ -48,7 +48,7 @@ class DepartingObjects {
     uint64_t end() const { return contents.size() * kPageBytes; }
   };
 
-  explicit DepartingObjects(PageHasher hasher);
+  explicit DepartingObjects(const PageHasher& hasher);
   Result<void> send_object(Object& object, int fd, PageSender& sender);
   Result<void> send_range(Object& object, int fd, sys::AddressRange range, PageSender& sender);
   Result<void> compare(Object& object, int fd, sys::AddressRange data);
