@@ -3,6 +3,16 @@ import json
 import time
 import xml.etree.ElementTree
 
+from network_rows import vip_of
+
+ANSWERED = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], 9), timeout=5)
+except OSError as failed:
+    print(failed)
+"""
+
 
 def start_writer(lab, job, heap, mib="256", rate="-1"):
     """A program that writes to random pages of its heap, by default faster than rounds can follow."""
@@ -231,6 +241,9 @@ def rows(check, heap, nodes):
         took = time.time() - begun
         check(report["state"] == "failed" and took < 35, f"{report['state']} after {took:.0f} s: {report['message']}")
         check(lab.where("cut-off") == at, "it is elsewhere")
+        for address in vip_of(lab, "cut-off"):  # nobody listens there: that is an answer too
+            said = lab.run("lab", "exec", to, "--", "/usr/bin/python3", "-c", ANSWERED, address).stdout
+            check("refused" in said, f"{address} cannot be reached from {to}: {said}")
         end_healthy(lab, "cut-off")
         return f"called off after {took:.0f} s"
 

@@ -7,6 +7,7 @@ namespace {
 constexpr int kMostSteps = 8;  // it may move while it is looked for
 
 void follow(VirtualAddress address, Result<Word> found, Surroundings& around, int steps) {
+  if (!found && found.error().kind == ErrorKind::peer_lost) return;  // wanted() again before long: packets wait on
   if (!found || found->state == Word::State::unknown || found->node.empty() || steps == 0) {
     return around.refuse_waiting(address);
   }

@@ -68,7 +68,7 @@ class Surroundings {
   virtual void tell(const std::string& node, const Word& word, std::function<void(bool)> done) = 0;
   virtual void ask(const std::string& node, VirtualAddress address, Heard heard) = 0;
   virtual void ask_directory(VirtualAddress address, Heard heard) = 0;
-  // The first node that has it answers; ErrorKind::gone when none does.
+  // The first node that has it answers. Errors: gone when none has; peer_lost when none of those has that can be asked.
   virtual void ask_everybody(VirtualAddress address, Heard heard) = 0;
   virtual void after(std::chrono::milliseconds delay, std::function<void()> work) = 0;
   // The present link; nothing when there is none.
@@ -93,7 +93,7 @@ class Mechanism {
   virtual void arrived(const Move&, Surroundings&) const {}
   // The source: a message came for what is frozen.
   virtual void wanted_while_frozen(const Move&, Surroundings&) const {}
-  // A node: a message waits here for an address without a known place. `known`: its mechanism, if it was known before.
+  // A node: a message waits here for an address without a known place; again every second for as long as it does.
   virtual void wanted(VirtualAddress address, Surroundings& around) const;
   // A node: it was told, or has found out, where a logical host is.
   virtual void heard(const Word& word, Surroundings& around) const;

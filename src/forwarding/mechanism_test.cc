@@ -226,6 +226,12 @@ TEST_F(MechanismTest, SearchAsksEverybodyWhenTheDirectoryIsSilent) {
   EXPECT_THAT(node_.done, ElementsAre("directory", "everybody", "link node4", "release"));
 }
 
+TEST_F(MechanismTest, SearchLetsPacketsWaitWhenNobodyCanBeAsked) {
+  update().wanted(address_, node_);
+  node_.run();
+  EXPECT_THAT(node_.done, ElementsAre("directory", "everybody"));
+}
+
 TEST_F(MechanismTest, SearchRefusesWhatIsNot) {
   node_.answers["directory"].emplace_back(error(ErrorKind::gone, "no job"));
   search(address_, node_);

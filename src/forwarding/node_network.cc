@@ -78,6 +78,8 @@ Result<void> add_node_address(sys::Netlink& netlink, const NodePlace& here, cons
   auto own = sys::parse_ip_address(address);
   unsigned uplink = own ? sys::interface_with_address(*own) : 0;
   if (uplink == 0 || !here.version6) return {};
+  // Otherwise it would go for good when the link is down for a moment (ip-sysctl.rst, keep_addr_on_down).
+  TRY(sys::write_text("/proc/sys/net/ipv6/conf/" + here.uplink + "/keep_addr_on_down", "1"));
   NetlinkBatch batch;
   sys::add_address(batch, uplink, node_address6(node), kNodePrefix6);
   return netlink.run(batch).within("the node's address");

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 
 #include "lab/child_task.h"
 #include "sys/namespaces.h"
+#include "sys/text_file.h"
 
 namespace godwit::lab {
 namespace {
@@ -15,6 +17,20 @@ namespace {
 Result<void> run_batch(const std::string& program, pid_t process, const std::string& commands) {
   auto net = TRY(sys::open_namespace(process, "net"));
   return run_program({program, "-batch", "-"}, commands, [&] { return sys::join_namespaces(net.get(), CLONE_NEWNET); });
+}
+
+// Addresses can be used at once: nobody else on the link can have them. Otherwise a node is not reached by IPv6 in its
+// first two seconds.
+Result<void> trust_addresses(pid_t process) {
+  auto net = TRY(sys::open_namespace(process, "net"));
+  auto trust = [&]() -> Result<std::string> {
+    TRY(sys::join_namespaces(net.get(), CLONE_NEWNET));
+    const std::filesystem::path detection = "/proc/sys/net/ipv6/conf/eth0/accept_dad";
+    if (std::filesystem::exists(detection)) TRY(sys::write_text(detection, "0"));
+    return std::string();
+  };
+  TRY(run_in_child(trust));
+  return {};
 }
 
 // A token bucket that passes a millisecond's worth at once, and at least two of the largest packets (64 KiB with
@@ -55,6 +71,7 @@ Result<void> connect_nodes(const Record& record, pid_t bridge, std::span<const p
   if (rate != 0) TRY(run_batch("tc", bridge, shaping).within("the bridge"));
   for (size_t i = 0; i < nodes.size(); ++i) {
     auto node = static_cast<uint32_t>(i + 1);
+    TRY(trust_addresses(nodes[i]).within(node_name(node)));
     TRY(run_batch("ip", nodes[i],
                   "link set lo up\naddress add " + node_address(record, node) + "/24 dev eth0\nlink set eth0 up\n")
             .within(node_name(node)));

@@ -402,17 +402,20 @@ void MessageRoutes::ask_everybody(VirtualAddress address, Heard heard_first) {
   }
   struct Poll {
     size_t left;
-    bool done;
+    bool done = false, all_asked = true;
   };
-  auto poll = std::make_shared<Poll>(Poll{nodes.size(), false});
+  auto poll = std::make_shared<Poll>(Poll{nodes.size()});
   if (nodes.empty()) return heard(std::move(heard_first), error(ErrorKind::gone, "there are no other nodes"));
   for (const std::string& node : nodes) {
     ask(node, address, [poll, heard_first](Result<Word> answer) {
       --poll->left;
+      poll->all_asked = poll->all_asked && answer;
       bool has_it = answer && (answer->state == Word::State::here || answer->state == Word::State::frozen);
       if (poll->done || (!has_it && poll->left > 0)) return;
       poll->done = true;
-      heard_first(has_it ? std::move(answer) : Result<Word>(error(ErrorKind::gone, "no node has it")));
+      if (has_it) return heard_first(std::move(answer));
+      heard_first(poll->all_asked ? error(ErrorKind::gone, "no node has it")
+                                  : error(ErrorKind::peer_lost, "none of the nodes has it that answer"));
     });
   }
 }

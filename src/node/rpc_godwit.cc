@@ -211,9 +211,11 @@ Status GodwitService::Move(Context* context, const api::MoveRequest* request,
     there.set_job(located->id);
     auto reader = api::Godwit::NewStub(*channel)->Move(&onward, there);
     api::MoveEvent event;
-    while (reader->Read(&event)) writer->Write(event);
+    bool begun = false;
+    for (; reader->Read(&event); begun = true) writer->Write(event);
     Status status = reader->Finish();
     if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return status;
+    if (!begun) return in_own_words(status, located->node);
     return {grpc::StatusCode::ABORTED, "the daemon of " + located->node + " ended while it moved job " +
                                            request->job() + "; the job runs on, `godwit ps` shows where"};
   }
