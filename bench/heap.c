@@ -1,7 +1,7 @@
 // A program with a heap of MIB MiB that writes MB_PER_S megabytes a second to random pages of its first HOT_MIB (as
-// fast as it can: -1), in THREADS threads, and checks what it reads. On SIGUSR1 it prints the longest time that its
-// first thread stood still, in ms by CLOCK_REALTIME (a time namespace can hide a freeze from CLOCK_MONOTONIC), with the
-// writes made per second since the last time.
+// fast as it can: -1), in THREADS threads, and checks what it reads. Before each write it computes for STEPS steps. On
+// SIGUSR1 it prints the longest time that its first thread stood still, in ms by CLOCK_REALTIME (a time namespace can
+// hide a freeze from CLOCK_MONOTONIC), with the writes made per second since the last time.
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -13,7 +13,7 @@
 
 enum { PAGE = 4096, WORDS = PAGE / 8 };
 static uint64_t* heap;
-static size_t pages, hot_pages, threads;
+static size_t pages, hot_pages, threads, steps;
 static double rate;  // pages a second and thread
 static volatile sig_atomic_t asked;
 
@@ -58,6 +58,7 @@ static void* work(void* argument) {
     while (rate > 0 && due < t && burst < 256) due += 1 / rate, burst++;
     if (rate > 0 && due < t - 0.05) due = t;  // what a freeze took is not caught up with
     for (int i = 0; i < burst; i++) {
+      for (size_t step = 0; step < steps; step++) random = random * 6364136223846793005u + 1442695040888963407u;
       random ^= random << 13, random ^= random >> 7, random ^= random << 17;
       write_page(random % (hot_pages / threads) * threads + index);
       done++;
@@ -72,6 +73,7 @@ int main(int count, char** arguments) {
   double megabytes = count > 2 ? atof(arguments[2]) : 0;
   size_t hot = count > 3 ? strtoul(arguments[3], NULL, 10) : mib;
   threads = count > 4 ? strtoul(arguments[4], NULL, 10) : 1;
+  steps = count > 5 ? strtoul(arguments[5], NULL, 10) : 0;
   pages = mib << 8;
   hot_pages = hot << 8;
   rate = megabytes < 0 ? -1 : megabytes * 1e6 / PAGE / (double)threads;

@@ -14,9 +14,9 @@ except OSError as failed:
 """
 
 
-def start_writer(lab, job, heap, mib="256", rate="-1"):
-    """A program that writes to random pages of its heap, by default faster than rounds can follow."""
-    lab.start(job, heap, mib, rate, mib, "2")
+def start_writer(lab, job, heap, mib="256", rate="-1", steps="0"):
+    """A program that writes to random pages of its heap, by default faster than rounds can follow; it computes for `steps` between."""
+    lab.start(job, heap, mib, rate, mib, "2", steps)
     while "ready" not in lab.logs(job):
         time.sleep(0.05)
 
@@ -117,7 +117,7 @@ def rows(check, heap, nodes):
 
     def throttle(lab):
         """rounds that do not get smaller slow the program down until they do; then it runs as before"""
-        start_writer(lab, "throttle", heap, "32")
+        start_writer(lab, "throttle", heap, "32", steps="5000")  # so that less time means fewer pages
         before = rate(lab, "throttle")
         to = next_node(lab, "throttle")
         events = lab.popen("events", "throttle", "--json")

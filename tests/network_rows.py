@@ -1,5 +1,7 @@
 """Rows of tests/run about messages: clients on other nodes talk to jobs that move."""
 import json
+import signal
+import threading
 import time
 
 ECHO_SERVER = """
@@ -181,6 +183,37 @@ def pinged(lab, check, mechanism, moves=10, pause=0.3):
     return f"{moves} moves, freezes to {max(freezes):.1f} ms: {result}"
 
 
+def traced(lab, check):
+    """trace shows each packet on its way: through the node that the job left, waiting, and to the job at its new place"""
+    lab.file("/shared/pinger.py", PINGER)
+    lab.run("run", "-d", "--name", "traced", "--on", "node1", "--cwd", "/shared", "--", "sleep", "1000")
+    stop, address = "/shared/stop-traced", vip_of(lab, "traced")[0]
+    trace, packets = lab.popen("trace", "traced", "--json"), []
+    reader = threading.Thread(target=lambda: packets.extend(json.loads(line) for line in trace.stdout))
+    reader.start()
+    client = lab.popen("lab", "exec", "node3", "--", "/usr/bin/python3", "/shared/pinger.py", address, stop)
+    time.sleep(1)
+    lab.move("traced", "node2")
+    time.sleep(0.5)
+    lab.shell("node1", f"touch {stop}")
+    said = client.communicate(timeout=30)[0]
+    time.sleep(0.6)
+    trace.send_signal(signal.SIGINT)
+    reader.join(10)
+    trace.wait(10)
+    seen = {(packet["node"], packet["passage"]) for packet in packets if packet.get("to") == address}
+    for node, passage in (("node3", "left"), ("node1", "arrived"), ("node1", "delivered"), ("node2", "arrived"), ("node2", "delivered")):
+        check((node, passage) in seen, f"no packet {passage} on {node}: {seen}")
+    check(any(packet.get("passage") == "waited" for packet in packets), f"none waited: {seen}")
+    times = [packet["unix_ns"] for packet in packets if "passage" in packet]
+    check(times == sorted(times), "not in the order of time")
+    delivered = sum(packet.get("passage") == "delivered" and packet["to"] == address for packet in packets)
+    check(delivered >= json.loads(said)["sent"] * 0.9, f"{delivered} delivered, {said}")
+    lab.run("kill", "traced")
+    lab.wait("traced", 20)
+    return f"{len(packets)} packets seen"
+
+
 # Asks until an answer comes; prints after how many milliseconds, or -1.
 REACH = """
 import os, socket, struct, sys, time
@@ -282,5 +315,8 @@ def rows(check):
         run.__doc__ = f"a thousand messages a second to a moving job, forwarding by {mechanism}"
         return run
     mechanisms = ("update", "traversal", "origin", "resend-notify", "resend")
-    return {**{"net-" + mechanism: row(mechanism) for mechanism in mechanisms},
+    def trace_row(lab):
+        return traced(lab, check)
+    trace_row.__doc__ = traced.__doc__
+    return {"trace": trace_row, **{"net-" + mechanism: row(mechanism) for mechanism in mechanisms},
             **{"ping-" + mechanism: ping_row(mechanism) for mechanism in mechanisms}}

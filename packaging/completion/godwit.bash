@@ -27,7 +27,7 @@ _godwit() {
     _init_completion -n = || return
     COMPREPLY=()
 
-    local commands='run ps move cancel switch attach logs exec kill forwarding wait stop inspect report top nodes check events lab cluster join version'
+    local commands='run ps move cancel switch attach logs exec kill forwarding wait stop inspect report top nodes check events trace lab cluster join version'
     local command='' sub='' positional=0 i
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
@@ -92,6 +92,7 @@ _godwit() {
             wait) options+=' --timeout --json' ;;
             stop) options+=' --grace' ;;
             report) options+=' --svg --json' ;;
+            trace) options+=' --port --count --json' ;;
             top) options+=' --once --interval --json' ;;
             inspect | nodes | events) options+=' --json' ;;
             check | version) options='--help --json' ;;
@@ -116,7 +117,7 @@ _godwit() {
     case $command in
         run) _command_offset "$cword" ;;
         kill | stop) COMPREPLY=($(compgen -W "$(_godwit_jobs)" -- "$cur")) ;;
-        move | cancel | switch | attach | logs | wait | inspect | report | events)
+        move | cancel | switch | attach | logs | wait | inspect | report | events | trace)
             ((positional == 0)) && COMPREPLY=($(compgen -W "$(_godwit_jobs)" -- "$cur"))
             ;;
         forwarding)

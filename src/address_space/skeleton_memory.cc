@@ -56,6 +56,17 @@ void add_advice(CallBatch& batch, const image::Mapping& mapping) {
 
 }  // namespace
 
+std::string SkeletonMemory::what_is_at(uint64_t address) const {
+  for (const image::Mapping& mapping : current_) {
+    if (address < mapping.start() || address >= mapping.end()) continue;
+    std::string place = mapping.kind() == image::Mapping::ANONYMOUS ? "anonymous memory"
+                        : mapping.kind() == image::Mapping::FILE    ? "file " + std::to_string(mapping.object())
+                                                                    : "object " + std::to_string(mapping.object());
+    return place + " at " + std::to_string(address - mapping.start() + mapping.offset());
+  }
+  return "nothing";
+}
+
 Result<void> SkeletonMemory::begin() {
   std::string text = TRY(sys::read_text("/proc/" + std::to_string(calls_.tid()) + "/maps"));
   std::vector<proc::MapEntry> entries = TRY(proc::parse_maps(text));

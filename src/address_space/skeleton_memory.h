@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -39,6 +40,9 @@ class SkeletonMemory {
   // brk, argument and environment area, auxiliary vector, /proc/PID/exe: PR_SET_MM_MAP. `executable_fd` is a number in
   // the target.
   static void add_limits(freeze::CallBatch& batch, const image::AddressSpace& wanted, int executable_fd);
+
+  // What is mapped there, for messages.
+  std::string what_is_at(uint64_t address) const;
 
   // Where the vDSO is now.
   freeze::RemoteAddress vdso() const { return vdso_; }

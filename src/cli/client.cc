@@ -233,6 +233,16 @@ Answer<void> Client::events(const std::string& job, const std::function<bool(con
   return read_all(*channel_, context, *reader, each);
 }
 
+Answer<void> Client::trace(const std::string& job, uint32_t port,
+                           const std::function<bool(const api::TracedPacket&)>& each) {
+  grpc::ClientContext context;
+  api::TraceRequest request;
+  request.set_job(job);
+  request.set_port(port);
+  auto reader = channel_->stub->Trace(&context, request);
+  return read_all(*channel_, context, *reader, each);
+}
+
 std::unique_ptr<ConsoleLink> Client::attach(const AttachOptions& options) {
   return make_grpc_console_link(channel_, options);
 }

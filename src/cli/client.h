@@ -60,6 +60,7 @@ class Client {
   // The same until `each` says no.
   Answer<void> logs(const api::LogsRequest& request, const std::function<bool(const api::Output&)>& each);
   Answer<void> events(const std::string& job, const std::function<bool(const api::Event&)>& each);
+  Answer<void> trace(const std::string& job, uint32_t port, const std::function<bool(const api::TracedPacket&)>& each);
 
   struct AttachOptions {
     std::string job;

@@ -22,6 +22,7 @@ void add_wait(Command root, Globals& globals);
 void add_stop(Command root, Globals& globals);
 void add_inspect(Command root, Globals& globals);
 void add_events(Command root, Globals& globals);
+void add_trace(Command root, Globals& globals);
 void add_top(Command root, Globals& globals);
 void add_nodes(Command root, Globals& globals);
 void add_check(Command root);

@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   add_ps(root, globals);
   add_inspect(root, globals);
   add_events(root, globals);
+  add_trace(root, globals);
   add_logs(root, globals);
   // moving
   add_move(root, globals);

@@ -46,6 +46,12 @@ std::string job_link_name(VirtualAddress address) {
   return "gw" + std::to_string(address.home()) + "." + std::to_string(address.number());
 }
 
+bool is_job_link(std::string_view interface) {
+  constexpr std::string_view kAfterPrefix = "0123456789.";
+  return interface.starts_with("gw") && interface.find('.') != std::string_view::npos &&
+         interface.find_first_not_of(kAfterPrefix, 2) == std::string_view::npos;
+}
+
 Result<JobLink> JobLink::create(const worker::NetworkPlace& place, pid_t process) {
   JobLink link;
   VirtualAddress address{place.address()};

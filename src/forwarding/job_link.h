@@ -6,6 +6,8 @@
 // microseconds. Until commit() the destructor takes it away, and with it its routes.
 #pragma once
 
+#include <string_view>
+
 #include "base/result.h"
 #include "forwarding/routes.h"
 #include "godwit/worker.pb.h"
@@ -14,6 +16,8 @@
 namespace godwit::forwarding {
 
 std::string job_link_name(VirtualAddress address);
+// Whether an interface of that name is the node's end of some logical host's.
+bool is_job_link(std::string_view interface);
 
 class JobLink {
  public:

@@ -149,10 +149,17 @@ Result<const sys::MemoryFile*> Skeleton::memory_file(pid_t pid) {
   return &files_.emplace(pid, TRY(sys::MemoryFile::open(member->second.host_pid))).first->second;
 }
 
+std::string Skeleton::place_of(pid_t pid, uint64_t address) const {
+  auto memory = memories_.find(pid);
+  return "process " + std::to_string(pid) + ", " +
+         (memory == memories_.end() ? "without a layout" : memory->second.what_is_at(address));
+}
+
 Result<void> Skeleton::put(pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes) {
   const sys::MemoryFile* memory = TRY(memory_file(pid));
   for (const sys::AddressRange& range : ranges) {
-    TRY(memory->write(range.start, bytes.first(range.size())));
+    auto written = memory->write(range.start, bytes.first(range.size()));
+    if (!written) return std::unexpected(std::move(written.error()).within(place_of(pid, range.start)));
     bytes = bytes.subspan(range.size());
   }
   return {};

@@ -43,6 +43,7 @@ class Skeleton {
 
  private:
   Result<const sys::MemoryFile*> memory_file(pid_t pid);
+  std::string place_of(pid_t pid, uint64_t address) const;  // for messages
   Result<void> build(const image::LogicalHost& host);
   Result<void> discard();
 

@@ -23,6 +23,10 @@
 #include "node/publications.h"
 #include "node/worker_process.h"
 
+namespace godwit::forwarding {
+class PacketTrace;
+}
+
 namespace godwit::node {
 
 // Who asks: the uid of a local caller, or what another daemon says of its caller.
@@ -82,6 +86,8 @@ class Daemon {
   api::MessageCounts count_messages(uint32_t address);
   // The same, of all nodes that had to do with the job. Asks them.
   api::MessageCounts count_messages_everywhere(const api::Job& job);
+  // Begins in the calling thread. Errors: unsupported where jobs have no network.
+  Result<forwarding::PacketTrace> trace_packets(uint32_t address);
   // Why it failed here, if it did.
   std::string abandon(const std::string& migration);
 

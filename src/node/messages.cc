@@ -4,6 +4,7 @@
 #include <future>
 #include <set>
 
+#include "forwarding/packet_trace.h"
 #include "node/daemon.h"
 #include "node/switchover.h"
 
@@ -39,6 +40,15 @@ Result<void> Daemon::set_forwarding(const std::string& id, const std::string& me
 
 api::MessageCounts Daemon::count_messages(uint32_t address) {
   return loop_.call([&] { return messages_.count(address); });
+}
+
+Result<forwarding::PacketTrace> Daemon::trace_packets(uint32_t address) {
+  auto place = loop_.call([&]() -> Result<forwarding::NodePlace> {
+    if (!messages_.ready()) return error(ErrorKind::unsupported, config_.node + " has no network for jobs");
+    return messages_.place();
+  });
+  if (!place) return std::unexpected(place.error());
+  return forwarding::PacketTrace::open(*place, forwarding::VirtualAddress{address});
 }
 
 api::MessageCounts Daemon::count_messages_everywhere(const api::Job& job) {

@@ -30,6 +30,7 @@ class GodwitService final : public api::Godwit::Service {
   Status Stop(Context*, const api::StopRequest*, api::Done*) override;
   Status Nodes(Context*, const api::NodesRequest*, api::NodesReply*) override;
   Status Events(Context*, const api::EventsRequest*, grpc::ServerWriter<api::Event>*) override;
+  Status Trace(Context*, const api::TraceRequest*, grpc::ServerWriter<api::TracedPacket>*) override;
   Status Token(Context*, const api::TokenRequest*, api::TokenReply*) override;
   Status Remove(Context*, const api::JobRequest*, api::Done*) override;
 

@@ -8,10 +8,6 @@ namespace godwit::node {
 
 using Status = grpc::Status;
 
-namespace {
-const Status kNoNode(grpc::StatusCode::UNAUTHENTICATED, "only nodes of this cluster may ask this");
-}
-
 Status PeerService::Prepare(Context* context, const api::PrepareRequest* request, api::PrepareReply* reply) {
   // A node may send only what it has itself.
   if (peer_node(*context) != request->source_node()) return kNoNode;

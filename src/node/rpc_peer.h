@@ -7,6 +7,8 @@
 
 namespace godwit::node {
 
+inline const grpc::Status kNoNode(grpc::StatusCode::UNAUTHENTICATED, "only nodes of this cluster may ask this");
+
 class PeerService final : public api::Peer::Service {
  public:
   explicit PeerService(Daemon& daemon) : daemon_(daemon) {}
@@ -19,6 +21,7 @@ class PeerService final : public api::Peer::Service {
   Status TellWhere(Context*, const api::Whereabouts*, api::Done*) override;
   Status TellMoved(Context*, const api::MovedReport*, api::Done*) override;
   Status CountMessages(Context*, const api::WhereRequest*, api::MessageCounts*) override;
+  Status TracePackets(Context*, const api::TracePacketsRequest*, grpc::ServerWriter<api::TracedPacket>*) override;
   Status DirectoryGet(Context*, const api::DirectoryGetRequest*, api::DirectoryEntry*) override;
   Status DirectoryList(Context*, const api::DirectoryListRequest*, api::DirectoryListReply*) override;
   Status DirectoryWatch(Context*, const api::DirectoryWatchRequest*, api::DirectoryWatchReply*) override;

@@ -49,7 +49,8 @@ Result<MemoryFile> MemoryFile::open(pid_t pid) {
 Result<void> MemoryFile::write(uint64_t address, std::span<const std::byte> bytes) const {
   while (!bytes.empty()) {
     ssize_t count = ::pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(address));
-    if (count <= 0) return last_error("pwrite", "memory of the process at " + std::to_string(address));
+    if (count < 0) return last_error("pwrite", "memory of the process at " + std::to_string(address));
+    if (count == 0) return error(ErrorKind::gone, "the process has no memory any more");
     bytes = bytes.subspan(static_cast<size_t>(count));
     address += static_cast<uint64_t>(count);
   }
@@ -59,7 +60,8 @@ Result<void> MemoryFile::write(uint64_t address, std::span<const std::byte> byte
 Result<void> MemoryFile::read(uint64_t address, std::span<std::byte> into) const {
   while (!into.empty()) {
     ssize_t count = ::pread(fd_.get(), into.data(), into.size(), static_cast<off_t>(address));
-    if (count <= 0) return last_error("pread", "memory of the process at " + std::to_string(address));
+    if (count < 0) return last_error("pread", "memory of the process at " + std::to_string(address));
+    if (count == 0) return error(ErrorKind::gone, "the process has no memory any more");
     into = into.subspan(static_cast<size_t>(count));
     address += static_cast<uint64_t>(count);
   }
