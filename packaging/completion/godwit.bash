@@ -136,7 +136,7 @@ _godwit() {
             ;;
         lab)
             if [[ -z $sub ]]; then
-                COMPREPLY=($(compgen -W 'up exec status down' -- "$cur"))
+                COMPREPLY=($(compgen -W 'up exec start status down' -- "$cur"))
             elif [[ $sub == exec ]]; then
                 if ((positional == 0)); then
                     COMPREPLY=($(compgen -W "$(_godwit_nodes)" -- "$cur"))

@@ -125,6 +125,11 @@ int run_on_node(const Globals& globals, const LabOptions& options) {
   return code ? *code : complain(code.error());
 }
 
+int start_daemon(const Globals& globals, const LabOptions& options) {
+  Result<void> started = lab::start_daemon(existing_lab(globals), options.node);
+  return started ? kDone : complain(started.error());
+}
+
 Command lab_command(Command& group, Globals& globals, const std::string& name, const std::string& help) {
   Command command = group.command(name, help);
   command.option("--lab", globals.lab, "NAME", "The lab (default: $GODWIT_LAB, else \"lab\")");
@@ -152,6 +157,9 @@ void add_lab(Command root, Globals& globals) {
       .verbatim("COMMAND", options->command, "Program and arguments")
       .examples("  godwit lab exec node2 -- ps aux\n  godwit lab exec node1 -- bash")
       .action([&globals, options] { return run_on_node(globals, *options); });
+  lab_command(group, globals, "start", "Start the daemon of a node again, after it has ended")
+      .argument("NODE", options->node, "The node, e.g. node1")
+      .action([&globals, options] { return start_daemon(globals, *options); });
   lab_command(group, globals, "status", "Show the labs of this machine")
       .flag("--json", options->json, "Print one JSON object")
       .action([&globals, options] { return show_status(globals, *options); });
