@@ -247,4 +247,24 @@ def rows(check, heap, nodes):
         end_healthy(lab, "cut-off")
         return f"called off after {took:.0f} s"
 
-    return {"bandwidth": bandwidth, "long-move": long_move, "cut-off": cut_off, "switch": switch, "report": report, "throttle": throttle, "unslowed": unslowed, "metrics": metrics, "top": top}
+    def cut_behind(lab):
+        """the network is cut while memory is still behind: the program stands still where it needs it, and goes on when it can"""
+        start_writer(lab, "cut-behind", heap, "96", "20")
+        to = next_node(lab, "cut-behind")
+        events = lab.popen("events", "cut-behind", "--json")
+        move = begin_move(lab, "cut-behind", to, "--memory", "postcopy", "--bandwidth", "60mbit")
+        check(await_stage(move, "pushing", lambda progress: progress["left_bytes"] > 0) is not None, "nothing was left behind")
+        time.sleep(1)
+        lab.shell(to, "ip link set eth0 down")
+        time.sleep(24)  # both sides have noticed
+        lab.shell(to, "ip link set eth0 up")
+        report = end_move(move, check)
+        events.terminate()
+        told = [json.loads(line)["what"] for line in events.communicate(timeout=20)[0].splitlines()]
+        check(report["state"] == "moved" and lab.where("cut-behind") == to, f"{report['state']}: {report['message']}")
+        check("cut off" in told and "connected again" in told, f"events: {told}")
+        check(rate(lab, "cut-behind") > 0, "it does not go on")
+        end_healthy(lab, "cut-behind")
+        return f"{report['total_ms'] / 1000:.0f} s in all, {report['pages']['pushed']} pages pushed, {report['pages']['on_request']} asked for"
+
+    return {"cut-behind": cut_behind, "bandwidth": bandwidth, "long-move": long_move, "cut-off": cut_off, "switch": switch, "report": report, "throttle": throttle, "unslowed": unslowed, "metrics": metrics, "top": top}

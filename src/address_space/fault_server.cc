@@ -182,7 +182,8 @@ Result<bool> FaultServer::put_in(Arriving& process, sys::AddressRange at_source,
       if (crosses) put = process.faults.copy(part.now + done, rest.first(kPageBytes));
       if (!put && put.error().kind == ErrorKind::retry) {
         process.owed.received({part.at_source.start, part.at_source.start + done});
-        if (std::this_thread::get_id() == thread_.get_id()) TRY(take_events(process));
+        bool nobody_else = std::this_thread::get_id() == thread_.get_id() || failure_;
+        if (nobody_else) TRY(take_events(process));
         return false;
       }
       if (!put && put.error().kind == ErrorKind::gone && put.error().errno_value == ESRCH) {
@@ -219,6 +220,37 @@ Result<void> FaultServer::finish() {
   std::lock_guard lock(mutex_);
   processes_.clear();  // closing what watched them lets everybody go on
   return {};
+}
+
+void FaultServer::pause() {
+  stop_.set();
+  requests_.shut_down();
+  if (thread_.joinable()) thread_.join();
+  stop_.clear();
+  failure_.reset();
+}
+
+std::map<pid_t, RangeSet> FaultServer::owed() {
+  std::map<pid_t, RangeSet> all;  // forked processes share a name, and may have received different parts
+  for (const Arriving& process : processes_) {
+    if (!process.gone) all[process.pid].add(process.owed.ranges());
+  }
+  return all;
+}
+
+Result<void> FaultServer::resume(transport::Connection requests) {
+  requests_ = std::move(requests);
+  std::map<pid_t, RangeSet> left = owed();
+  for (auto& [pid, asked] : asked_) {
+    RangeSet again;
+    for (const sys::AddressRange& range : asked.within(sys::kEverywhere)) again.add(left[pid].within(range));
+    asked = std::move(again);
+    for (const sys::AddressRange& range : asked.within(sys::kEverywhere)) {
+      for (uint64_t page = range.start; page < range.end; page += kPageBytes) TRY(ask(pid, page));
+    }
+  }
+  TRY(requests_.flush());
+  return start();
 }
 
 std::optional<Error> FaultServer::failure() {

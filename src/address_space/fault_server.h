@@ -4,8 +4,8 @@
 // One thread of its own answers faults and follows what the program does to its memory (fork, mremap, munmap, madvise);
 // the owner's thread puts in place what is pushed. Both work under one lock, which is held while an event is read, so
 // that no page is put where memory has just been given up. When the source is lost the threads that wait for a page
-// wait on: the owner ends them. Source: Linux Documentation/admin-guide/mm/userfaultfd.rst, "Non-cooperative
-// userfaultfd".
+// wait on, until the owner has another connection, or ends them. Source: Linux
+// Documentation/admin-guide/mm/userfaultfd.rst, "Non-cooperative userfaultfd".
 #pragma once
 
 #include <sys/types.h>
@@ -45,6 +45,12 @@ class FaultServer {
   Result<void> start();
   // Puts pages that were pushed in place: the ranges' bytes one after the other.
   Result<void> put(pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes);
+  // The connection is lost: nobody is asked any more.
+  void pause();
+  // What is still owed, by process; addresses at the source. Requires: paused.
+  std::map<pid_t, RangeSet> owed();
+  // Goes on by another connection and asks again for what is waited for. Requires: paused.
+  Result<void> resume(transport::Connection requests);
   // The source has sent everything: waits for the last of it, then stops watching.
   Result<void> finish();
   // Why the thread ended by itself, if it did.

@@ -17,6 +17,7 @@ class OwedPages {
   void add(sys::AddressRange at_source) { owed_.add(at_source); }
   bool empty() const { return owed_.empty(); }
   uint64_t bytes() const { return owed_.bytes(); }
+  std::vector<sys::AddressRange> ranges() const { return owed_.within(sys::kEverywhere); }  // at the source
 
   // Where the page at `now` is owed from; nothing when none is owed there.
   std::optional<uint64_t> owed_at(uint64_t now) const;

@@ -33,7 +33,21 @@ void PageServer::stop() {
 }
 
 void PageServer::owe(pid_t host_pid, pid_t pid, RangeSet pages) {
-  if (!pages.empty()) owing_[pid] = {host_pid, std::move(pages)};
+  if (pages.empty()) return;
+  RangeSet all = pages;
+  owing_[pid] = {host_pid, std::move(pages), std::move(all)};
+}
+
+Result<void> PageServer::resume(transport::Connection requests, std::map<pid_t, RangeSet> lacking) {
+  requests_ = std::move(requests);
+  replies_.abandon();
+  for (auto& [pid, owing] : owing_) {
+    owing.pages.clear();
+    for (const sys::AddressRange& range : owing.all.within(sys::kEverywhere)) {
+      owing.pages.add(lacking[pid].within(range));
+    }
+  }
+  return start();
 }
 
 Result<void> PageServer::start() {

@@ -25,7 +25,7 @@ class PageServer {
   explicit PageServer(transport::Connection requests);
   ~PageServer();
 
-  // Before start().
+  // Before start(), or while it is paused().
   void owe(pid_t host_pid, pid_t pid, RangeSet pages);
   bool owes_nothing() const { return owing_.empty(); }  // before start()
   Result<void> start();
@@ -33,6 +33,8 @@ class PageServer {
   Result<void> push(transport::Connection& bulk, const std::function<void(uint64_t left)>& tell);
   // No more requests are answered.
   void stop();
+  // After stop(): goes on by another connection with what the destination says it lacks, of what it was owed.
+  Result<void> resume(transport::Connection requests, std::map<pid_t, RangeSet> lacking);
   // At any time, from the owner's thread.
   uint64_t requests() const { return answered_; }
   uint64_t pages_on_request() const { return on_request_; }
@@ -41,7 +43,8 @@ class PageServer {
  private:
   struct Owing {
     pid_t host_pid;
-    RangeSet pages;
+    RangeSet pages;     // not sent yet
+    RangeSet all;       // that were left behind
     uint64_t next = 0;  // where pushing goes on
   };
   void serve();

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "sys/process_memory.h"
@@ -13,6 +14,9 @@ namespace godwit::address_space {
 class RangeSet {
  public:
   void add(sys::AddressRange range);
+  void add(std::span<const sys::AddressRange> ranges) {
+    for (const sys::AddressRange& range : ranges) add(range);
+  }
   void remove(sys::AddressRange range);
   void clear() { ranges_.clear(); }
   bool empty() const { return ranges_.empty(); }

@@ -1,5 +1,7 @@
 #include "migration/destination.h"
 
+#include <poll.h>
+
 #include <algorithm>
 #include <thread>
 
@@ -17,10 +19,12 @@
 #include "migration/exchange.h"
 #include "migration/fault_point.h"
 #include "migration/phases.h"
+#include "migration/reconnection.h"
 #include "migration/restoration.h"
 #include "migration/skeleton.h"
 #include "objects/descriptor_table.h"
 #include "sys/residency.h"
+#include "sys/standard_stream.h"
 #include "sys/text_file.h"
 #include "sys/urgency.h"
 #include "transport/connection.h"
@@ -34,6 +38,7 @@ using transport::FrameType;
 
 constexpr std::chrono::microseconds kSpin(150);
 constexpr std::chrono::seconds kAcceptPatience(30);
+constexpr std::chrono::seconds kLook(1);  // while the source is cut off
 constexpr size_t kSpareHeap = 512 << 10;  // for what is received and made in the freeze
 
 class Destination {
@@ -47,7 +52,7 @@ class Destination {
   // The stages, in order. Each returns what the next one needs; scopes undo what was made when one fails.
   Result<void> receive_job(Connection& connection);
   Result<Connection> listen();
-  Result<Connection> accept();
+  Result<Connection> accept(sys::Deadline deadline);
   Result<bool> judge(Connection& connection, const wire::Offer& offer, wire::OfferAnswer& answer);
   Result<files::DestinationView> destination_view();
   Result<coprocess::LogicalHost> make_logical_host(const wire::Offer& offer);
@@ -58,7 +63,9 @@ class Destination {
   Result<bool> switch_over(Connection& connection);
   void tell_committed(Connection& connection, std::chrono::steady_clock::time_point running_since);
   Result<void> receive_rest(Connection& connection);
-  Result<void> make_whole(Connection& connection, Restoration& restoration);
+  Result<Connection> accept_again(const coprocess::LogicalHost& host);
+  Result<void> receive_all(Connection& connection, const coprocess::LogicalHost& host);
+  Result<void> make_whole(Connection& connection, const coprocess::LogicalHost& host, Restoration& restoration);
   Result<void> report(coprocess::LogicalHost& host, const std::vector<worker::Console>& consoles);
 
   const worker::DestinationOrder& order_;
@@ -79,12 +86,11 @@ Result<Connection> Destination::listen() {
   listening.mutable_listening()->set_port(listener_->port());
   TRY(link_.event(listening));
   faults_.at(FaultPoint::destination_listening, nullptr);
-  return accept();
+  return accept(std::chrono::steady_clock::now() + kAcceptPatience);
 }
 
-Result<Connection> Destination::accept() {
+Result<Connection> Destination::accept(sys::Deadline deadline) {
   transport::TlsFiles files{order_.tls().certificate(), order_.tls().key(), order_.tls().authority()};
-  auto deadline = std::chrono::steady_clock::now() + kAcceptPatience;
   return listener_->accept(files, order_.source_node(), order_.token(), deadline);
 }
 
@@ -211,6 +217,32 @@ Result<void> Destination::receive_rest(Connection& connection) {
   return connection.flush();
 }
 
+// The source comes again when it can. Nobody waits any longer for a program that has ended.
+Result<Connection> Destination::accept_again(const coprocess::LogicalHost& host) {
+  auto until = std::chrono::steady_clock::now() + kCutPatience;
+  for (;;) {
+    auto connection = accept(std::chrono::steady_clock::now() + kLook);
+    if (connection || std::chrono::steady_clock::now() > until) return connection;
+    pollfd ended{host.init_pidfd(), POLLIN, 0};
+    if (TRY(sys::wait_until_ready(std::span(&ended, 1), 0))) return connection;
+  }
+}
+
+Result<void> Destination::receive_all(Connection& connection, const coprocess::LogicalHost& host) {
+  auto rest = receive_rest(connection);
+  while (!rest && is_cut(rest.error())) {
+    connection.shut_down();
+    faults_server_->pause();
+    connection = TRY(accept_again(host));
+    auto requests = accept(std::chrono::steady_clock::now() + kAcceptPatience);
+    if (!requests) continue;
+    rest = send_lacking(connection, faults_server_->owed());
+    if (rest) rest = faults_server_->resume(std::move(*requests));
+    if (rest) rest = receive_rest(connection);
+  }
+  return rest;
+}
+
 // The commit: one compare-and-swap in the directory, made by our daemon.
 Result<bool> Destination::switch_over(Connection& connection) {
   TRY(receive_signal(connection, FrameType::go, kSpin));
@@ -263,7 +295,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   phases_.end("skeleton");
   TRY(tell_ready(connection, restoration));
   faults_.at(FaultPoint::destination_skeleton_ready, &connection);
-  if (may_leave_pages(order_.options())) requests_ = TRY(accept());
+  if (may_leave_pages(order_.options())) requests_ = TRY(accept(std::chrono::steady_clock::now() + kAcceptPatience));
 
   // The skeleton is ready; the program still runs at the source.
   address_space::PageReceiver pages(restoration.page_sinks(connection));
@@ -310,13 +342,14 @@ Result<void> Destination::receive_job(Connection& connection) {
   opener.commit();
   TRY(consoles.release());
   TRY(report(host, now));
-  return make_whole(connection, restoration);
+  return make_whole(connection, host, restoration);
 }
 
 // It runs: the rest of its memory arrives, and huge pages come back.
-Result<void> Destination::make_whole(Connection& connection, Restoration& restoration) {
+Result<void> Destination::make_whole(Connection& connection, const coprocess::LogicalHost& host,
+                                     Restoration& restoration) {
   if (faults_server_) {
-    auto rest = receive_rest(connection);
+    auto rest = receive_all(connection, host);
     if (!rest) (void)sys::write_text(order_.place().cgroup() + "/procs/cgroup.kill", "1");  // without it nobody goes on
     TRY(std::move(rest));
   }

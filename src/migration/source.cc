@@ -20,6 +20,7 @@
 #include "migration/inventory.h"
 #include "migration/move_account.h"
 #include "migration/phases.h"
+#include "migration/reconnection.h"
 #include "sys/namespaces.h"
 #include "sys/residency.h"
 #include "sys/text_file.h"
@@ -97,7 +98,6 @@ class Source {
 };
 
 Result<Connection> Source::connect() {
-  account_.begin("connecting");
   transport::TlsFiles files{order_.tls().certificate(), order_.tls().key(), order_.tls().authority()};
   return Connection::connect(order_.destination().host(), static_cast<uint16_t>(order_.destination().port()), files,
                              order_.destination_node(), order_.token(),
@@ -281,14 +281,9 @@ Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, 
   return {};
 }
 
-// Switched over, but for the memory that is still here. What fails now is the job's loss, not ours to undo.
+// Switched over, but for the memory that is still here. What fails for good now is the job's loss, not ours to undo.
 Result<void> Source::push_rest(Connection& connection) {
-  account_.begin("pushing");
-  auto pushed = [&]() -> Result<void> {
-    TRY(page_server_->push(connection, [&](uint64_t left) { account_.while_pushing(left); }));
-    TRY(connection.send(FrameType::memory_end));
-    return receive_signal(connection, FrameType::all_here);
-  }();
+  auto pushed = push_through(*page_server_, connection, account_, [this] { return connect(); });
   page_server_->stop();
   report_.set_pages_pushed(page_server_->pages_pushed());
   report_.set_pages_on_request(page_server_->pages_on_request());

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <thread>
+#include <utility>
 
 #include "coprocess/left_sockets.h"
 #include "freeze/hurry.h"
@@ -233,7 +234,9 @@ void Departure::kill_worker() {
 void Departure::follow_messages(const std::string& stage) {
   if (stage == progress_.stage()) return;
   if (stage == "frozen") daemon_.messages_.freezing(*daemon_.find(job_), to_);
-  if (stage == "pushing") daemon_.messages_.left(*daemon_.find(job_), to_);
+  if (stage == "pushing" && !std::exchange(has_left_, true)) daemon_.messages_.left(*daemon_.find(job_), to_);
+  if (stage == "cut off") daemon_.tell(*daemon_.find(job_), "cut off", "from " + to_ + ", while memory is still here");
+  if (progress_.stage() == "cut off") daemon_.tell(*daemon_.find(job_), "connected again", "with " + to_);
 }
 
 // The program is held back so that rounds can catch up with it: its owner should know.

@@ -55,6 +55,7 @@ class Departure {
   std::optional<Ruling> ruling_;                // the directory's
   worker::WorkerEvent::Progress progress_;      // the worker's last word of it
   bool worker_ended_ = false;
+  bool has_left_ = false;  // it runs there; memory may still be here
   bool fencing_ = false;
   std::chrono::steady_clock::time_point fencing_since_;
 };

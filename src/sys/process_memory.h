@@ -20,6 +20,7 @@ struct AddressRange {
   uint64_t size() const { return end - start; }
   bool operator==(const AddressRange&) const = default;
 };
+inline constexpr AddressRange kEverywhere{0, ~uint64_t{0}};
 
 // Reads up to 1024 ranges into one buffer, one after the other. Returns the bytes read, which are fewer when a range is
 // no longer mapped. Requires: into.size() >= the sum of the ranges.
