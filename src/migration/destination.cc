@@ -58,6 +58,8 @@ class Destination {
   Result<coprocess::LogicalHost> make_logical_host(const wire::Offer& offer);
   Result<transport::Frame> receive_content(Connection& connection, Restoration& restoration,
                                            address_space::PageReceiver& pages, files::Receiver& files);
+  Result<void> receive_last_content(Connection& connection, Restoration& restoration,
+                                    address_space::PageReceiver& pages, files::Receiver& files);
   Result<void> tell_ready(Connection& connection, const Restoration& restoration);
   Result<void> watch_missing(Restoration& restoration);
   Result<bool> switch_over(Connection& connection);
@@ -173,6 +175,7 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
         TRY(connection.flush());
         break;
       case FrameType::round_end:
+        restoration.content_is_there();
         TRY(connection.send(FrameType::round_done));
         TRY(connection.flush());
         sys::touch_heap(kSpareHeap);
@@ -182,9 +185,15 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
   }
 }
 
-Result<void> expect_memory_end(const transport::Frame& frame) {
-  if (frame.type == FrameType::memory_end) return {};
-  return error(ErrorKind::corrupt, "the other node sent its final state twice");
+Result<void> Destination::receive_last_content(Connection& connection, Restoration& restoration,
+                                               address_space::PageReceiver& pages, files::Receiver& files) {
+  transport::Frame frame = TRY(receive_content(connection, restoration, pages, files));
+  if (frame.type != FrameType::memory_end) {
+    return error(ErrorKind::corrupt, "the other node sent its final state twice");
+  }
+  restoration.content_is_there();
+  phases_.end("memory");
+  return {};
 }
 
 // From here on a page that is touched, by the program or by us, comes when it is needed.
@@ -289,6 +298,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   files::Opener opener(offer, answer, TRY(destination_view()), order_.place().state_directory(), mounts);
   files::Receiver carried(opener, order_.place());
   Restoration restoration(host, mounts, opener, order_.place());
+  if (order_.options().memory() != "postcopy") restoration.expect_content();
   TRY(restoration.prepare(offer.plan()));
   AdoptedConsoles consoles = TRY(AdoptedConsoles::create(order_.place(), host.init_pidfd()));
   TRY(consoles.adopt(std::vector<worker::Console>(offer.consoles().begin(), offer.consoles().end())));
@@ -308,8 +318,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   TRY(restoration.correct(state.host()));
   TRY(carried.ask(connection));
   phases_.end("correct skeleton");
-  TRY(expect_memory_end(TRY(receive_content(connection, restoration, pages, carried))));
-  phases_.end("memory");
+  TRY(receive_last_content(connection, restoration, pages, carried));
   TRY(link_.event(commit_soon()));
   if (restoration.is_owed()) TRY(watch_missing(restoration));
   std::vector<worker::Console> now(state.consoles().begin(), state.consoles().end());

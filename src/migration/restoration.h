@@ -42,6 +42,11 @@ class Restoration {
   // becomes huge again. Blocks for the copying. What cannot be made is left as it is.
   void collapse_huge_pages() const;
 
+  // Before prepare(): whether most of its memory is to come before it runs. When that is there, so that what comes
+  // later is only corrections, it should be said.
+  void expect_content() { skeleton_.expect_content(); }
+  void content_is_there() { skeleton_.content_is_there(); }
+
   // Where the threads are that all this is done to.
   int processor() const { return skeleton_.processor(); }
   // Where pages that arrive on `connection` go.

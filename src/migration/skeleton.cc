@@ -76,6 +76,7 @@ Result<void> Skeleton::adapt(const image::LogicalHost& host) {
     auto ended = [&](const auto& entry) { return !tree_->members().contains(entry.first); };
     std::erase_if(memories_, ended);
     std::erase_if(files_, ended);
+    std::erase_if(fresh_, ended);
   } else {
     if (tree_) TRY(discard());
     TRY(build(host));
@@ -89,6 +90,7 @@ Result<void> Skeleton::adapt(const image::LogicalHost& host) {
     }
     TRY(memory->second.adapt(process.address_space(), sources_)
             .within("memory of process " + std::to_string(process.pid())));
+    if (filling_ && !fresh_.contains(process.pid())) TRY(prepare_filling(process));
   }
   return {};
 }
@@ -131,6 +133,7 @@ Result<void> Skeleton::discard() {
     }
   }
   files_.clear();
+  fresh_.clear();
   memories_.clear();
   tree_.reset();
   // Their numbers are free again when godwit-init has waited for them.
@@ -157,8 +160,11 @@ std::string Skeleton::place_of(pid_t pid, uint64_t address) const {
 
 Result<void> Skeleton::put(pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes) {
   const sys::MemoryFile* memory = TRY(memory_file(pid));
+  auto fresh = fresh_.find(pid);
   for (const sys::AddressRange& range : ranges) {
-    auto written = memory->write(range.start, bytes.first(range.size()));
+    std::span<const std::byte> content = bytes.first(range.size());
+    auto written = fresh == fresh_.end() ? memory->write(range.start, content)
+                                         : fresh->second.write(*memory, range.start, content);
     if (!written) return std::unexpected(std::move(written.error()).within(place_of(pid, range.start)));
     bytes = bytes.subspan(range.size());
   }
@@ -182,6 +188,20 @@ Result<void> Skeleton::guard(pid_t pid, std::span<const sys::AddressRange> range
   auto memory = memories_.find(pid);
   if (memory == memories_.end()) return error(ErrorKind::corrupt, "guard pages of a process that is not there");
   return memory->second.guard(ranges, guarded);
+}
+
+Result<void> Skeleton::prepare_filling(const image::Process& process) {
+  UniqueFd pidfd = TRY(sys::open_pidfd(tree_->members().at(process.pid()).host_pid));
+  RemoteCalls calls = tree_->calls(process.pid());
+  auto faults = TRY(sys::Userfaultfd::for_filling(
+      TRY(address_space::make_userfaultfd(calls, pidfd.get(), address_space::FaultsOf::program))));
+  fresh_.emplace(process.pid(), TRY(address_space::FreshMemory::of(std::move(faults), process.address_space())));
+  return {};
+}
+
+void Skeleton::content_is_there() {
+  fresh_.clear();
+  filling_ = false;
 }
 
 Result<sys::Userfaultfd> Skeleton::make_faults(pid_t pid) {

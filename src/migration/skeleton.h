@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 
+#include "address_space/fresh_memory.h"
 #include "address_space/skeleton_memory.h"
 #include "base/result.h"
 #include "coprocess/process_tree.h"
@@ -36,6 +37,9 @@ class Skeleton {
   Result<void> drop(pid_t pid, std::span<const sys::AddressRange> ranges);
   // Makes guard pages, which have no content, or takes them away.
   Result<void> guard(pid_t pid, std::span<const sys::AddressRange> ranges, bool guarded);
+  // From now on much content comes for memory in which there is nothing; until it is all there.
+  void expect_content() { filling_ = address_space::FreshMemory::worthwhile(); }
+  void content_is_there();
   // What tells of pages that are touched and not there.
   Result<sys::Userfaultfd> make_faults(pid_t pid);
   // A scope of remote calls in one thread: position as in image.Process.threads.
@@ -46,6 +50,7 @@ class Skeleton {
   std::string place_of(pid_t pid, uint64_t address) const;  // for messages
   Result<void> build(const image::LogicalHost& host);
   Result<void> discard();
+  Result<void> prepare_filling(const image::Process& process);
 
   coprocess::InitProcess init_;
   address_space::MappingSources sources_;
@@ -55,6 +60,8 @@ class Skeleton {
   std::optional<coprocess::ProcessTree> tree_;
   std::map<pid_t, address_space::SkeletonMemory> memories_;
   std::map<pid_t, sys::MemoryFile> files_;
+  bool filling_ = false;
+  std::map<pid_t, address_space::FreshMemory> fresh_;  // while filling
   image::LogicalHost shape_;
 };
 

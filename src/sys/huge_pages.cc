@@ -14,6 +14,11 @@ bool huge_pages_allowed() {
   return setting && setting->find("[never]") == std::string::npos;
 }
 
+bool huge_pages_for_all() {
+  auto setting = read_text("/sys/kernel/mm/transparent_hugepage/enabled");
+  return setting && setting->find("[always]") != std::string::npos;
+}
+
 Result<void> collapse_to_huge_pages(int pidfd, AddressRange range) {
   constexpr int kCollapse = 25;  // MADV_COLLAPSE, asm-generic/mman-common.h
   iovec memory{reinterpret_cast<void*>(range.start), range.size()};

@@ -13,6 +13,8 @@ constexpr uint64_t kHugePageBytes = uint64_t{2} << 20;
 
 // Whether the node's administrator lets programs have them.
 bool huge_pages_allowed();
+// Whether programs have them that did not ask.
+bool huge_pages_for_all();
 // Makes huge pages of what is there in small ones; holes stay. Blocks for the copying; the process runs on.
 // Requires: both ends are multiples of kHugePageBytes. Errors: retry when some could not be made.
 Result<void> collapse_to_huge_pages(int pidfd, AddressRange range);

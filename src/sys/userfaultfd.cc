@@ -45,6 +45,11 @@ Result<Userfaultfd> Userfaultfd::for_missing_pages(UniqueFd fd) {
   return Userfaultfd(std::move(fd));
 }
 
+Result<Userfaultfd> Userfaultfd::for_filling(UniqueFd fd) {
+  TRY(begin(fd.get(), 0));
+  return Userfaultfd(std::move(fd));
+}
+
 Result<void> Userfaultfd::track_writes(AddressRange range) const {
   TRY(register_range(fd_.get(), range, UFFDIO_REGISTER_MODE_WP));
   uffdio_writeprotect lift{{range.start, range.size()}, 0};

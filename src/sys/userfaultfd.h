@@ -22,6 +22,8 @@ class Userfaultfd {
   // Takes over a descriptor on which no feature has been asked for yet.
   static Result<Userfaultfd> for_write_tracking(UniqueFd fd);
   static Result<Userfaultfd> for_missing_pages(UniqueFd fd);
+  // For copy() alone: nothing is told of the program.
+  static Result<Userfaultfd> for_filling(UniqueFd fd);
 
   // The descriptor that a fork event brought.
   static Userfaultfd of_child(UniqueFd fd) { return Userfaultfd(std::move(fd)); }
