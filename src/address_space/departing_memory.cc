@@ -114,7 +114,8 @@ Result<void> DepartingMemory::send(Pass pass, PageSender& sender) {
   sender.set_running(pass == Pass::running);
   for (const image::Mapping& mapping : layout_) {
     if (!may_have_own_pages(mapping)) {
-      TRY(follow_guards(mapping, {mapping.start(), mapping.end()}, {}, sender));
+      sys::AddressRange whole{mapping.start(), mapping.end()};
+      TRY(follow_guards(whole, {whole}, {}, sender));
       continue;
     }
     uint64_t end = mapping.end();
@@ -209,16 +210,30 @@ Result<std::vector<sys::AddressRange>> DepartingMemory::written(const image::Map
   return ranges;
 }
 
+// What is there of what the destination has nothing of, guard pages apart: one look at all of it.
+Result<DepartingMemory::Found> DepartingMemory::find_missing(const image::Mapping& mapping,
+                                                             sys::AddressRange piece) const {
+  sys::PageQuery query = own_pages(mapping);
+  if (sys::tells_guard_pages()) query.any_of |= query.report = sys::kPageGuard;
+  Found found;
+  for (const sys::AddressRange& range : missing_.within(piece)) {
+    for (const sys::PageRegion& region : TRY(scan(*pages_, range, query))) {
+      if ((region.categories & sys::kPageGuard) != 0) {
+        found.guards.add(region.range);
+      } else {
+        found.own.push_back(region.range);
+      }
+    }
+  }
+  return found;
+}
+
 // Guard pages (madvise(2), MADV_GUARD_INSTALL) are no content, and to read one fails. Where writes are tracked a new
-// one counts as written until it is protected.
-Result<void> DepartingMemory::follow_guards(const image::Mapping& mapping, sys::AddressRange piece,
-                                            std::span<const sys::AddressRange> changed, PageSender& sender) {
+// one counts as written until it is protected. `looks`: where they are to be looked for; `now`: those found already.
+Result<void> DepartingMemory::follow_guards(sys::AddressRange piece, std::vector<sys::AddressRange> looks, RangeSet now,
+                                            PageSender& sender) {
   if (!sys::tells_guard_pages()) return {};
-  std::vector<sys::AddressRange> looks = guards_.within(piece);
-  for (const sys::AddressRange& range : missing_.within(piece)) looks.push_back(range);
-  looks.insert(looks.end(), changed.begin(), changed.end());
-  if (!may_have_own_pages(mapping) || looks.size() > kMostLooks) looks = {piece};
-  RangeSet now;
+  if (looks.size() > kMostLooks) looks = {piece};
   for (const sys::AddressRange& range : looks) {
     for (const sys::PageRegion& region : TRY(scan(*pages_, range, {.all_of = sys::kPageGuard}))) now.add(region.range);
   }
@@ -293,15 +308,18 @@ Result<void> DepartingMemory::leave(LeftBehind& left, PageSender& sender) {
 Result<void> DepartingMemory::send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass,
                                          PageSender& sender) {
   std::vector<sys::AddressRange> changed = TRY(written(mapping, piece, pass));
-  TRY(follow_guards(mapping, piece, changed, sender));
+  Found found = TRY(find_missing(mapping, piece));
+  RangeSet looks;
+  looks.add(guards_.within(piece));
+  looks.add(changed);
+  for (const sys::AddressRange& range : missing_.within(piece)) looks.remove(range);
+  TRY(follow_guards(piece, looks.within(piece), std::move(found.guards), sender));
   TRY(find_dropped(mapping, piece));
   auto send = [&](sys::AddressRange range) -> Result<void> {
     for (const sys::AddressRange& part : guards_.outside(range)) TRY(send_or_leave(mapping, part, sender));
     return {};
   };
-  for (const sys::AddressRange& range : missing_.within(piece)) {
-    for (const sys::PageRegion& region : TRY(scan(*pages_, range, own_pages(mapping)))) TRY(send(region.range));
-  }
+  for (const sys::AddressRange& range : found.own) TRY(send(range));
   for (const sys::AddressRange& range : changed) {
     for (const sys::AddressRange& known : missing_.outside(range)) {
       TRY(send(known));

@@ -71,8 +71,13 @@ class DepartingMemory {
   Result<uint64_t> end_of_piece(sys::AddressRange rest) const;
   Result<void> send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass, PageSender& sender);
   Result<std::vector<sys::AddressRange>> written(const image::Mapping& mapping, sys::AddressRange piece, Pass pass);
-  Result<void> follow_guards(const image::Mapping& mapping, sys::AddressRange piece,
-                             std::span<const sys::AddressRange> changed, PageSender& sender);
+  struct Found {
+    std::vector<sys::AddressRange> own;
+    RangeSet guards;
+  };
+  Result<Found> find_missing(const image::Mapping& mapping, sys::AddressRange piece) const;
+  Result<void> follow_guards(sys::AddressRange piece, std::vector<sys::AddressRange> looks, RangeSet now,
+                             PageSender& sender);
   Result<void> find_dropped(const image::Mapping& mapping, sys::AddressRange piece);
   Result<void> send_or_leave(const image::Mapping& mapping, sys::AddressRange range, PageSender& sender);
   Result<void> settle(PageSender& sender);
