@@ -74,8 +74,10 @@ def rows(check, heap, nodes):
         report = end_move(move, check)
         check(report["state"] == "moved" and report["switched_by_hand"], f"{report['state']}: {report['message']}")
         check(report["pages"]["pushed"] > 0 and lab.where("switch") == to, f"no post-copy: {report['pages']}")
+        peaks = report["workers_peak_bytes"]
+        check(0 < max(peaks.values()) < 64 << 20, f"half a GiB made the workers large: {peaks}")
         end_healthy(lab, "switch")
-        return f"after {report['rounds']} rounds, freeze {report['freeze_ms']:.1f} ms, {report['pages']['pushed']} pages pushed"
+        return f"after {report['rounds']} rounds, freeze {report['freeze_ms']:.1f} ms, {report['pages']['pushed']} pages pushed, workers of {max(peaks.values()) >> 20} MiB"
 
     def report(lab):
         """the report of the last move is kept where the job is: as text, JSON and a drawing"""

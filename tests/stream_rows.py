@@ -241,7 +241,7 @@ def rows(check, average, vip_of):
         served = judge(lab.logs(job), code, "server")
         check(told["sent"] == served["received"] and told["received"] == served["sent"], f"{told} and {served}")
         check(min(told["sent"], told["received"]) > 50000 * count, f"too little was said: {told}")
-        return (f"{moves} moves, freeze {average(freezes):.1f} ms on average, {max(freezes):.1f} at most; {told['sent'] / 1e6:.0f} MB there and "
+        return (f"{len(freezes)} moves, freeze {average(freezes):.1f} ms on average, {max(freezes):.1f} at most; {told['sent'] / 1e6:.0f} MB there and "
                 f"{told['received'] / 1e6:.0f} MB back, longest silence {told['longest_ms']:.0f} ms")
 
     def hundred(lab):

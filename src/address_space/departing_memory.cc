@@ -75,6 +75,7 @@ void DepartingMemory::follow(const image::AddressSpace& space) {
     missing_.remove({lost.start(), lost.end()});
     guards_.remove({lost.start(), lost.end()});
     inhabited_.remove({lost.start(), lost.end()});
+    owed_.remove({lost.start(), lost.end()});
   }
   for (const image::Mapping& fresh : layout_difference(now, layout_)) missing_.add({fresh.start(), fresh.end()});
   layout_ = std::move(now);
@@ -86,6 +87,7 @@ void DepartingMemory::forget() {
   missing_.clear();
   sent_.clear();
   guards_.clear();
+  owed_.clear();
 }
 
 void DepartingMemory::become(pid_t host_pid) {
@@ -282,10 +284,10 @@ Result<void> DepartingMemory::send_or_leave(const image::Mapping& mapping, sys::
     return {};
   }
   std::vector<sys::AddressRange> now{range};
-  if (left_ != nullptr && is_anonymous(mapping)) {
-    now = left_->at_once.within(range);
-    for (const sys::AddressRange& later : left_->at_once.outside(range)) {
-      left_->owed.add(later);
+  if (at_once_ != nullptr && is_anonymous(mapping)) {
+    now = at_once_->within(range);
+    for (const sys::AddressRange& later : at_once_->outside(range)) {
+      for (const sys::AddressRange& fresh : owed_.outside(later)) owed_now_.push_back(fresh);
       for (const sys::AddressRange& stale : sent_.within(later)) dropped_.push_back(stale);
     }
   }
@@ -297,12 +299,15 @@ Result<void> DepartingMemory::send_or_leave(const image::Mapping& mapping, sys::
   return {};
 }
 
-Result<void> DepartingMemory::leave(LeftBehind& left, PageSender& sender) {
-  left_ = &left;
-  auto sent = send(Pass::frozen, sender);
-  left_ = nullptr;
+Result<size_t> DepartingMemory::leave(Pass pass, const RangeSet& at_once, PageSender& sender) {
+  at_once_ = &at_once;
+  auto sent = send(pass, sender);
+  at_once_ = nullptr;
+  std::vector<sys::AddressRange> owed = std::exchange(owed_now_, {});
   TRY(std::move(sent));
-  return sender.owe(pid_, left.owed.within({0, UINT64_MAX}));
+  owed_.add(owed);
+  TRY(sender.owe(pid_, owed));
+  return owed.size();
 }
 
 Result<void> DepartingMemory::send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass,
@@ -338,11 +343,15 @@ Result<void> DepartingMemory::settle(PageSender& sender) {
   std::vector<sys::AddressRange> unread = sender.take_unread();
   for (const sys::AddressRange& range : zeros) {
     for (const sys::AddressRange& stale : sent_.within(range)) dropped_.push_back(stale);
+    std::ranges::copy(owed_.within(range), std::back_inserter(dropped_));  // it comes in no other way
   }
   RangeSet now;
   for (const sys::AddressRange& range : std::exchange(queued_, {})) now.add(range);
   for (const sys::AddressRange& range : unread) now.remove(range);
-  for (const sys::AddressRange& range : now.within({0, UINT64_MAX})) sent_.add(range);
+  for (const sys::AddressRange& range : now.within(sys::kEverywhere)) {
+    sent_.add(range);
+    owed_.remove(range);
+  }
   for (const sys::AddressRange& range : zeros) sent_.remove(range);
   for (const sys::AddressRange& range : dropped_) sent_.remove(range);
   for (const sys::AddressRange& range : unread) missing_.add(range);

@@ -24,12 +24,6 @@ namespace godwit::address_space {
 
 enum class Pass { running, frozen };
 
-// For post-copy: what goes at once, and what is left to be fetched by the running program.
-struct LeftBehind {
-  RangeSet at_once;
-  RangeSet owed;
-};
-
 class DepartingMemory {
  public:
   DepartingMemory(pid_t host_pid, pid_t pid) : host_pid_(host_pid), pid_(pid) {}
@@ -55,9 +49,10 @@ class DepartingMemory {
   // Memory objects whose writes are not known once this process has ended.
   std::set<uint32_t> objects() const;
 
-  // As send() in the freeze, but anonymous memory outside `left.at_once` is only told of, in `left.owed`. What the
-  // destination has of it that is stale is dropped there.
-  Result<void> leave(LeftBehind& left, PageSender& sender);
+  // For post-copy. As send(), but anonymous memory outside `at_once` is only told of: it is owed from then on, until it
+  // is sent after all. What the destination has of it that is stale is dropped there. Returns the ranges told of.
+  Result<size_t> leave(Pass pass, const RangeSet& at_once, PageSender& sender);
+  RangeSet take_owed() { return std::exchange(owed_, {}); }
 
   uint64_t redundant_pages() const { return redundant_bytes_ / kPageBytes; }
   // What follow() and track() have found, not yet sent.
@@ -96,7 +91,9 @@ class DepartingMemory {
   std::vector<sys::AddressRange> queued_;     // sent in this pass
   std::vector<sys::AddressRange> dropped_;    // content that is no longer there
   std::vector<sys::AddressRange> postponed_;  // of the piece in hand, when the sender was stopped
-  LeftBehind* left_ = nullptr;                // during leave()
+  RangeSet owed_;                             // left to post-copy, as the destination knows
+  std::vector<sys::AddressRange> owed_now_;   // in this pass
+  const RangeSet* at_once_ = nullptr;         // during leave()
   uint64_t redundant_bytes_ = 0;
 };
 

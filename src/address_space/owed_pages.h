@@ -16,6 +16,11 @@ class OwedPages {
  public:
   void add(sys::AddressRange at_source) { owed_.add(at_source); }
   bool empty() const { return owed_.empty(); }
+  // Whether something is owed there, as the mappings were at the switchover.
+  bool owes_in(sys::AddressRange at_source) const {
+    auto first = owed_.first_from(at_source.start);
+    return first && first->start < at_source.end;
+  }
   uint64_t bytes() const { return owed_.bytes(); }
   std::vector<sys::AddressRange> ranges() const { return owed_.within(sys::kEverywhere); }  // at the source
 

@@ -33,9 +33,7 @@ void PageServer::stop() {
 }
 
 void PageServer::owe(pid_t host_pid, pid_t pid, RangeSet pages) {
-  if (pages.empty()) return;
-  RangeSet all = pages;
-  owing_[pid] = {host_pid, std::move(pages), std::move(all)};
+  if (!pages.empty()) owing_[pid] = {host_pid, std::move(pages)};
 }
 
 Result<void> PageServer::resume(transport::Connection requests, std::map<pid_t, RangeSet> lacking) {
@@ -86,6 +84,7 @@ Result<void> PageServer::answer(const transport::Frame& frame) {
     host_pid = owing->second.host_pid;
     ranges = owing->second.pages.within({request.address, end});
     for (const sys::AddressRange& range : ranges) owing->second.pages.remove(range);
+    owing->second.all.add(ranges);
     owing->second.next = end;
   }
   for (const sys::AddressRange& range : ranges) {
@@ -108,7 +107,25 @@ std::optional<sys::AddressRange> PageServer::take_next(Owing& owing) {
 }
 
 Result<void> PageServer::push(transport::Connection& bulk, const std::function<void(uint64_t left)>& tell) {
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& [pid, owing] : owing_) {
+      if (!std::exchange(owing.noted, true)) owing.all.add(owing.pages.within(sys::kEverywhere));
+    }
+  }
   PageSender sender(bulk);
+  auto pushed = push_by(sender, bulk, tell);
+  pushed_counts_ += sender.counts();
+  return pushed;
+}
+
+PageCounts PageServer::counts() const {
+  PageCounts counts = pushed_counts_;
+  return counts += replies_.counts();
+}
+
+Result<void> PageServer::push_by(PageSender& sender, transport::Connection& bulk,
+                                 const std::function<void(uint64_t left)>& tell) {
   for (;;) {
     PageOrigin origin;
     size_t gathered = 0;

@@ -39,17 +39,21 @@ class PageServer {
   uint64_t requests() const { return answered_; }
   uint64_t pages_on_request() const { return on_request_; }
   uint64_t pages_pushed() const { return pushed_; }
+  // After stop(): both ways together.
+  PageCounts counts() const;
 
  private:
   struct Owing {
     pid_t host_pid;
-    RangeSet pages;     // not sent yet
-    RangeSet all;       // that were left behind
-    uint64_t next = 0;  // where pushing goes on
+    RangeSet pages;      // not sent yet
+    RangeSet all;        // that were left behind; complete when `noted`
+    bool noted = false;  // when pushing begins: no thread waits for it
+    uint64_t next = 0;   // where pushing goes on
   };
   void serve();
   Result<void> serve_until_closed();
   Result<void> answer(const transport::Frame& frame);
+  Result<void> push_by(PageSender& sender, transport::Connection& bulk, const std::function<void(uint64_t left)>& tell);
   std::optional<sys::AddressRange> take_next(Owing& owing);
 
   transport::Connection requests_;
@@ -60,6 +64,7 @@ class PageServer {
   std::atomic<uint64_t> answered_ = 0;
   std::atomic<uint64_t> on_request_ = 0;
   uint64_t pushed_ = 0;
+  PageCounts pushed_counts_;
 };
 
 }  // namespace godwit::address_space

@@ -99,6 +99,14 @@ Result<void> PageSender::flush() {
   return ask_watch();
 }
 
+PageCounts& PageCounts::operator+=(const PageCounts& other) {
+  sent += other.sent;
+  zero += other.zero;
+  compressed_bytes += other.compressed_bytes;
+  compressed_to_bytes += other.compressed_to_bytes;
+  return *this;
+}
+
 void append_page(std::vector<sys::AddressRange>& ranges, uint64_t page) {
   if (!ranges.empty() && ranges.back().end == page) {
     ranges.back().end += kPageBytes;
@@ -147,6 +155,8 @@ Result<void> PageSender::send_pages(std::span<const sys::AddressRange> ranges, s
   transport::Codec codec = choice_.next(origin_.pages);
   size_t packed = codec == transport::Codec::none ? 0 : pack(codec, bytes);
   if (packed > 0) {
+    counts_.compressed_bytes += bytes.size();
+    counts_.compressed_to_bytes += packed;
     type = transport::FrameType::packed_pages;
     PackedHead how{static_cast<uint32_t>(codec), 0};
     auto how_bytes = std::as_bytes(std::span(&how, 1));

@@ -32,6 +32,8 @@ void append_page(std::vector<sys::AddressRange>& ranges, uint64_t page);
 struct PageCounts {
   uint64_t sent = 0;
   uint64_t zero = 0;  // found all zero, not sent
+  uint64_t compressed_bytes = 0, compressed_to_bytes = 0;
+  PageCounts& operator+=(const PageCounts& other);
 };
 
 // Whose pages are sent.
@@ -53,7 +55,10 @@ class PageSender {
   // Asked after each chunk while the program runs, with the bytes of pages sent so far. False: what is not sent yet is
   // to stay behind, see stopped(). An Error ends the pass.
   using Watch = std::function<Result<bool>(uint64_t sent_bytes)>;
-  void set_watch(Watch watch) { watch_ = std::move(watch); }
+  void set_watch(Watch watch) {
+    watch_ = std::move(watch);
+    stopped_ = false;
+  }
   bool stopped() const { return running_ && stopped_; }
   // Asks the watch, for passes that send nothing.
   Result<void> ask_watch();

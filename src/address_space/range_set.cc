@@ -19,18 +19,24 @@ auto first_behind(Map& ranges, uint64_t address) {
 
 void RangeSet::add(sys::AddressRange range) {
   if (range.start >= range.end) return;
+  bool behind_all = ranges_.empty() || std::prev(ranges_.end())->second < range.start;
+  if (behind_all) {
+    ranges_.emplace_hint(ranges_.end(), range.start, range.end);
+    bytes_ += range.size();
+    return;
+  }
   remove(range);
-  auto next = ranges_.lower_bound(range.start);
   bytes_ += range.size();
   uint64_t start = range.start;
   uint64_t end = range.end;
+  auto next = ranges_.lower_bound(range.start);
+  if (next != ranges_.end() && next->first == end) {
+    end = next->second;
+    next = ranges_.erase(next);
+  }
   if (next != ranges_.begin() && std::prev(next)->second == start) {
     start = std::prev(next)->first;
     ranges_.erase(std::prev(next));
-  }
-  if (next != ranges_.end() && next->first == end) {
-    end = next->second;
-    ranges_.erase(next);
   }
   ranges_[start] = end;
 }
@@ -40,9 +46,10 @@ void RangeSet::remove(sys::AddressRange range) {
   while (it != ranges_.end() && it->first < range.end) {
     auto [start, end] = *it;
     bytes_ -= std::min(end, range.end) - std::max(start, range.start);
-    it = ranges_.erase(it);
+    ranges_.erase(it);
     if (start < range.start) ranges_[start] = range.start;
-    if (end > range.end) it = ranges_.emplace(range.end, end).first;
+    if (end > range.end) ranges_[range.end] = end;
+    it = ranges_.lower_bound(range.start);
   }
 }
 

@@ -1,8 +1,9 @@
 // RangeSet: a set of addresses, kept as disjoint half-open ranges. Plain value; logarithmic in the number of ranges.
 #pragma once
 
+#include <absl/container/btree_map.h>
+
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <span>
 #include <vector>
@@ -29,7 +30,7 @@ class RangeSet {
   uint64_t bytes() const { return bytes_; }
 
  private:
-  std::map<uint64_t, uint64_t> ranges_;  // start -> end
+  absl::btree_map<uint64_t, uint64_t> ranges_;  // start -> end
   uint64_t bytes_ = 0;
 };
 

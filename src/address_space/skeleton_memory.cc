@@ -174,7 +174,8 @@ Result<void> SkeletonMemory::map(const std::vector<image::Mapping>& missing, con
   return flush();
 }
 
-Result<void> SkeletonMemory::adapt(const image::AddressSpace& wanted, const MappingSources& sources) {
+Result<std::vector<sys::AddressRange>> SkeletonMemory::adapt(const image::AddressSpace& wanted,
+                                                             const MappingSources& sources) {
   TRY(check_layout(wanted));
   if (kernel_pages_.empty()) TRY(begin());
   std::vector<image::Mapping> target;
@@ -185,11 +186,14 @@ Result<void> SkeletonMemory::adapt(const image::AddressSpace& wanted, const Mapp
     }
     if (!is_kernel_page(mapping)) target.push_back(mapping);
   }
-  TRY(unmap(layout_difference(current_, target)));
+  std::vector<image::Mapping> surplus = layout_difference(current_, target);
+  TRY(unmap(surplus));
   TRY(place_kernel_pages(wanted));
   TRY(map(layout_difference(target, current_), sources));
   current_ = std::move(target);
-  return {};
+  std::vector<sys::AddressRange> lost;
+  for (const image::Mapping& mapping : surplus) lost.push_back({mapping.start(), mapping.end()});
+  return lost;
 }
 
 bool SkeletonMemory::is_locked(sys::AddressRange range) const {

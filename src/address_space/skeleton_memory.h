@@ -33,8 +33,8 @@ class SkeletonMemory {
   explicit SkeletonMemory(freeze::RemoteCalls calls) : calls_(std::move(calls)) {}
 
   // Ensures: the layout is `wanted`, but for the injected region. Checks every number in `wanted` (it came from a
-  // peer).
-  Result<void> adapt(const image::AddressSpace& wanted, const MappingSources& sources);
+  // peer). Returns what was mapped and is no longer, or otherwise.
+  Result<std::vector<sys::AddressRange>> adapt(const image::AddressSpace& wanted, const MappingSources& sources);
   // Makes guard pages in what is mapped, or ordinary pages of them again: madvise(2), MADV_GUARD_INSTALL, Linux 6.13.
   Result<void> guard(std::span<const sys::AddressRange> ranges, bool guarded);
   // brk, argument and environment area, auxiliary vector, /proc/PID/exe: PR_SET_MM_MAP. `executable_fd` is a number in

@@ -109,6 +109,16 @@ std::string move_json(const MoveOutcome& outcome, Detail detail) {
       .field("slowed_ms", report.slowed_ms())
       .field("least_processor_share", report.least_processor_share());
   json.field("bytes_sent", report.bytes_sent());
+  json.key("compression")
+      .object()
+      .field("bytes", report.compressed_bytes())
+      .field("compressed_to", report.compressed_to_bytes())
+      .close();
+  json.key("workers_peak_bytes")
+      .object()
+      .field("source", report.peak_memory_bytes())
+      .field("destination", report.destination_peak_memory_bytes())
+      .close();
   json.key("files").array();
   for (const worker::FilePlan& file : report.files())
     json.object()

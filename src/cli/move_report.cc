@@ -81,7 +81,12 @@ std::string sums_text(const Report& report) {
   if (report.pages_pushed() + report.pages_on_request() > 0)
     out += fmt::format("  afterwards {} pushed, {} fetched when touched\n",
                        counted(report.pages_pushed(), "page", "pages"), grouped(report.pages_on_request()));
-  out += fmt::format("  sent       {}\n", format_bytes(static_cast<double>(report.bytes_sent())));
+  std::string compressed;
+  if (report.compressed_bytes() > 0)
+    compressed =
+        fmt::format("; {} of memory compressed to {}", format_bytes(static_cast<double>(report.compressed_bytes())),
+                    format_bytes(static_cast<double>(report.compressed_to_bytes())));
+  out += fmt::format("  sent       {}{}\n", format_bytes(static_cast<double>(report.bytes_sent())), compressed);
   out += fmt::format("  threads    {} in {}: {} stopped at once, {} when a system call ended\n",
                      grouped(report.threads()), counted(report.processes(), "process", "processes"),
                      report.threads_immediate(), report.threads_delayed());

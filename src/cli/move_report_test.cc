@@ -63,6 +63,7 @@ TEST(MoveJson, HasEveryDocumentedKey) {
       R"("threads":{"total":5,"immediate":4,"delayed":1},)"
       R"("pages":{"total":25600,"sent":20000,"zero":0,"redundant":0,"pushed":0,"on_request":0},)"
       R"("rounds":0,"switched_by_hand":false,"tracking_stop_ms":0,"slowed_ms":0,"least_processor_share":0,"bytes_sent":0,)"
+      R"("compression":{"bytes":0,"compressed_to":0},"workers_peak_bytes":{"source":0,"destination":0},)"
       R"("files":[{"path":"/tmp/a\"b","origin":"carried","bytes":10,"why":""}],)"
       R"("residual_dependencies":[],"refusals":[]})");
 }

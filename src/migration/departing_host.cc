@@ -114,21 +114,31 @@ Result<void> DepartingHost::follow_layout() {
   return {};
 }
 
-// Returns the bytes of pages sent. Ends when the destination has them all.
-Result<uint64_t> DepartingHost::round() {
-  uint64_t before = sender_.counts().sent;
-  TRY(find_object_writes(Pass::running));
+Result<void> DepartingHost::pass_over(const std::function<Result<void>(address_space::DepartingMemory&)>& send) {
   for (auto& [pid, memory] : memories_) {
-    auto sent = memory.send(Pass::running, sender_);
+    auto sent = send(memory);
     if (!sent && sent.error().kind == ErrorKind::gone) {  // it ended; the next layout is without it
       sender_.abandon();
       continue;
     }
     TRY(std::move(sent));
   }
-  TRY(send_objects(Pass::running));
+  return {};
+}
+
+// The destination has everything.
+Result<void> DepartingHost::end_round() {
   TRY(connection_.send(FrameType::round_end));
-  TRY(receive_signal(connection_, FrameType::round_done));
+  return receive_signal(connection_, FrameType::round_done);
+}
+
+// Returns the bytes of pages sent. Ends when the destination has them all.
+Result<uint64_t> DepartingHost::round() {
+  uint64_t before = sender_.counts().sent;
+  TRY(find_object_writes(Pass::running));
+  TRY(pass_over([&](address_space::DepartingMemory& memory) { return memory.send(Pass::running, sender_); }));
+  TRY(send_objects(Pass::running));
+  TRY(end_round());
   return (sender_.counts().sent - before) * address_space::kPageBytes;
 }
 
@@ -181,6 +191,24 @@ Result<std::optional<Convergence::Verdict>> DepartingHost::run_rounds(Convergenc
     ++grown;
     TRY(track_new());
   }
+}
+
+// Each pass takes as long as there is to tell, and meanwhile the program writes: the next one has less.
+Result<void> DepartingHost::tell_of_rest() {
+  constexpr int kMostPasses = 5;
+  constexpr size_t kFewRanges = 500;
+  sender_.set_watch({});
+  size_t told = SIZE_MAX;
+  for (int pass = 0; pass < kMostPasses && told > kFewRanges; ++pass) {
+    TRY(follow_program());
+    told = 0;
+    TRY(pass_over([&](address_space::DepartingMemory& memory) -> Result<void> {
+      told += TRY(memory.leave(Pass::running, {}, sender_));
+      return {};
+    }));
+    TRY(end_round());
+  }
+  return {};
 }
 
 Result<void> DepartingHost::send_rest(const image::LogicalHost& state) {
@@ -238,10 +266,10 @@ Result<void> DepartingHost::leave_rest(const image::LogicalHost& state, const fr
   for (const freeze::SeizedProcess& process : tree.processes()) {
     auto memory = memories_.find(process.listed.pid);
     if (memory == memories_.end()) continue;
-    address_space::LeftBehind left;
-    for (const freeze::SeizedThread& thread : process.threads) add_first_touched(thread.registers, left.at_once);
-    TRY(memory->second.leave(left, sender_));
-    server.owe(process.listed.host_pid, process.listed.pid, std::move(left.owed));
+    address_space::RangeSet at_once;
+    for (const freeze::SeizedThread& thread : process.threads) add_first_touched(thread.registers, at_once);
+    TRY(memory->second.leave(Pass::frozen, at_once, sender_));
+    server.owe(process.listed.host_pid, process.listed.pid, memory->second.take_owed());
   }
   return send_objects(Pass::frozen);
 }

@@ -50,6 +50,9 @@ class DepartingHost {
                                                                         const Report& report,
                                                                         const TrackNew& track_new);
   // In the freeze: what the destination lacks, and all memory objects.
+  // For post-copy, when rounds are over: tells the destination of what is not to be sent before the switchover, so that
+  // little is left to tell in the freeze.
+  Result<void> tell_of_rest();
   Result<void> send_rest(const image::LogicalHost& state);
 
   // For post-copy: what the program needs at once; everything else is told of and handed to `server`.
@@ -69,6 +72,8 @@ class DepartingHost {
   Result<void> find_object_writes(address_space::Pass pass);
   Result<void> send_objects(address_space::Pass pass);
   Result<uint64_t> round();
+  Result<void> pass_over(const std::function<Result<void>(address_space::DepartingMemory&)>& send);
+  Result<void> end_round();
   Result<void> track_lasting(const TrackNew& track_new);
   Result<uint64_t> untracked_bytes() const;
   Result<std::string> fingerprint() const;

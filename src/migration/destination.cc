@@ -371,6 +371,7 @@ void Destination::tell_committed(Connection& connection, std::chrono::steady_clo
   wire::Committed committed;
   committed.set_committed(true);
   committed.set_running_ms(Phases::milliseconds(std::chrono::steady_clock::now() - running_since));
+  committed.set_peak_memory_bytes(sys::peak_memory_bytes());
   committed.mutable_phases()->Assign(phases_.list().begin(), phases_.list().end());
   if (connection.send(FrameType::committed, committed)) (void)connection.flush();
 }

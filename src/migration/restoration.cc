@@ -56,15 +56,25 @@ Result<int> Restoration::shared_memory_fd(uint32_t object) { return shared_.fd_o
 address_space::PageReceiver Restoration::page_sinks(transport::Connection& connection) {
   return {connection,
           [this](pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes) {
+            owed_no_more(pid, ranges);
             return skeleton_.put(pid, ranges, bytes);
           },
           [this](uint32_t object) { return shared_memory_fd(object); },
-          [this](pid_t pid, std::span<const sys::AddressRange> ranges) { return skeleton_.drop(pid, ranges); }};
+          [this](pid_t pid, std::span<const sys::AddressRange> ranges) {
+            owed_no_more(pid, ranges);
+            return skeleton_.drop(pid, ranges);
+          }};
 }
 
 Result<void> Restoration::owe(pid_t pid, std::span<const sys::AddressRange> ranges) {
   for (const sys::AddressRange& range : ranges) owed_[pid].add(range);
   return {};
+}
+
+void Restoration::owed_no_more(pid_t pid, std::span<const sys::AddressRange> ranges) {
+  auto owed = owed_.find(pid);
+  if (owed == owed_.end()) return;
+  for (const sys::AddressRange& range : ranges) owed->second.received(range);
 }
 
 Result<void> Restoration::watch_missing(address_space::FaultServer& server) {
@@ -74,7 +84,7 @@ Result<void> Restoration::watch_missing(address_space::FaultServer& server) {
     std::vector<sys::AddressRange> mappings;
     for (const image::Mapping& mapping : process.address_space().mappings()) {
       sys::AddressRange range{mapping.start(), mapping.end()};
-      bool watched = mapping.kind() == image::Mapping::ANONYMOUS && !owed.mapped().parts(range).empty();
+      bool watched = mapping.kind() == image::Mapping::ANONYMOUS && owed.mapped().owes_in(range);
       if (watched) mappings.push_back(range);
     }
     TRY(server.watch(process.pid(), TRY(skeleton_.make_faults(process.pid())), mappings, std::move(owed.mapped())));
@@ -96,7 +106,11 @@ Result<void> Restoration::correct(const image::LogicalHost& state) {
   host_state_ = &state;
   TRY(opener_.update(state));
   TRY(shared_.adapt(state));
-  return skeleton_.adapt(state);
+  TRY(skeleton_.adapt(state));
+  for (const auto& [pid, lost] : skeleton_.take_lost()) owed_no_more(pid, lost);
+  std::erase_if(owed_,
+                [&](const auto& entry) { return !skeleton_.members().contains(entry.first) || entry.second.empty(); });
+  return {};
 }
 
 Result<void> Restoration::run_batch(pid_t pid, size_t thread, CallBatch& batch, const char* what) {

@@ -61,6 +61,7 @@ class Restoration {
   Result<void> watch_missing(address_space::FaultServer& server);
 
  private:
+  void owed_no_more(pid_t pid, std::span<const sys::AddressRange> ranges);
   Result<int> shared_memory_fd(uint32_t object);
   address_space::MappingSources mapping_sources();
   Result<int> file_fd(uint32_t file, bool writable);

@@ -88,8 +88,9 @@ Result<void> Skeleton::adapt(const image::LogicalHost& host) {
     if (memory == memories_.end()) {
       memory = memories_.emplace(process.pid(), address_space::SkeletonMemory(tree_->calls(process.pid()))).first;
     }
-    TRY(memory->second.adapt(process.address_space(), sources_)
-            .within("memory of process " + std::to_string(process.pid())));
+    auto lost = TRY(memory->second.adapt(process.address_space(), sources_)
+                        .within("memory of process " + std::to_string(process.pid())));
+    std::ranges::move(lost, std::back_inserter(lost_[process.pid()]));
     if (filling_ && !fresh_.contains(process.pid())) TRY(prepare_filling(process));
   }
   return {};
@@ -132,6 +133,7 @@ Result<void> Skeleton::discard() {
       if (!gone) return error(ErrorKind::bug, "a skeleton does not end");
     }
   }
+  for (auto& [pid, member] : tree_->members()) lost_[pid].push_back(sys::kEverywhere);
   files_.clear();
   fresh_.clear();
   memories_.clear();

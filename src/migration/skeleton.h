@@ -27,6 +27,9 @@ class Skeleton {
   // memory, others come and go (ProcessTree::can_become); when that cannot be everything is made anew.
   Result<void> adapt(const image::LogicalHost& host);
 
+  // What was mapped and is no longer, or otherwise, since it was last asked for, by process.
+  std::map<pid_t, std::vector<sys::AddressRange>> take_lost() { return std::exchange(lost_, {}); }
+
   const std::map<pid_t, coprocess::ProcessTree::Member>& members() const { return tree_->members(); }
   address_space::SkeletonMemory& memory(pid_t pid) { return memories_.at(pid); }
   // The processor that its threads are kept on until they get their own scheduling.
@@ -60,6 +63,7 @@ class Skeleton {
   std::optional<coprocess::ProcessTree> tree_;
   std::map<pid_t, address_space::SkeletonMemory> memories_;
   std::map<pid_t, sys::MemoryFile> files_;
+  std::map<pid_t, std::vector<sys::AddressRange>> lost_;
   bool filling_ = false;
   std::map<pid_t, address_space::FreshMemory> fresh_;  // while filling
   image::LogicalHost shape_;

@@ -220,8 +220,8 @@ Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory) {
         [&] { return track_writes(inventory, memory); }));
     report_.set_switched_by_hand(!verdict);
     leave_rest_ = !verdict;
-    if (!verdict || *verdict != address_space::Convergence::Verdict::stuck) return {};
-    if (!TRY(go_on_after_stuck(rule))) return {};
+    bool over = !verdict || *verdict != address_space::Convergence::Verdict::stuck || !TRY(go_on_after_stuck(rule));
+    if (over) return leave_rest_ ? memory.tell_of_rest() : Result<void>();
   }
 }
 
@@ -302,6 +302,7 @@ Result<void> Source::await_switchover(Connection& connection) {
                      : Result<wire::Committed>(std::unexpected(sent.error()));
   if (answer) {
     report_.mutable_phases()->Add(answer->phases().begin(), answer->phases().end());
+    report_.set_destination_peak_memory_bytes(answer->peak_memory_bytes());
     already_running_ms_ = std::clamp(answer->running_ms(), 0.0, kMostNewsMs);
   } else {
     TRY(fence(answer.error()));
@@ -323,7 +324,15 @@ Result<void> Source::fence(const Error& lost) {
 }
 
 void Source::count_pages(const DepartingHost& memory) {
-  const address_space::PageCounts& counts = memory.counts();
+  address_space::PageCounts counts = memory.counts();
+  if (page_server_) {
+    address_space::PageCounts behind = page_server_->counts();
+    counts.compressed_bytes += behind.compressed_bytes;
+    counts.compressed_to_bytes += behind.compressed_to_bytes;
+  }
+  report_.set_compressed_bytes(counts.compressed_bytes);
+  report_.set_compressed_to_bytes(counts.compressed_to_bytes);
+  report_.set_peak_memory_bytes(sys::peak_memory_bytes());
   report_.set_pages_sent(counts.sent + report_.pages_pushed() + report_.pages_on_request());
   report_.set_pages_zero(counts.zero);
   report_.set_pages_redundant(memory.redundant_pages());

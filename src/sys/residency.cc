@@ -4,6 +4,7 @@
 #include <link.h>
 #include <malloc.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <cstdint>
 #include <memory>
@@ -51,6 +52,12 @@ void touch_heap(size_t bytes) {
 void touch_stack(size_t bytes) {
   auto* room = static_cast<volatile char*>(alloca(bytes));
   for (size_t at = 0; at < bytes; at += kPage) room[bytes - 1 - at] = 0;
+}
+
+size_t peak_memory_bytes() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<size_t>(usage.ru_maxrss) << 10;
 }
 
 void populate_code() { ::dl_iterate_phdr(populate_object, nullptr); }

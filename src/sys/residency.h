@@ -22,4 +22,7 @@ void touch_stack(size_t bytes);
 // Linux 5.14; without it nothing.
 void populate_code();
 
+// The most that this process ever had in memory, its libraries included: getrusage(2), ru_maxrss.
+size_t peak_memory_bytes();
+
 }  // namespace godwit::sys
