@@ -4,7 +4,8 @@ import time
 
 from network_rows import vip_of, wait_for
 
-BUFFER = "connection.setsockopt(socket.SOL_SOCKET, 33, 1 << 23)  # SO_RCVBUFFORCE: what waited during a freeze comes at once\n"
+# SO_RCVBUFFORCE and SO_SNDBUFFORCE: what waits during a freeze comes at once, and until then is the sender's.
+BUFFER = "for which in (33, 32): connection.setsockopt(socket.SOL_SOCKET, which, 1 << 23)\n"
 
 SERVER = "import socket, sys\nconnection = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\n" + BUFFER + """
 connection.bind(("::", int(sys.argv[1])))

@@ -8,7 +8,9 @@ namespace {
 
 constexpr uint64_t kSmallBytes = 256 << 10;  // not worth a round of its own
 constexpr double kShrinks = 0.75;            // of the round before
-constexpr int kPatience = 2;                 // rounds in vain before it counts as stuck
+constexpr double kHardlyShrinks = 0.9;
+constexpr int kFarTooLong = 10;  // times the freeze that is wanted
+constexpr int kPatience = 2;     // rounds in vain before it counts as stuck
 constexpr std::chrono::nanoseconds kFixedPart = std::chrono::milliseconds(2);  // freeze, state and switchover
 
 double seconds(std::chrono::nanoseconds length) { return std::chrono::duration<double>(length).count(); }
@@ -31,8 +33,10 @@ Convergence::Verdict Convergence::after(const Round& round) {
     dirty_rate_ = static_cast<double>(round.bytes) / seconds(round.since_last);
   }
   bool shrinks = rounds_ == 1 || static_cast<double>(round.bytes) < kShrinks * static_cast<double>(last_.bytes);
-  in_vain_ = shrinks ? 0 : in_vain_ + 1;
+  bool hopeless = static_cast<double>(round.bytes) > kHardlyShrinks * static_cast<double>(last_.bytes);
   last_ = round;
+  hopeless = hopeless && !slowed_ && expected_freeze() > kFarTooLong * limits_.max_freeze;
+  in_vain_ = shrinks ? 0 : hopeless ? kPatience : in_vain_ + 1;
   if (rounds_ > 1 && round.bytes <= kSmallBytes) return Verdict::freeze;
   bool last_chance = rounds_ >= limits_.max_rounds;
   if (rounds_ == 1 && !last_chance) return Verdict::another;

@@ -32,7 +32,10 @@ class Convergence {
   explicit Convergence(Limits limits) : limits_(limits) {}
   Verdict after(const Round& round);
   // The program is slower from now on: what rounds have shown in vain does not count any more.
-  void give_another_chance() { in_vain_ = 0; }
+  void give_another_chance() {
+    in_vain_ = 0;
+    slowed_ = true;
+  }
   bool may_go_on() const { return rounds_ < limits_.max_rounds; }
 
   int rounds() const { return rounds_; }
@@ -43,7 +46,8 @@ class Convergence {
  private:
   Limits limits_;
   int rounds_ = 0;
-  int in_vain_ = 0;  // rounds that did not shrink, in a row
+  int in_vain_ = 0;      // rounds that did not shrink, in a row
+  bool slowed_ = false;  // the next round still shows what the program did before
   double bandwidth_ = 0;
   double dirty_rate_ = 0;
   Round last_;

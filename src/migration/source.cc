@@ -325,15 +325,11 @@ Result<void> Source::fence(const Error& lost) {
 
 void Source::count_pages(const DepartingHost& memory) {
   address_space::PageCounts counts = memory.counts();
-  if (page_server_) {
-    address_space::PageCounts behind = page_server_->counts();
-    counts.compressed_bytes += behind.compressed_bytes;
-    counts.compressed_to_bytes += behind.compressed_to_bytes;
-  }
+  if (page_server_) counts += page_server_->counts();
   report_.set_compressed_bytes(counts.compressed_bytes);
   report_.set_compressed_to_bytes(counts.compressed_to_bytes);
   report_.set_peak_memory_bytes(sys::peak_memory_bytes());
-  report_.set_pages_sent(counts.sent + report_.pages_pushed() + report_.pages_on_request());
+  report_.set_pages_sent(counts.sent);
   report_.set_pages_zero(counts.zero);
   report_.set_pages_redundant(memory.redundant_pages());
   report_.set_pages_total(report_.pages_sent() + counts.zero - memory.redundant_pages());
