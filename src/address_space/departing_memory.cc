@@ -123,7 +123,9 @@ Result<void> DepartingMemory::send(Pass pass, PageSender& sender) {
     uint64_t end = mapping.end();
     for (uint64_t at = mapping.start(); at < mapping.end() && !sender.stopped(); at = end) {
       if (pass == Pass::running) end = TRY(end_of_piece({at, mapping.end()}));
-      TRY(send_piece(mapping, {at, end}, pass, sender));
+      for (const sys::AddressRange& part : worth_a_look(mapping, {at, end})) {
+        TRY(send_piece(mapping, part, pass, sender));
+      }
     }
   }
   return settle(sender);
@@ -308,6 +310,21 @@ Result<size_t> DepartingMemory::leave(Pass pass, const RangeSet& at_once, PageSe
   owed_.add(owed);
   TRY(sender.owe(pid_, owed));
   return owed.size();
+}
+
+// What is owed already may be written as often as it will; only what is to go at once is sent all the same.
+std::vector<sys::AddressRange> DepartingMemory::worth_a_look(const image::Mapping& mapping, sys::AddressRange piece) {
+  constexpr uint64_t kBytesPerLook = 200 * kPageBytes;  // of one look at all, see kMostLooks
+  if (at_once_ == nullptr || !is_anonymous(mapping) || owed_.empty()) return {piece};
+  RangeSet parts;
+  parts.add(owed_.outside(piece));
+  for (const sys::AddressRange& range : at_once_->within(piece)) {
+    missing_.add(owed_.within(range));
+    parts.add(range);
+  }
+  std::vector<sys::AddressRange> looks = parts.within(piece);
+  if (looks.size() * kBytesPerLook > piece.size()) return {piece};
+  return looks;
 }
 
 Result<void> DepartingMemory::send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass,

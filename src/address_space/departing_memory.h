@@ -64,6 +64,7 @@ class DepartingMemory {
   void begin_anew();
   Result<void> written_anonymous(sys::AddressRange piece, Pass pass, std::vector<sys::AddressRange>& into);
   Result<uint64_t> end_of_piece(sys::AddressRange rest) const;
+  std::vector<sys::AddressRange> worth_a_look(const image::Mapping& mapping, sys::AddressRange piece);
   Result<void> send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass, PageSender& sender);
   Result<std::vector<sys::AddressRange>> written(const image::Mapping& mapping, sys::AddressRange piece, Pass pass);
   struct Found {
