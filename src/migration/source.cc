@@ -71,7 +71,6 @@ class Source {
   Result<void> pretransfer(Inventory& inventory, DepartingHost& memory);
   Result<bool> go_on_after_stuck(address_space::Convergence& rule);
   Result<bool> slow_down();
-  Result<void> push_rest(Connection& connection);
   Result<freeze::SeizedTree> stop(Inventory& inventory);
   Result<void> move_frozen(Connection& connection, DepartingHost& memory, freeze::SeizedTree& tree,
                            objects::StillSockets& still, const wire::FinalState& state, files::Carrier& carrier,
@@ -281,15 +280,6 @@ Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, 
   return {};
 }
 
-// Switched over, but for the memory that is still here. What fails for good now is the job's loss, not ours to undo.
-Result<void> Source::push_rest(Connection& connection) {
-  auto pushed = push_through(*page_server_, connection, account_, [this] { return connect(); });
-  page_server_->stop();
-  report_.set_pages_pushed(page_server_->pages_pushed());
-  report_.set_pages_on_request(page_server_->pages_on_request());
-  return pushed;
-}
-
 // Returns when the destination has become the process. "Go" is said before the destination is ready, so that it need
 // not wait for it; once it is sent only the directory knows for sure: from here on the cgroup is frozen, so that not
 // even our death lets this copy run before the daemon has asked.
@@ -467,8 +457,15 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
 // The program runs at the destination. The rest of its memory follows; then nothing of it stays.
 Result<void> Source::finish(Connection& connection, const DepartingHost& memory, const files::Carrier& carrier) {
   if (leave_rest_) {
-    auto pushed = push_rest(connection);
-    if (!pushed) report_.set_trouble("the node was lost before all memory had arrived: " + pushed.error().message());
+    // What fails for good now is the job's loss, not ours to undo.
+    auto pushed = push_through(*page_server_, connection, account_, [this] { return connect(); });
+    page_server_->stop();
+    report_.set_pages_pushed(page_server_->pages_pushed());
+    report_.set_pages_on_request(page_server_->pages_on_request());
+    if (!pushed) {
+      send_abort(connection, pushed.error(), account_.stage());  // so that nobody waits for us
+      report_.set_trouble("the node was lost before all memory had arrived: " + pushed.error().message());
+    }
     phases_.end("push");
   }
   TRY(sys::write_text(order_.place().cgroup() + "/procs/cgroup.kill", "1"));

@@ -4,6 +4,7 @@
 
 #include <sys/stat.h>
 
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -74,6 +75,7 @@ struct RestoreTools {
   };
   std::map<uint64_t, Pipe> pipes;
   files::Owner owner;
+  std::function<pid_t(pid_t)> host_pid;  // of a process of the job; 0: there is none
 };
 
 // Status flags that open(2) and fcntl(2) may be given again.

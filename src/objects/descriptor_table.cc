@@ -80,6 +80,7 @@ Result<UniqueFd> restore_kind(const image::Description& description, RestoreTool
     case image::Description::kEventfd:
     case image::Description::kEpoll:
     case image::Description::kTimerfd:
+    case image::Description::kPidfd:
     case image::Description::kSignalfd: return restore_anonymous(description, tools);
     default: return error(ErrorKind::corrupt, "a description of a kind that does not move");
   }
@@ -231,7 +232,7 @@ Result<DescriptorRestore> DescriptorRestore::create(const image::LogicalHost& ho
                                                     std::chrono::nanoseconds elapsed, const files::Owner& owner,
                                                     const std::function<pid_t(pid_t)>& host_pid) {
   DescriptorRestore restore;
-  RestoreTools tools{opener, mounts, shared_memory, consoles, elapsed, {}, owner};
+  RestoreTools tools{opener, mounts, shared_memory, consoles, elapsed, {}, owner, host_pid};
   restore.unix_sockets_ = TRY(UnixSocketRestore::make(host, tools, restore.descriptions_));
   // Masters before slaves: a slave can only be opened when its terminal is there.
   for (bool slaves : {false, true}) {

@@ -20,8 +20,8 @@ Result<UniqueFd> open_namespace(pid_t pid, const std::string& kind) {
   return fd;
 }
 
-Result<UniqueFd> open_pidfd(pid_t pid) {
-  return UniqueFd(static_cast<int>(TRY(checked(::syscall(SYS_pidfd_open, pid, 0), "pidfd_open"))));
+Result<UniqueFd> open_pidfd(pid_t pid, int flags) {
+  return UniqueFd(static_cast<int>(TRY(checked(::syscall(SYS_pidfd_open, pid, flags), "pidfd_open"))));
 }
 
 Result<void> set_hostname(const std::string& name) {

@@ -17,7 +17,7 @@ Result<void> unshare_namespaces(int flags);
 Result<void> join_namespaces(int fd, int flags);
 // A namespace of a process, e.g. "pid", "net": /proc/PID/ns/KIND. `pid` 0: of this process.
 Result<UniqueFd> open_namespace(pid_t pid, const std::string& kind);
-Result<UniqueFd> open_pidfd(pid_t pid);
+Result<UniqueFd> open_pidfd(pid_t pid, int flags = 0);
 Result<void> set_hostname(const std::string& name);
 
 }  // namespace godwit::sys
