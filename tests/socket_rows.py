@@ -3,6 +3,27 @@ import json
 import re
 import time
 
+from network_rows import vip_of
+
+# Says three megabytes at once and ends; the client listens slowly.
+LAST_WORDS = """
+import socket
+listening = socket.create_server(("::", 9500), family=socket.AF_INET6, dualstack_ipv6=True)
+print("ready", flush=True)
+connection = listening.accept()[0]
+connection.setsockopt(socket.SOL_SOCKET, 32, 8 << 20)
+connection.sendall(b"x" * 3000000)
+"""
+SLOW_LISTENER = """
+import socket, sys, time
+connection, heard = socket.create_connection((sys.argv[1], 9500), timeout=10), 0
+time.sleep(0.7)
+while part := connection.recv(20000):
+    heard += len(part)
+    time.sleep(0.001)
+print(heard)
+"""
+
 ASYNCIO = '''
 import asyncio, hashlib, os, sys
 COUNT, STOP = int(sys.argv[1]), sys.argv[2]
@@ -100,5 +121,16 @@ def rows(python, programs, check, average, make_lab, faults):
                 check(code == 0 and lab.logs("victim").rstrip().endswith("PASS"), f"{name}: exit {code}: {lab.logs('victim')[-300:]}")
         return f"{len(chosen)} faults"
 
-    return {"tcp_faults": row_tcp_faults, "asyncio1": asyncio_row(1, 10), "asyncio100": asyncio_row(100, 10),
+    def row_last_words(lab):
+        """what a program has written before it ended still comes to its peer on another node"""
+        lab.file("/shared/last_words.py", LAST_WORDS)
+        lab.file("/shared/slow_listener.py", SLOW_LISTENER)
+        lab.start("brief", python, "/shared/last_words.py")
+        until_ready(lab, "brief")
+        said = lab.run("lab", "exec", "node3", "--", python, "/shared/slow_listener.py", vip_of(lab, "brief")[0], ok=None)
+        check(said.stdout == "3000000\n", f"{said}")
+        check(lab.wait("brief", 20) == 0, "it failed")
+        return ""
+
+    return {"tcp_faults": row_tcp_faults, "last-words": row_last_words, "asyncio1": asyncio_row(1, 10), "asyncio100": asyncio_row(100, 10),
             "asyncio1000": asyncio_row(1000, 6), "redisbench": row_redis_benchmark}

@@ -234,7 +234,8 @@ def rows(check, average, vip_of):
                 client.kill()
                 here = lab.shell("node3", f"ss -tinoe '( dport = :{port} )'").stdout
                 there = lab.run("exec", job, "--", "ss", "-tinoe", ok=None).stdout
-                check(False, f"the client does not end\n{here[-3000:]}\n{there[-3000:]}")
+                state = lab.run("inspect", job, ok=None).stdout
+                check(False, f"the client does not end\n{here[-3000:]}\n{there[-3000:]}\n{state[:1500]}\n{lab.logs(job)[-500:]}")
             time.sleep(0.05)
         told = judge(client.stdout.read(), client.returncode, "client")
         code = lab.wait(job, 20)

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 
+#include "init/last_words.h"
 #include "init/spawn.h"
 
 namespace godwit::init {
@@ -372,6 +373,7 @@ void Server::end_everything() {
   for (auto& console : consoles_) {
     if (console->drain(true) > 0) output_grew(*console);
   }
+  wait_for_last_words();
 }
 
 }  // namespace godwit::init
