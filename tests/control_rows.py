@@ -8,7 +8,7 @@ from network_rows import vip_of
 ANSWERED = """
 import socket, sys
 try:
-    socket.create_connection((sys.argv[1], 9), timeout=5)
+    socket.create_connection((sys.argv[1], 9), timeout=20)
 except OSError as failed:
     print(failed)
 """

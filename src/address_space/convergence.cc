@@ -9,8 +9,9 @@ namespace {
 constexpr uint64_t kSmallBytes = 256 << 10;  // not worth a round of its own
 constexpr double kShrinks = 0.75;            // of the round before
 constexpr double kHardlyShrinks = 0.9;
-constexpr int kFarTooLong = 10;  // times the freeze that is wanted
-constexpr int kPatience = 2;     // rounds in vain before it counts as stuck
+constexpr uint64_t kLargeBytes = 64 << 20;  // less is soon tried again
+constexpr int kFarTooLong = 10;             // times the freeze that is wanted
+constexpr int kPatience = 2;                // rounds in vain before it counts as stuck
 constexpr std::chrono::nanoseconds kFixedPart = std::chrono::milliseconds(2);  // freeze, state and switchover
 
 double seconds(std::chrono::nanoseconds length) { return std::chrono::duration<double>(length).count(); }
@@ -35,7 +36,7 @@ Convergence::Verdict Convergence::after(const Round& round) {
   bool shrinks = rounds_ == 1 || static_cast<double>(round.bytes) < kShrinks * static_cast<double>(last_.bytes);
   bool hopeless = static_cast<double>(round.bytes) > kHardlyShrinks * static_cast<double>(last_.bytes);
   last_ = round;
-  hopeless = hopeless && !slowed_ && expected_freeze() > kFarTooLong * limits_.max_freeze;
+  hopeless = hopeless && !slowed_ && round.bytes > kLargeBytes && expected_freeze() > kFarTooLong * limits_.max_freeze;
   in_vain_ = shrinks ? 0 : hopeless ? kPatience : in_vain_ + 1;
   if (rounds_ > 1 && round.bytes <= kSmallBytes) return Verdict::freeze;
   bool last_chance = rounds_ >= limits_.max_rounds;

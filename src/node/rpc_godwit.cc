@@ -18,6 +18,7 @@ namespace {
 constexpr int kAttempts = 150;  // to find a job that is between two nodes
 constexpr std::chrono::milliseconds kLookAgain(20);
 constexpr std::chrono::seconds kPatience(60);  // with another node
+constexpr std::chrono::seconds kConnectPatience(25);
 
 template <class T, class Reply>
 Status answer(Result<T> result, Reply* reply) {
@@ -205,6 +206,10 @@ Status GodwitService::Move(Context* context, const api::MoveRequest* request,
   if (located->node != daemon_.config().node) {
     auto channel = daemon_.peers().channels().to(located->node);
     if (!channel) return to_status(channel.error());
+    // On a busy machine, or when the link has just come back, a connection takes its time.
+    if (!(*channel)->WaitForConnected(std::chrono::system_clock::now() + kConnectPatience)) {
+      return in_own_words({grpc::StatusCode::UNAVAILABLE, ""}, located->node);
+    }
     grpc::ClientContext onward;
     onward.AddMetadata(kUidKey, std::to_string(caller->uid));  // no deadline: it goes on until its end
     api::MoveRequest there = *request;
@@ -220,6 +225,11 @@ Status GodwitService::Move(Context* context, const api::MoveRequest* request,
                                            request->job() + "; the job runs on, `godwit ps` shows where"};
   }
   auto stream = daemon_.move(located->id, *request);
+  // The last of its memory may have arrived, and its daemon not know yet.
+  for (int attempt = 0; attempt < kAttempts && !stream && stream.error().kind == ErrorKind::retry; ++attempt) {
+    std::this_thread::sleep_for(kLookAgain);
+    stream = daemon_.move(located->id, *request);
+  }
   if (!stream) return to_status(stream.error());
   while (auto event = (*stream)->next()) writer->Write(*event);
   return Status::OK;
