@@ -83,4 +83,17 @@ def rows(check, programs, nodes):
         end_well(lab, "sharers", "/shared/stop-sharers", check)
         return "; ".join(notes)
 
-    return {"many-mappings": many_mappings, "shared-memory": shared_memory}
+    def left_little(lab):
+        """two hundred threads with a few pages each: rounds are cut short, and hardly anything is left to post-copy"""
+        flag = "/shared/stop-left-little"
+        lab.start("left-little", os.path.join(programs, "futexes"), flag, "200")
+        await_ready(lab, "left-little", check)
+        moves = [lab.move("left-little", next_node(lab, "left-little"), ("--memory", "hybrid", "--max-freeze", "0.1ms", "--max-rounds", "2"))
+                 for _ in range(6)]
+        end_well(lab, "left-little", flag, check)
+        behind = [report["pages"]["pushed"] + report["pages"]["on_request"] for report in moves]
+        longest = max(report["total_ms"] for report in moves)
+        check(longest < 20000, f"a move took {longest:.0f} ms")
+        return f"pages left behind: {behind}, longest move {longest:.0f} ms"
+
+    return {"many-mappings": many_mappings, "shared-memory": shared_memory, "left-little": left_little}

@@ -75,6 +75,7 @@ void Restoration::owed_no_more(pid_t pid, std::span<const sys::AddressRange> ran
   auto owed = owed_.find(pid);
   if (owed == owed_.end()) return;
   for (const sys::AddressRange& range : ranges) owed->second.received(range);
+  if (owed->second.empty()) owed_.erase(owed);
 }
 
 Result<void> Restoration::watch_missing(address_space::FaultServer& server) {
@@ -108,8 +109,7 @@ Result<void> Restoration::correct(const image::LogicalHost& state) {
   TRY(shared_.adapt(state));
   TRY(skeleton_.adapt(state));
   for (const auto& [pid, lost] : skeleton_.take_lost()) owed_no_more(pid, lost);
-  std::erase_if(owed_,
-                [&](const auto& entry) { return !skeleton_.members().contains(entry.first) || entry.second.empty(); });
+  std::erase_if(owed_, [&](const auto& entry) { return !skeleton_.members().contains(entry.first); });
   return {};
 }
 

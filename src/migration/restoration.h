@@ -57,7 +57,7 @@ class Restoration {
   }
   // Pages that come only when the program runs. watch_missing() hands them to `server`, before anything touches them.
   Result<void> owe(pid_t pid, std::span<const sys::AddressRange> ranges);
-  bool is_owed() const { return !owed_.empty(); }
+  bool is_owed() const { return !owed_.empty(); }  // the source concludes the same of what it told
   Result<void> watch_missing(address_space::FaultServer& server);
 
  private:

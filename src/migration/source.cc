@@ -41,7 +41,6 @@ constexpr size_t kSpareHeap = 512 << 10;              // for what is captured in
 constexpr std::chrono::seconds kSilencePatience(30);  // while the program is frozen
 constexpr double kMostNewsMs = 5;                     // that the other side can take to tell us
 constexpr double kLeastShare = 0.01;                  // of a processor: what a program is slowed down to at most
-constexpr uint64_t kMuchToTell = 256 << 20;           // to post-copy; less is told of in the freeze
 
 uint64_t to_mib(double bytes) { return static_cast<uint64_t>(bytes / (1 << 20)); }
 
@@ -221,8 +220,7 @@ Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory) {
     report_.set_switched_by_hand(!verdict);
     leave_rest_ = !verdict;
     bool over = !verdict || *verdict != address_space::Convergence::Verdict::stuck || !TRY(go_on_after_stuck(rule));
-    bool much = leave_rest_ && account_.memory_bytes() > kMuchToTell;
-    if (over) return much ? memory.tell_of_rest() : Result<void>();
+    if (over) return leave_rest_ ? memory.tell_of_rest() : Result<void>();
   }
 }
 
