@@ -50,17 +50,14 @@ Result<size_t> FreshMemory::fill(uint64_t address, std::span<const std::byte> by
 Result<void> FreshMemory::write(const sys::MemoryFile& memory, uint64_t address, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     auto next = mappings_.first_from(address);
-    size_t rest = bytes.size();
-    size_t before = next && next->start > address ? next->start - address : next ? 0 : rest;  // that is not ours
-    size_t done = std::min(before, rest);
+    bool ours = next && next->start == address;
+    uint64_t end = !next ? address + bytes.size() : ours ? next->end : next->start;
+    auto part = bytes.first(std::min<uint64_t>(bytes.size(), end - address));
+    size_t done = ours ? TRY(fill(address, part)) : 0;
     if (done == 0) {
-      done = TRY(fill(address, bytes.first(std::min<size_t>(rest, next->end - address))));
-      if (done == 0) {
-        done = std::min<size_t>(rest, kPageBytes);
-        TRY(memory.write(address, bytes.first(done)));
-      }
-    } else {
-      TRY(memory.write(address, bytes.first(done)));
+      if (ours) part = part.first(kPageBytes);
+      TRY(memory.write(address, part));
+      done = part.size();
     }
     bytes = bytes.subspan(done);
     address += done;

@@ -25,7 +25,7 @@ class PageServer {
   explicit PageServer(transport::Connection requests);
   ~PageServer();
 
-  // Before start(), or while it is paused().
+  // Before start().
   void owe(pid_t host_pid, pid_t pid, RangeSet pages);
   bool owes_nothing() const { return owing_.empty(); }  // before start()
   Result<void> start();

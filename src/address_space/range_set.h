@@ -19,7 +19,10 @@ class RangeSet {
     for (const sys::AddressRange& range : ranges) add(range);
   }
   void remove(sys::AddressRange range);
-  void clear() { ranges_.clear(); }
+  void clear() {
+    ranges_.clear();
+    bytes_ = 0;
+  }
   bool empty() const { return ranges_.empty(); }
   bool contains(uint64_t address) const;
   // The parts of `range` that are in the set, or are not, by address.

@@ -51,5 +51,13 @@ TEST(RangeSet, AgreesWithASetOfBits) {
   }
 }
 
+TEST(RangeSet, IsEmptyAfterClear) {
+  RangeSet set;
+  set.add({0x1000, 0x3000});
+  set.clear();
+  EXPECT_TRUE(set.empty());
+  EXPECT_EQ(set.bytes(), 0u);
+}
+
 }  // namespace
 }  // namespace godwit::address_space

@@ -53,20 +53,26 @@ Answer<void> without_value(const Answer<T>& answer) {
   return {};
 }
 
-// One call with a stream of answers.
-template <class Item>
-Answer<void> read_all(Client::Channel& channel, grpc::ClientContext& context, grpc::ClientReader<Item>& reader,
-                      const std::function<bool(const Item&)>& each) {
+template <class Item, class Request>
+using StreamMethod = std::unique_ptr<grpc::ClientReader<Item>> (api::Godwit::Stub::*)(grpc::ClientContext*,
+                                                                                      const Request&);
+
+// One call with a stream of answers, without a deadline, until its end or until `each` says no.
+template <class Item, class Request>
+Answer<void> read_all(Client::Channel& channel, StreamMethod<Item, Request> method, const Request& request,
+                      const std::type_identity_t<std::function<bool(const Item&)>>& each) {
+  grpc::ClientContext context;
+  auto reader = (channel.stub.get()->*method)(&context, request);
   Item item;
-  while (reader.Read(&item)) {
+  while (reader->Read(&item)) {
     if (each(item)) continue;
     context.TryCancel();
-    while (reader.Read(&item)) {
+    while (reader->Read(&item)) {
     }
-    reader.Finish();
+    reader->Finish();
     return {};
   }
-  grpc::Status status = reader.Finish();
+  grpc::Status status = reader->Finish();
   if (!status.ok()) return std::unexpected(failure_of(status, channel.address));
   return {};
 }
@@ -211,36 +217,28 @@ Answer<void> Client::switch_move(const std::string& job) {
 }
 
 Answer<void> Client::move(const api::MoveRequest& request, const std::function<void(const api::MoveEvent&)>& each) {
-  grpc::ClientContext context;
-  auto reader = channel_->stub->Move(&context, request);
-  return read_all<api::MoveEvent>(*channel_, context, *reader, [&](const api::MoveEvent& event) {
+  return read_all(*channel_, &api::Godwit::Stub::Move, request, [&](const api::MoveEvent& event) {
     each(event);
     return true;
   });
 }
 
 Answer<void> Client::logs(const api::LogsRequest& request, const std::function<bool(const api::Output&)>& each) {
-  grpc::ClientContext context;
-  auto reader = channel_->stub->Logs(&context, request);
-  return read_all(*channel_, context, *reader, each);
+  return read_all(*channel_, &api::Godwit::Stub::Logs, request, each);
 }
 
 Answer<void> Client::events(const std::string& job, const std::function<bool(const api::Event&)>& each) {
-  grpc::ClientContext context;
   api::EventsRequest request;
   request.set_job(job);
-  auto reader = channel_->stub->Events(&context, request);
-  return read_all(*channel_, context, *reader, each);
+  return read_all(*channel_, &api::Godwit::Stub::Events, request, each);
 }
 
 Answer<void> Client::trace(const std::string& job, uint32_t port,
                            const std::function<bool(const api::TracedPacket&)>& each) {
-  grpc::ClientContext context;
   api::TraceRequest request;
   request.set_job(job);
   request.set_port(port);
-  auto reader = channel_->stub->Trace(&context, request);
-  return read_all(*channel_, context, *reader, each);
+  return read_all(*channel_, &api::Godwit::Stub::Trace, request, each);
 }
 
 std::unique_ptr<ConsoleLink> Client::attach(const AttachOptions& options) {

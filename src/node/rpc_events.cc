@@ -2,8 +2,8 @@
 #include <condition_variable>
 #include <deque>
 #include <map>
-#include <thread>
 
+#include "node/node_stream.h"
 #include "node/peer_channels.h"
 #include "node/rpc_godwit.h"
 
@@ -36,33 +36,17 @@ class EventQueue {
   std::deque<api::Event> events_;
 };
 
-// The events of another node, as long as it answers.
-class Source {
- public:
-  Source(std::shared_ptr<grpc::Channel> channel, const grpc::ServerContext& call, const Caller& caller,
-         const api::EventsRequest& request, EventQueue& queue)
-      : context_(grpc::ClientContext::FromServerContext(call)), stub_(api::Godwit::NewStub(channel)) {
-    context_->AddMetadata(kUidKey, std::to_string(caller.uid));
-    thread_ = std::thread([this, request, &queue] {
-      auto stream = stub_->Events(context_.get(), request);
-      api::Event event;
-      while (stream->Read(&event)) queue.add(std::move(event));
-      (void)stream->Finish();  // a node that went is looked for again
-      ended_ = true;
-    });
-  }
-  ~Source() {
-    context_->TryCancel();
-    thread_.join();
-  }
-  bool ended() const { return ended_; }
-
- private:
-  std::unique_ptr<grpc::ClientContext> context_;
-  std::unique_ptr<api::Godwit::Stub> stub_;
-  std::atomic<bool> ended_ = false;
-  std::thread thread_;
-};
+// The events of another node; it asks on behalf of our caller and ends with the call.
+std::unique_ptr<NodeStream<api::Event>> listen_to(const std::shared_ptr<grpc::Channel>& channel,
+                                                  const grpc::ServerContext& call, const Caller& caller,
+                                                  const api::EventsRequest& request, EventQueue& queue) {
+  auto context = grpc::ClientContext::FromServerContext(call);
+  context->AddMetadata(kUidKey, std::to_string(caller.uid));
+  std::shared_ptr<api::Godwit::Stub> stub = api::Godwit::NewStub(channel);
+  return std::make_unique<NodeStream<api::Event>>(
+      std::move(context), [stub, request](grpc::ClientContext* on) { return stub->Events(on, request); },
+      [&queue](api::Event event) { queue.add(std::move(event)); });
+}
 
 bool wanted(const api::EventsRequest& request, const api::Event& event) {
   return request.job().empty() || request.job() == event.job() || request.job() == event.name();
@@ -76,7 +60,7 @@ Status GodwitService::Events(Context* context, const api::EventsRequest* request
   if (!caller) return kUnknownCaller;
   uint64_t number = daemon_.next_event();
   EventQueue queue;
-  std::map<std::string, std::unique_ptr<Source>> sources;
+  std::map<std::string, std::unique_ptr<NodeStream<api::Event>>> sources;
   auto looked = std::chrono::steady_clock::time_point::min();
   while (!context->IsCancelled()) {
     auto now = std::chrono::steady_clock::now();
@@ -88,7 +72,7 @@ Status GodwitService::Events(Context* context, const api::EventsRequest* request
       auto& source = sources[node.name()];
       auto channel = daemon_.peers().channels().to(node.name());
       bool start = !node.self() && node.up() && channel && (!source || source->ended());
-      if (start) source = std::make_unique<Source>(*channel, *context, *caller, *request, queue);
+      if (start) source = listen_to(*channel, *context, *caller, *request, queue);
     }
     for (api::Event& event : daemon_.events_since(number, sources.empty() ? kLook : kLook / 5)) {
       bool theirs = caller->uid == 0 || daemon_.may_see(event, *caller);

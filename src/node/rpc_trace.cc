@@ -1,10 +1,9 @@
 // The Trace call: the packets of a job as every node sees them, brought together in the order of time.
-#include <spdlog/spdlog.h>
-
 #include <map>
 #include <thread>
 
 #include "forwarding/packet_trace.h"
+#include "node/node_stream.h"
 #include "node/peer_channels.h"
 #include "node/rpc_godwit.h"
 #include "node/rpc_peer.h"
@@ -95,30 +94,15 @@ class PacketOrder {
   std::multimap<int64_t, api::TracedPacket> packets_;  // by time; under mutex_
 };
 
-// The packets of another node, as long as it answers.
-class Source {
- public:
-  Source(const std::string& node, std::shared_ptr<grpc::Channel> channel, const api::TracePacketsRequest& request,
-         PacketOrder& order)
-      : stub_(api::Peer::NewStub(channel)) {
-    thread_ = std::thread([this, node, request, &order] {
-      auto stream = stub_->TracePackets(&context_, request);
-      api::TracedPacket packet;
-      while (stream->Read(&packet)) order.add(std::move(packet));
-      Status status = stream->Finish();
-      if (!status.ok()) spdlog::debug("tracing on {}: {}", node, status.error_message());
-    });
-  }
-  ~Source() {
-    context_.TryCancel();
-    thread_.join();
-  }
-
- private:
-  grpc::ClientContext context_;
-  std::unique_ptr<api::Peer::Stub> stub_;
-  std::thread thread_;
-};
+std::unique_ptr<NodeStream<api::TracedPacket>> trace_there(const std::shared_ptr<grpc::Channel>& channel,
+                                                           const api::TracePacketsRequest& request,
+                                                           PacketOrder& order) {
+  std::shared_ptr<api::Peer::Stub> stub = api::Peer::NewStub(channel);
+  return std::make_unique<NodeStream<api::TracedPacket>>(
+      std::make_unique<grpc::ClientContext>(),
+      [stub, request](grpc::ClientContext* on) { return stub->TracePackets(on, request); },
+      [&order](api::TracedPacket packet) { order.add(std::move(packet)); });
+}
 
 }  // namespace
 
@@ -147,12 +131,10 @@ Status GodwitService::Trace(Context* context, const api::TraceRequest* request,
   wanted.set_address(job.virtual_address());
   wanted.set_port(request->port());
   PacketOrder order;
-  std::vector<std::unique_ptr<Source>> sources;
+  std::vector<std::unique_ptr<NodeStream<api::TracedPacket>>> others;
   for (const api::Node& node : nodes->nodes()) {
     auto channel = daemon_.peers().channels().to(node.name());
-    if (!node.self() && node.up() && channel) {
-      sources.push_back(std::make_unique<Source>(node.name(), *channel, wanted, order));
-    }
+    if (!node.self() && node.up() && channel) others.push_back(trace_there(*channel, wanted, order));
   }
   std::atomic<bool> over = false;
   Status here;
