@@ -42,7 +42,7 @@ def end_move(move, check):
     return json.loads(output.splitlines()[0])
 
 
-def rows(check, heap, nodes):
+def rows(check, heap, nodes, godwit):
     def next_node(lab, job):
         return nodes[(nodes.index(lab.where(job)) + 1) % lab.nodes]
 
@@ -201,16 +201,16 @@ def rows(check, heap, nodes):
         lab.run("kill", "-s", "KILL", "top")
 
     def bandwidth(lab):
-        """a limit holds for memory that travels while the program runs, in rounds and when it is pushed"""
+        """a limit holds for memory that travels while the program runs, in rounds and when it is pushed, by one connection and by four"""
         start_writer(lab, "bandwidth", heap, "64", "0.1")
         notes = []
-        for method in ("precopy", "postcopy"):
+        for method, streams in (("precopy", "1"), ("precopy", "4"), ("postcopy", "4")):
             begun = time.time()
-            report = lab.move("bandwidth", next_node(lab, "bandwidth"), ("--memory", method, "--bandwidth", "400mbit"))
+            report = lab.move("bandwidth", next_node(lab, "bandwidth"), ("--memory", method, "--bandwidth", "400mbit", "--streams", streams))
             took = time.time() - begun
             check(took > 64 * 1.048576 / 50 * 0.85, f"{method}: {report['bytes_sent']} bytes in {took:.2f} s")
             check(report["freeze_ms"] < 300, f"{method}: the freeze was held back: {report['freeze_ms']} ms")
-            notes.append(f"{method} {report['bytes_sent'] / took / 1e6:.0f} MB/s of 50")
+            notes.append(f"{method} by {streams} {report['bytes_sent'] / took / 1e6:.0f} MB/s of 50")
         refused = lab.run("move", "bandwidth", "--to", next_node(lab, "bandwidth"), "--bandwidth", "fast", ok=(2,)).stderr
         check("200mbit" in refused, refused)
         end_healthy(lab, "bandwidth")
@@ -252,14 +252,22 @@ def rows(check, heap, nodes):
     def cut_behind(lab):
         """the network is cut while memory is still behind: the program stands still where it needs it, and goes on when it can"""
         start_writer(lab, "cut-behind", heap, "96", "20")
-        to = next_node(lab, "cut-behind")
+        at, to = lab.where("cut-behind"), next_node(lab, "cut-behind")
         events = lab.popen("events", "cut-behind", "--json")
-        move = begin_move(lab, "cut-behind", to, "--memory", "postcopy", "--bandwidth", "60mbit")
+        move = begin_move(lab, "cut-behind", to, "--memory", "postcopy", "--bandwidth", "60mbit", "--streams", "3")
         check(await_stage(move, "pushing", lambda progress: progress["left_bytes"] > 0) is not None, "nothing was left behind")
         time.sleep(1)
+        refused = lab.run("resume", "cut-behind", ok=(3,)).stderr
+        check("waits for no other node" in refused, refused)
         lab.shell(to, "ip link set eth0 down")
-        time.sleep(24)  # both sides have noticed
-        lab.shell(to, "ip link set eth0 up")
+        try:
+            deadline = time.time() + 60
+            for node in (at, to):  # each as soon as it has noticed
+                while (tried := lab.run("lab", "exec", node, "--", godwit, "resume", "cut-behind", ok=None)).returncode != 0:
+                    check("waits for no other node" in tried.stderr and time.time() < deadline, f"{node}: {tried.stderr}")
+                    time.sleep(0.5)
+        finally:
+            lab.shell(to, "ip link set eth0 up")
         report = end_move(move, check)
         events.terminate()
         told = [json.loads(line)["what"] for line in events.communicate(timeout=20)[0].splitlines()]
@@ -269,4 +277,27 @@ def rows(check, heap, nodes):
         end_healthy(lab, "cut-behind")
         return f"{report['total_ms'] / 1000:.0f} s in all, {report['pages']['pushed']} pages pushed, {report['pages']['on_request']} asked for"
 
-    return {"cut-behind": cut_behind, "bandwidth": bandwidth, "long-move": long_move, "cut-off": cut_off, "switch": switch, "report": report, "throttle": throttle, "unslowed": unslowed, "metrics": metrics, "top": top}
+    def resident(lab, node):
+        """MiB of the program's memory that are on a node."""
+        script = "p=$(pgrep -x bench_heap | head -1); [ -z $p ] || awk '/VmRSS/ {print int($2/1024)}' /proc/$p/status"
+        return int(lab.shell(node, script).stdout or 0)
+
+    def freed_behind(lab):
+        """what has arrived by post-copy is given back at the source while the rest is still pushed, and no more than that"""
+        start_writer(lab, "freed-behind", heap, "64", "0.02")
+        at, to = lab.where("freed-behind"), next_node(lab, "freed-behind")
+        before = resident(lab, at)
+        move = begin_move(lab, "freed-behind", to, "--memory", "postcopy", "--bandwidth", "100mbit")
+        check(await_stage(move, "pushing", lambda progress: 0 < progress["left_bytes"] < 48 << 20) is not None, "nothing was left behind")
+        seen = [(resident(lab, at), resident(lab, to)) for _ in range(3)]  # in this order: what has gone here is there
+        report = end_move(move, check)
+        check(report["state"] == "moved", f"{report['state']}: {report['message']}")
+        here = [before] + [source for source, _ in seen if source > 0]
+        check(len(here) > 1 and here[1] < before - 8 and here == sorted(here, reverse=True), f"MiB resident at the source, and there: {seen}; {before} before")
+        check(all(source + there >= 63 for source, there in seen if source > 0), f"MiB resident at the source, and there: {seen}")
+        pages = report["pages"]
+        check(pages["freed"] * 4096 > 40 << 20, f"{pages['freed']} pages given back")
+        end_healthy(lab, "freed-behind")
+        return f"MiB resident at the source, and there, while pushing: {seen}; {pages['freed']} pages given back meanwhile"
+
+    return {"cut-behind": cut_behind, "freed-behind": freed_behind, "bandwidth": bandwidth, "long-move": long_move, "cut-off": cut_off, "switch": switch, "report": report, "throttle": throttle, "unslowed": unslowed, "metrics": metrics, "top": top}

@@ -37,7 +37,15 @@ while end is None or time.monotonic() < end:
     except BlockingIOError:
         time.sleep(0.0003)
 late = sorted(answers.values())
-print(json.dumps({"sent": sent, "lost": sent - len(answers), "doubled": doubled, "median_ms": late[len(late) // 2] * 1e3,
+gaps = []  # what was lost in a row of one version of IP: first, last, and when
+for version in range(len(targets)):
+    lost = [each for each in range(version, sent, len(targets)) if each not in answers]
+    for each in lost:
+        if gaps and gaps[-1]["last"] == each - len(targets):
+            gaps[-1].update(last=each, until=times[each] - begin)
+        else:
+            gaps.append({"first": each, "last": each, "from": times[each] - begin, "until": times[each] - begin})
+print(json.dumps({"sent": sent, "gaps": gaps[:20], "lost": sent - len(answers), "doubled": doubled, "median_ms": late[len(late) // 2] * 1e3,
                   "longest_ms": late[-1] * 1e3}))
 """
 
@@ -62,7 +70,7 @@ def rows(check, python):
         check(result["doubled"] == 0 and result["sent"] > moves * 0.3 * rate * 0.8, f"{result}")
         counts = json.loads(lab.run("inspect", job, "--json").stdout)["messages"]
         if mechanism in ("update", "origin", "traversal"):
-            check(result["lost"] == 0, f"datagrams were lost: {result} {counts}")
+            check(result["lost"] == 0, f"datagrams were lost: {result} {counts} {freezes} {lab.logs(job)[-500:]}")
         lab.run("kill", "-s", "KILL", job)
         lab.wait(job, 20)
         return f"{len(freezes)} moves, freezes to {max(freezes):.1f} ms: {result}; {counts}"

@@ -1,6 +1,7 @@
 """Rows of tests/run about what everything else stands on: the lab, the daemon, commands, users, membership."""
 import json
 import os
+import signal
 import subprocess
 import time
 
@@ -13,15 +14,11 @@ def rows(check, new_lab, godwit, python, programs):
         return mounts + groups + [path for path in (f"/run/godwit-lab/{lab.name}",) if os.path.exists(path)]
 
     def namespaces(lab):
-        return {os.readlink(f"/proc/{node['init_pid']}/ns/{kind}").split("[")[1][:-1] for node in status(lab) for kind in ("net", "mnt", "pid", "uts", "ipc")}
+        return {os.readlink(f"/proc/{node['init_pid']}/ns/{kind}").split("[")[1][:-1] for node in lab.status() for kind in ("net", "mnt", "pid", "uts", "ipc")}
 
     def namespaces_left(known):
         listed = subprocess.run(["lsns", "-n", "-o", "NS"], capture_output=True, text=True, check=True).stdout.split()
         return known & set(listed)
-
-    def status(lab):
-        done = subprocess.run([godwit, "lab", "status", "--lab", lab.name, "--json"], capture_output=True, text=True, check=True)
-        return json.loads(done.stdout)["labs"][0]["nodes"]
 
     def wait_until(condition, text, seconds=20):
         deadline = time.time() + seconds
@@ -53,7 +50,7 @@ def rows(check, new_lab, godwit, python, programs):
         crashed.__enter__()
         crashed.start("lost", "sleep", "1000")
         known = namespaces(crashed)
-        for node in status(crashed):
+        for node in crashed.status():
             for pid in (node["daemon_pid"], node["init_pid"]):
                 os.kill(pid, 9)
         crashed.__exit__()
@@ -67,13 +64,13 @@ def rows(check, new_lab, godwit, python, programs):
             lab.start("patient", f"{programs}/waits", "/shared/stop-patient")
             lab.start("quick", "sh", "-c", "sleep 2; exit 7")
             wait_until(lambda: "ready" in lab.logs("patient"), "never ready")
-            os.kill(status(lab)[0]["daemon_pid"], 9)
+            os.kill(lab.status()[0]["daemon_pid"], 9)
             time.sleep(2.5)  # the quick one ends without a daemon
             lab.run("lab", "start", "node1")
             check(lab.where("patient") == "node1" and jobs(lab)["patient"]["state"] == "running", f"{jobs(lab)}")
             check(lab.wait("quick", 20) == 7, "the end of a job was missed")
             lab.hop("patient", 4)
-            os.kill(status(lab)[1]["daemon_pid"], 9)
+            os.kill(lab.status()[1]["daemon_pid"], 9)
             lab.run("lab", "start", "node2")
             wait_until(lambda: lab.run("nodes", "--json").stdout.count('"up":true') == 2, "node2 is not up again")
             lab.hop("patient", 4)
@@ -114,23 +111,26 @@ def rows(check, new_lab, godwit, python, programs):
 
     def row_dry_run(lab):
         """--dry-run says what would travel and everything that is in the way, and touches nothing; so does a refusal"""
-        script = "import os, socket, sys, time; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); i = open('/tmp/mine', 'w'); " \
+        script = "import fcntl, socket, time; uevents = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 15); " \
+                 "open('/tmp/mine', 'w').close(); leased = open('/tmp/mine'); fcntl.fcntl(leased, fcntl.F_SETLEASE, fcntl.F_RDLCK); " \
                  "print('up', flush=True); time.sleep(1000)"
         lab.start("blocked", python, "-c", script)
         lab.start("free", "sleep", "1000")
         wait_until(lambda: "up" in lab.logs("blocked"), "never up: " + lab.logs("blocked"))
         plan = json.loads(lab.run("move", "free", "--to", "node2", "--dry-run", "--json").stdout)
         check(plan["state"] == "dry_run" and plan["files"] and not plan["refusals"], f"{plan}")
+        check(plan["method"] == "hybrid" and plan["threads"]["total"] == 1 and 0 < plan["predicted_freeze_ms"] <= 10, f"{plan}")
         check(plan["processes"] == 1 and plan["pages"]["total"] > 0 and lab.where("free") == "node1", f"{plan}")
         plan = json.loads(lab.run("move", "blocked", "--to", "node2", "--dry-run", "--json", ok=(3,)).stdout)
         refused = json.loads(lab.run("move", "blocked", "--to", "node2", "--json", ok=(3,)).stdout)
         check(refused["state"] == "refused" and refused["refusals"] == plan["refusals"], f"{plan} {refused}")
-        packet = [each for each in plan["refusals"] if each["code"].startswith("socket.")]
-        check(len(packet) == 1 and packet[0]["pid"] > 0 and packet[0]["remedy"], f"{plan['refusals']}")
+        codes = sorted(each["code"] for each in plan["refusals"])
+        check(codes == ["descriptor.lease", "socket.netlink"], f"{plan['refusals']}")
+        check(all(each["pid"] > 0 and each["fd"] > 2 and each["remedy"] for each in plan["refusals"]), f"{plan['refusals']}")
         check(lab.where("blocked") == "node1" and jobs(lab)["blocked"]["state"] == "running", "it was touched")
         for job in ("blocked", "free"):
             lab.run("kill", "-s", "KILL", job)
-        return f"{packet[0]['code']} refused, {len(plan['refusals'])} in all"
+        return f"refused: {', '.join(codes)}"
 
     def row_users(lab):
         """users see and move only their own jobs, and keep their ids on every node"""
@@ -155,10 +155,52 @@ def rows(check, new_lab, godwit, python, programs):
             lab.run("kill", "-s", "KILL", job)
         return ""
 
+    def pids_of(lab, job, part):
+        """`part`: "init", or "procs" for the program; by their pids on this machine."""
+        place = f"{json.loads(lab.run('inspect', job, '--json').stdout)['job']}/{part}"
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cgroup", encoding="utf-8") as file:
+                    if f"/{lab.name}/" in (text := file.read()) and place in text:
+                        found.append(int(pid))
+            except OSError:
+                pass
+        return found
+
+    def row_endings(lab):
+        """programs that end in the midst of a move, at every moment of it: each is told of as ended, with its exit code"""
+        moved = 0
+        for number in range(40):
+            job = f"ending-{number}"
+            lab.start(job, "sh", "-c", f"sleep {0.03 + number * 0.003:.3f}; exit 7")
+            done = lab.run("move", job, "--to", "node2", "--json", ok=None)
+            moved += done.returncode == 0
+            code = lab.wait(job, 10)
+            check(code == 7, f"{job} ended with {code} instead of 7; its move: {done.stdout[:300]} {done.stderr[-300:]}")
+        # At the worst moment: godwit-init learns of the end and is asked for the state of the frozen job at once.
+        lab.start("ending", python, "-c", "import time; room = bytearray(b'x' * (4 << 20)); print('up', flush=True); time.sleep(1000)")
+        wait_until(lambda: "up" in lab.logs("ending"), "never up")
+        init, program = pids_of(lab, "ending", "init"), pids_of(lab, "ending", "procs")
+        check(len(init) == 1 and program, f"{init} {program}")
+        move = lab.popen("move", "ending", "--to", "node2", "--bandwidth", "16mbit")
+        time.sleep(1)
+        os.kill(init[0], signal.SIGSTOP)
+        try:
+            for pid in program:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(4)
+        finally:
+            os.kill(init[0], signal.SIGCONT)
+        said = move.communicate(timeout=30)
+        code = lab.wait("ending", 10)
+        check(code == 128 + 9 and move.returncode != 0, f"ended with {code}; its move: {move.returncode} {said}")
+        return f"{moved} of 40 had moved before they ended; at the worst moment: {said[1].strip()[-250:]}"
+
     def row_join(_):
         """a machine joins a cluster with a token, once, and a job moves to it; a wrong token is turned away"""
         with new_lab("join", nodes=3) as lab:
-            os.kill(status(lab)[2]["daemon_pid"], 9)
+            os.kill(lab.status()[2]["daemon_pid"], 9)
             address = json.loads(lab.run("lab", "exec", "node3", "--", "ip", "-j", "-4", "address", "show", "eth0").stdout)
             address = address[0]["addr_info"][0]["local"]
             lab.shell("node3", "rm -rf /var/lib/godwit/* /etc/godwit")
@@ -181,4 +223,5 @@ def rows(check, new_lab, godwit, python, programs):
             lab.run("kill", "-s", "KILL", "guest")
         return ""
 
-    return {"lab": row_lab, "restart": row_restart, "commands": row_commands, "dry-run": row_dry_run, "users": row_users, "join": row_join}
+    return {"lab": row_lab, "restart": row_restart, "commands": row_commands, "dry-run": row_dry_run, "users": row_users, "join": row_join,
+            "endings": row_endings}

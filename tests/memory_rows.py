@@ -43,7 +43,7 @@ def end_well(lab, job, flag, check):
     check(code == 0 and lab.logs(job).rstrip().endswith("PASS"), f"exit {code}: {lab.logs(job)[-500:]}")
 
 
-def rows(check, programs, nodes):
+def rows(check, programs, nodes, skipped):
     def next_node(lab, job):
         return nodes[(nodes.index(lab.where(job)) + 1) % lab.nodes]
 
@@ -96,4 +96,53 @@ def rows(check, programs, nodes):
         check(longest < 20000, f"a move took {longest:.0f} ms")
         return f"pages left behind: {behind}, longest move {longest:.0f} ms"
 
-    return {"many-mappings": many_mappings, "shared-memory": shared_memory, "left-little": left_little}
+    def pool_of_huge_pages(pages):
+        class Pool:
+            path = "/proc/sys/vm/nr_hugepages"
+
+            def set(self, pages):
+                with open(self.path, "w", encoding="ascii") as file:
+                    file.write(str(pages))
+
+            def __enter__(self):
+                with open(self.path, encoding="ascii") as file:
+                    self.before = file.read()
+                self.set(int(self.before) + pages)
+                return self
+
+            def __exit__(self, *_):
+                self.set(self.before)
+        return Pool()
+
+    def pages_free():
+        with open("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", encoding="ascii") as file:
+            return int(file.read())
+
+    def hugetlb(lab):
+        """memory from the pool of huge pages moves by every method, and goes back to the pool; without room it is refused"""
+        flag = "/shared/stop-hugetlb"
+        unhurried = {"precopy": ("--on-timeout", "freeze")}  # a word that is written makes 2 MiB to send
+        with pool_of_huge_pages(48) as pool:
+            if pages_free() < 48:
+                raise skipped("the kernel cannot find 48 huge pages")
+            free = pages_free()
+            lab.start("hugetlb", os.path.join(programs, "hugetlb"), flag)
+            await_ready(lab, "hugetlb", check)
+            check("too few" not in lab.logs("hugetlb") and "no segment" not in lab.logs("hugetlb"), lab.logs("hugetlb"))
+            freezes = []
+            for method in ("total", "precopy", "postcopy", "hybrid") * lab.longer:
+                report = lab.move("hugetlb", next_node(lab, "hugetlb"), ("--memory", method, *unhurried.get(method, ())))
+                freezes.append(f"{method} {report['freeze_ms']:.1f} ms")
+            pool.set(20)  # what the program has is not taken away
+            done = lab.run("move", "hugetlb", "--to", next_node(lab, "hugetlb"), "--json", ok=(3,))
+            refused = json.loads(done.stdout.splitlines()[0])["refusals"]
+            check([each["code"] for each in refused] == ["memory.hugetlb"], f"refused for {refused}")
+            end_well(lab, "hugetlb", flag, check)
+            pool.set(int(pool.before) + 48)
+            deadline = time.time() + 10
+            while pages_free() < free and time.time() < deadline:
+                time.sleep(0.05)
+            check(pages_free() >= free, f"{free - pages_free()} pages of the pool are not given back")
+        return "freeze by " + ", ".join(freezes)
+
+    return {"hugetlb": hugetlb, "many-mappings": many_mappings, "shared-memory": shared_memory, "left-little": left_little}

@@ -6,7 +6,9 @@ import time
 # Both sides of `count` connections. Each sends a pattern of its own for as long as it is told to and compares what it
 # receives; at the end the server says how much it has received. Prints what went wrong, and counts.
 STREAMS = '''
-import json, os, random, selectors, socket, struct, sys, time
+import json, os, random, resource, selectors, socket, struct, sys, time
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 role, address, port, count, rate, stop = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]), sys.argv[6]
 BLOCK = 1 << 18
 block = random.Random(7).randbytes(BLOCK)
@@ -54,7 +56,7 @@ def fail(text):
 
 ends = []
 if role == "server":
-    listening = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=1024)
+    listening = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=4096)
     print("ready", flush=True)
     for k in range(count):
         connection = listening.accept()[0]
@@ -218,13 +220,15 @@ def rows(check, average, vip_of):
         check(code == 0, f"the {what} ended with {code}: {said[-400:]}")
         return json.loads(said.strip().splitlines()[-1])
 
-    def streams(lab, mechanism="update", count=1, rate=20e6, moves=10, port=9100):
+    def streams(lab, mechanism="update", count=1, rate=20e6, moves=10, port=9100, least=50000):
         """A job on the move serves `count` connections of a plain program on node3."""
         job = f"stream-{mechanism}-{count}"
         addresses = serve(lab, job, port, count, rate, mechanism)
         stop = f"/shared/stop-{job}"
         client = lab.popen("lab", "exec", "node3", "--", "/usr/bin/python3", "/shared/streams.py", "client", addresses,
                            str(port), str(count), str(rate), stop)
+        while "ready" not in client.stdout.readline():
+            check(client.poll() is None, "the client cannot connect")
         time.sleep(1)
         freezes = lab.hop(job, moves, pause=0.25)
         lab.shell("node1", f"touch {stop}")
@@ -241,13 +245,21 @@ def rows(check, average, vip_of):
         code = lab.wait(job, 20)
         served = judge(lab.logs(job), code, "server")
         check(told["sent"] == served["received"] and told["received"] == served["sent"], f"{told} and {served}")
-        check(min(told["sent"], told["received"]) > 50000 * count, f"too little was said: {told}")
+        check(min(told["sent"], told["received"]) > least * count, f"too little was said: {told}")
         return (f"{len(freezes)} moves, freeze {average(freezes):.1f} ms on average, {max(freezes):.1f} at most; {told['sent'] / 1e6:.0f} MB there and "
                 f"{told['received'] / 1e6:.0f} MB back, longest silence {told['longest_ms']:.0f} ms")
 
     def hundred(lab):
         """a hundred connections with a program on another node, every byte compared both ways"""
         return streams(lab, count=100, rate=10e6, port=9101)
+
+    def thousand(lab):
+        """a thousand connections with a program on another node, every byte compared both ways"""
+        return streams(lab, count=1000, rate=10e6, moves=6, port=9103, least=5000)
+
+    def ten_thousand(lab):
+        """ten thousand connections with a program on another node, every byte compared both ways"""
+        return streams(lab, count=10000, rate=5e6, moves=3, port=9104, least=500)
 
     def queue(lab):
         """a server that is slow to accept, and sixty clients on another node: the queue moves along"""
@@ -257,11 +269,15 @@ def rows(check, average, vip_of):
         until_ready(lab, "queue")
         client = lab.popen("lab", "exec", "node3", "--", "/usr/bin/python3", "/shared/patient.py", ",".join(vip_of(lab, "queue")),
                            "/shared/stop-queue")
-        time.sleep(1)
+
+        def waiting():
+            return int(lab.run("exec", "queue", "--", "ss", "-Hltn").stdout.split()[1])
+        until = time.time() + 20
+        while waiting() < 50 and time.time() < until:
+            time.sleep(0.1)
         waited, freezes = [], []
         for _ in range(10):
-            text = lab.run("exec", "queue", "--", "ss", "-Hltn").stdout.split()
-            waited.append(int(text[1]))
+            waited.append(waiting())
             freezes += lab.hop("queue", 1, pause=0.2)
         lab.shell("node1", "touch /shared/stop-queue")
         told = judge(client.communicate(timeout=30)[0], client.returncode, "clients")
@@ -337,5 +353,6 @@ def rows(check, average, vip_of):
         return row
 
     mechanisms = ("update", "traversal", "origin", "resend-notify", "resend")
-    return {**{"stream-" + mechanism: stream_row(mechanism) for mechanism in mechanisms}, "stream-100": hundred, "stream-both": both,
+    return {**{"stream-" + mechanism: stream_row(mechanism) for mechanism in mechanisms}, "stream-100": hundred, "stream-1000": thousand,
+            "stream-10000": ten_thousand, "stream-both": both,
             "stream-queue": queue, "stream-halves": halves}

@@ -27,12 +27,12 @@ _godwit() {
     _init_completion -n = || return
     COMPREPLY=()
 
-    local commands='run ps move cancel switch attach logs exec kill forwarding wait stop inspect report top nodes check events trace lab cluster join version'
+    local commands='run ps move cancel switch resume attach logs exec kill forwarding wait stop inspect report top nodes check events trace lab cluster join version'
     local command='' sub='' positional=0 i
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
             --connect | --lab | --name | --on | --env | --cwd | --user | --forwarding | --publish | --to | --memory | --timeout | --max-freeze | \
-            --progress | --console | --grace | --signal | --link | --address | --valid | --svg | --interval | --max-rounds | --on-timeout | --bandwidth | -s | -p | -n | -e | -w | -u) ((i++)) ;;
+            --progress | --console | --grace | --signal | --link | --address | --valid | --svg | --interval | --max-rounds | --on-timeout | --bandwidth | --streams | -s | -p | -n | -e | -w | -u) ((i++)) ;;
             --)
                 if [[ $command == run || $command == exec || $sub == exec ]]; then
                     _command_offset $((i + 1))
@@ -84,7 +84,7 @@ _godwit() {
         case $command in
             run) options+=' --detach --interactive --tty -it --name --on --env --cwd --user --forwarding --publish --no-compress --json' ;;
             ps) options+=' --all --json' ;;
-            move) options+=' --to --memory --dry-run --timeout --max-freeze --max-rounds --on-timeout --bandwidth --progress --json' ;;
+            move) options+=' --to --memory --dry-run --timeout --max-freeze --max-rounds --on-timeout --bandwidth --streams --cache --mirror --progress --json' ;;
             attach) options+=' --no-stdin' ;;
             logs) options+=' --follow --console --json' ;;
             exec) options+=' --interactive --tty -it --user --env --cwd' ;;
@@ -99,7 +99,7 @@ _godwit() {
             lab)
                 options='--help --lab'
                 case $sub in
-                    up) options+=' --link --debug --json' ;;
+                    up) options+=' --link --routed --debug --json' ;;
                     status | down) options+=' --json' ;;
                 esac
                 ;;
@@ -117,7 +117,7 @@ _godwit() {
     case $command in
         run) _command_offset "$cword" ;;
         kill | stop) COMPREPLY=($(compgen -W "$(_godwit_jobs)" -- "$cur")) ;;
-        move | cancel | switch | attach | logs | wait | inspect | report | events | trace)
+        move | cancel | switch | resume | attach | logs | wait | inspect | report | events | trace)
             ((positional == 0)) && COMPREPLY=($(compgen -W "$(_godwit_jobs)" -- "$cur"))
             ;;
         forwarding)

@@ -23,6 +23,8 @@ class CompressionChoice {
                   std::chrono::nanoseconds took);
   // How long the connection was busy with what was sent.
   void sent(uint64_t bytes, std::chrono::nanoseconds took);
+  // Of what was sent last; 0: not known yet.
+  double link_seconds_per_byte() const { return link_.bytes > 0 ? link_.seconds / link_.bytes : 0; }
 
  private:
   struct Rate {

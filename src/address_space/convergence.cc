@@ -28,7 +28,7 @@ Convergence::Verdict Convergence::after(const Round& round) {
   ++rounds_;
   // Small rounds are mostly fixed costs, so the best one tells most about the link.
   if (round.length.count() > 0) {
-    bandwidth_ = std::max(bandwidth_, static_cast<double>(round.bytes) / seconds(round.length));
+    bandwidth_ = std::max(bandwidth_, static_cast<double>(round.bytes - round.known_bytes) / seconds(round.length));
   }
   if (rounds_ > 1 && round.since_last.count() > 0) {
     dirty_rate_ = static_cast<double>(round.bytes) / seconds(round.since_last);

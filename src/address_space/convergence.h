@@ -15,6 +15,7 @@ struct Round {
   uint64_t bytes = 0;                      // sent in it
   std::chrono::nanoseconds length{0};      // until the other side had it
   std::chrono::nanoseconds since_last{0};  // from the beginning of the one before to its own
+  uint64_t known_bytes = 0;                // of `bytes`: the other side had them, only a reference was sent
 };
 
 class Convergence {

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "address_space/skeleton_memory.h"
-#include "sys/swap_space.h"
 
 namespace godwit::address_space {
 
@@ -27,18 +26,24 @@ bool shows_object(const image::Mapping& mapping) {
 
 bool is_anonymous(const image::Mapping& mapping) { return mapping.kind() == image::Mapping::ANONYMOUS; }
 
-// Where a protected page never was the kernel keeps a marker and calls it swapped (fs/proc/task_mmu.c,
-// pagemap_page_category): without swap space that means nothing.
-uint64_t swapped_out() {
-  static const uint64_t category = sys::has_swap_space() ? uint64_t{sys::kPageSwapped} : 0;
-  return category;
+// Memory of the hugetlb pool comes and goes by its own pages; only content is sent in ordinary ones.
+bool is_of_pool(const image::Mapping& mapping) { return mapping.page_bytes() != 0; }
+
+// What post-copy can bring page by page, and FrozenLook tell of.
+bool is_ordinary(const image::Mapping& mapping) { return is_anonymous(mapping) && !is_of_pool(mapping); }
+
+sys::AddressRange in_whole_pages(const image::Mapping& mapping, sys::AddressRange range) {
+  if (!is_of_pool(mapping)) return range;
+  uint64_t mask = mapping.page_bytes() - 1;
+  return {range.start & ~mask, (range.end + mask) & ~mask};
 }
 
 // Whether a page is a file's is asked only where it can be: the answer takes ten times as long as all others together.
 sys::PageQuery own_pages(const image::Mapping& mapping) {
   uint64_t not_own = sys::kPageZero;
   if (!is_anonymous(mapping)) not_own |= sys::kPageFile;
-  return {.inverted = not_own, .all_of = not_own, .any_of = sys::kPagePresent | swapped_out(), .report = 0};
+  uint64_t content = is_of_pool(mapping) ? uint64_t{sys::kPagePresent} : sys::pages_with_content();  // never swapped
+  return {.inverted = not_own, .all_of = not_own, .any_of = content, .report = 0};
 }
 
 // Where an anonymous mapping has no page of its own, as far as can be told quickly: with swap space also where it has.
@@ -59,9 +64,11 @@ Result<std::vector<sys::PageRegion>> scan(const sys::PageMap& pages, sys::Addres
 
 }  // namespace
 
-PageOrigin DepartingMemory::origin(const image::Mapping& mapping) const {
+PageOrigin DepartingMemory::origin(const image::Mapping& mapping, sys::AddressRange range) const {
   bool anonymous = is_anonymous(mapping);
-  return {host_pid_, pid_, anonymous, anonymous ? PageClass::anonymous : PageClass::file};
+  // A part of a page of the pool cannot be dropped: zeros are written over what the destination has there.
+  bool over_zeros = anonymous && !(is_of_pool(mapping) && !sent_.within(range).empty());
+  return {host_pid_, pid_, over_zeros, anonymous ? PageClass::anonymous : PageClass::file};
 }
 
 void DepartingMemory::follow(const image::AddressSpace& space) {
@@ -71,10 +78,10 @@ void DepartingMemory::follow(const image::AddressSpace& space) {
   }
   for (const image::Mapping& lost : layout_difference(layout_, now)) {
     if (shows_object(lost)) lost_objects_.insert(lost.object());
+    lost_.push_back({lost.start(), lost.end()});
     sent_.remove({lost.start(), lost.end()});
     missing_.remove({lost.start(), lost.end()});
     guards_.remove({lost.start(), lost.end()});
-    inhabited_.remove({lost.start(), lost.end()});
     owed_.remove({lost.start(), lost.end()});
   }
   for (const image::Mapping& fresh : layout_difference(now, layout_)) missing_.add({fresh.start(), fresh.end()});
@@ -82,6 +89,7 @@ void DepartingMemory::follow(const image::AddressSpace& space) {
 }
 
 void DepartingMemory::forget() {
+  lost_ = {sys::kEverywhere};
   lost_objects_ = objects();
   layout_.clear();
   missing_.clear();
@@ -114,21 +122,45 @@ Result<void> DepartingMemory::send(Pass pass, PageSender& sender) {
   TRY(open_pages());
   if (pass == Pass::running && !tracking_) return {};
   sender.set_running(pass == Pass::running);
+  sender.forget(pid_, std::exchange(lost_, {}));
+  TRY(pass == Pass::running ? send_running(sender) : send_frozen(sender));
+  return settle(sender);
+}
+
+Result<void> DepartingMemory::send_running(PageSender& sender) {
   for (const image::Mapping& mapping : layout_) {
     if (!may_have_own_pages(mapping)) {
-      sys::AddressRange whole{mapping.start(), mapping.end()};
-      TRY(follow_guards(whole, {whole}, {}, sender));
+      TRY(follow_guards_only(mapping, sender));
       continue;
     }
     uint64_t end = mapping.end();
     for (uint64_t at = mapping.start(); at < mapping.end() && !sender.stopped(); at = end) {
-      if (pass == Pass::running) end = TRY(end_of_piece({at, mapping.end()}));
+      end = TRY(end_of_piece(mapping, at));
       for (const sys::AddressRange& part : worth_a_look(mapping, {at, end})) {
-        TRY(send_piece(mapping, part, pass, sender));
+        TRY(send_piece(mapping, part, Pass::running, sender));
       }
     }
   }
-  return settle(sender);
+  return {};
+}
+
+Result<void> DepartingMemory::send_frozen(PageSender& sender) {
+  std::vector<Part> parts;
+  std::vector<sys::AddressRange> tracked;
+  for (const image::Mapping& mapping : layout_) {
+    if (!may_have_own_pages(mapping)) {
+      TRY(follow_guards_only(mapping, sender));
+      continue;
+    }
+    for (const sys::AddressRange& part : worth_a_look(mapping, {mapping.start(), mapping.end()})) {
+      parts.push_back({&mapping, part});
+      if (tracking_ && is_ordinary(mapping)) tracked.push_back(part);
+    }
+  }
+  if (tracking_) look_.emplace(*tracking_, tracked, *crew_);
+  for (const Part& part : parts) TRY(send_piece(*part.mapping, part.range, Pass::frozen, sender));
+  look_.reset();
+  return {};
 }
 
 std::set<uint32_t> DepartingMemory::objects() const {
@@ -150,11 +182,14 @@ Result<void> DepartingMemory::find_object_writes(Pass pass, DepartingObjects& ob
       continue;
     }
     std::vector<sys::AddressRange> ranges;
-    auto looked = tracking_->written(whole, protection(pass), ranges);
+    auto look = [&] {
+      return is_of_pool(mapping) ? tracking_->written_in_pool(whole, protection(pass), ranges)
+                                 : tracking_->written(whole, protection(pass), ranges);
+    };
+    auto looked = look();
     if (!looked && looked.error().kind != ErrorKind::denied) return std::unexpected(std::move(looked.error()));
     if (!looked && pass == Pass::running && tracking_->cover(whole)) {
-      (void)tracking_->written(whole, protection(pass),
-                               ranges);  // protects it; or it has gone, as the next layout says
+      (void)look();  // protects it; or it has gone, as the next layout says
     }
     if (!looked) ranges = {whole};
     for (const sys::AddressRange& range : ranges) {
@@ -165,28 +200,11 @@ Result<void> DepartingMemory::find_object_writes(Pass pass, DepartingObjects& ob
   return {};
 }
 
-// In the freeze the quick way where pages were in the last pass, the other for the emptiness between.
-Result<void> DepartingMemory::written_anonymous(sys::AddressRange piece, Pass pass,
-                                                std::vector<sys::AddressRange>& into) {
-  if (pass == Pass::running) {
-    inhabited_.remove(piece);
-    sys::PageQuery used{.any_of = sys::kPagePresent | sys::kPageSwapped};
-    for (const sys::PageRegion& region : TRY(scan(*pages_, piece, used))) inhabited_.add(region.range);
-    return tracking_->written_there(piece, WriteTracking::Protect::yes, into);
-  }
-  std::vector<sys::AddressRange> quickly = inhabited_.within(piece);
-  if (quickly.size() > kMostLooks) return tracking_->written_there(piece, WriteTracking::Protect::no, into);
-  for (const sys::AddressRange& range : quickly) TRY(tracking_->written(range, WriteTracking::Protect::no, into));
-  for (const sys::AddressRange& gap : inhabited_.outside(piece)) {
-    TRY(tracking_->written_there(gap, WriteTracking::Protect::no, into));
-  }
-  return {};
-}
-
 // A bounded part of what is there, with all the emptiness before it: reservations span terabytes.
-Result<uint64_t> DepartingMemory::end_of_piece(sys::AddressRange rest) const {
-  auto used = TRY(pages_->first_used(rest));
-  return used ? std::min(*used + kPieceBytes, rest.end) : rest.end;
+Result<uint64_t> DepartingMemory::end_of_piece(const image::Mapping& mapping, uint64_t start) const {
+  auto used = TRY(pages_->first_used({start, mapping.end()}));
+  if (!used) return mapping.end();
+  return std::min(in_whole_pages(mapping, {*used, *used + kPieceBytes}).end, mapping.end());
 }
 
 // What was written since the last pass. A mapping that was not covered (it is new, or was moved) is covered now, and
@@ -196,7 +214,7 @@ Result<std::vector<sys::AddressRange>> DepartingMemory::written(const image::Map
   std::vector<sys::AddressRange> ranges;
   if (!tracking_) return ranges;
   auto look = [&] {
-    return is_anonymous(mapping) ? written_anonymous(piece, pass, ranges)
+    return is_anonymous(mapping) ? tracking_->written_there(piece, protection(pass), ranges)
                                  : tracking_->written_own(piece, protection(pass), ranges);
   };
   auto looked = look();
@@ -257,6 +275,11 @@ Result<void> DepartingMemory::follow_guards(sys::AddressRange piece, std::vector
   return {};
 }
 
+Result<void> DepartingMemory::follow_guards_only(const image::Mapping& mapping, PageSender& sender) {
+  sys::AddressRange whole{mapping.start(), mapping.end()};
+  return follow_guards(whole, {whole}, {}, sender);
+}
+
 // Content that the destination has and the program gave up: madvise(MADV_DONTNEED) and the like. It may have read there
 // since, and then sees the zero page or the file's.
 Result<void> DepartingMemory::find_dropped(const image::Mapping& mapping, sys::AddressRange piece) {
@@ -274,7 +297,7 @@ Result<void> DepartingMemory::find_dropped(const image::Mapping& mapping, sys::A
   for (const sys::AddressRange& range : known) {
     RangeSet own;
     for (const sys::PageRegion& region : TRY(scan(*pages_, range, own_pages(mapping)))) own.add(region.range);
-    for (const sys::AddressRange& absent : own.outside(range)) dropped_.push_back(absent);
+    for (const sys::AddressRange& absent : own.outside(range)) dropped_.push_back(in_whole_pages(mapping, absent));
   }
   return {};
 }
@@ -286,7 +309,7 @@ Result<void> DepartingMemory::send_or_leave(const image::Mapping& mapping, sys::
     return {};
   }
   std::vector<sys::AddressRange> now{range};
-  if (at_once_ != nullptr && is_anonymous(mapping)) {
+  if (at_once_ != nullptr && is_ordinary(mapping)) {
     now = at_once_->within(range);
     for (const sys::AddressRange& later : at_once_->outside(range)) {
       for (const sys::AddressRange& fresh : owed_.outside(later)) owed_now_.push_back(fresh);
@@ -295,7 +318,7 @@ Result<void> DepartingMemory::send_or_leave(const image::Mapping& mapping, sys::
   }
   for (const sys::AddressRange& part : now) {
     for (const sys::AddressRange& again : sent_.within(part)) redundant_bytes_ += again.size();
-    TRY(sender.send(origin(mapping), part));
+    TRY(sender.send(origin(mapping, part), part));
     queued_.push_back(part);
   }
   return {};
@@ -315,7 +338,7 @@ Result<size_t> DepartingMemory::leave(Pass pass, const RangeSet& at_once, PageSe
 // What is owed already may be written as often as it will; only what is to go at once is sent all the same.
 std::vector<sys::AddressRange> DepartingMemory::worth_a_look(const image::Mapping& mapping, sys::AddressRange piece) {
   constexpr uint64_t kBytesPerLook = 200 * kPageBytes;  // of one look at all, see kMostLooks
-  if (at_once_ == nullptr || !is_anonymous(mapping) || owed_.empty()) return {piece};
+  if (at_once_ == nullptr || !is_ordinary(mapping) || owed_.empty()) return {piece};
   RangeSet parts;
   parts.add(owed_.outside(piece));
   for (const sys::AddressRange& range : at_once_->within(piece)) {
@@ -327,16 +350,32 @@ std::vector<sys::AddressRange> DepartingMemory::worth_a_look(const image::Mappin
   return looks;
 }
 
-Result<void> DepartingMemory::send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass,
-                                         PageSender& sender) {
-  std::vector<sys::AddressRange> changed = TRY(written(mapping, piece, pass));
-  Found found = TRY(find_missing(mapping, piece));
+std::vector<sys::AddressRange> DepartingMemory::guards_may_be(sys::AddressRange piece,
+                                                              const std::vector<sys::AddressRange>& changed) const {
   RangeSet looks;
   looks.add(guards_.within(piece));
   looks.add(changed);
   for (const sys::AddressRange& range : missing_.within(piece)) looks.remove(range);
-  TRY(follow_guards(piece, looks.within(piece), std::move(found.guards), sender));
-  TRY(find_dropped(mapping, piece));
+  return looks.within(piece);
+}
+
+Result<void> DepartingMemory::send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass,
+                                         PageSender& sender) {
+  std::optional<FrozenLook::Changes> seen;
+  if (look_ && is_ordinary(mapping)) {
+    if (auto changes = look_->in(piece)) seen = std::move(*changes);
+  }
+  std::vector<sys::AddressRange> changed = seen ? std::move(seen->written) : TRY(written(mapping, piece, pass));
+  Found found = TRY(find_missing(mapping, piece));
+  if (seen) {
+    found.guards.add(seen->guards.within(piece));
+    TRY(follow_guards(piece, {}, std::move(found.guards), sender));
+    for (const sys::AddressRange& absent : seen->absent)
+      std::ranges::copy(sent_.within(absent), std::back_inserter(dropped_));
+  } else {
+    TRY(follow_guards(piece, guards_may_be(piece, changed), std::move(found.guards), sender));
+    TRY(find_dropped(mapping, piece));
+  }
   auto send = [&](sys::AddressRange range) -> Result<void> {
     for (const sys::AddressRange& part : guards_.outside(range)) TRY(send_or_leave(mapping, part, sender));
     return {};
@@ -373,6 +412,23 @@ Result<void> DepartingMemory::settle(PageSender& sender) {
   for (const sys::AddressRange& range : dropped_) sent_.remove(range);
   for (const sys::AddressRange& range : unread) missing_.add(range);
   return sender.drop(pid_, std::exchange(dropped_, {}));
+}
+
+// Whatever the destination has there instead counts as sent, so that it is dropped if nothing follows.
+void DepartingMemory::lacks(std::span<const sys::AddressRange> ranges) {
+  for (const sys::AddressRange& range : ranges) missing_.add(range);
+}
+
+Result<std::vector<sys::AddressRange>> DepartingMemory::own_ranges() const {
+  sys::PageMap pages = TRY(sys::PageMap::open(host_pid_));
+  std::vector<sys::AddressRange> ranges;
+  for (const image::Mapping& mapping : layout_) {
+    if (!may_have_own_pages(mapping)) continue;
+    for (const sys::PageRegion& region : TRY(scan(pages, {mapping.start(), mapping.end()}, own_pages(mapping)))) {
+      ranges.push_back(region.range);
+    }
+  }
+  return ranges;
 }
 
 Result<uint64_t> own_bytes(pid_t host_pid, const image::AddressSpace& space) {

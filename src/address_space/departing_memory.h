@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "address_space/departing_objects.h"
+#include "address_space/frozen_look.h"
 #include "address_space/page_stream.h"
 #include "address_space/range_set.h"
 #include "address_space/write_tracking.h"
@@ -26,7 +27,8 @@ enum class Pass { running, frozen };
 
 class DepartingMemory {
  public:
-  DepartingMemory(pid_t host_pid, pid_t pid) : host_pid_(host_pid), pid_(pid) {}
+  // `crew` shares in looks at much memory.
+  DepartingMemory(pid_t host_pid, pid_t pid, Crew& crew) : host_pid_(host_pid), pid_(pid), crew_(&crew) {}
 
   // From now on passes while the program runs are possible.
   void track(WriteTracking tracking) { tracking_ = std::move(tracking); }
@@ -49,10 +51,16 @@ class DepartingMemory {
   // Memory objects whose writes are not known once this process has ended.
   std::set<uint32_t> objects() const;
 
-  // For post-copy. As send(), but anonymous memory outside `at_once` is only told of: it is owed from then on, until it
-  // is sent after all. What the destination has of it that is stale is dropped there. Returns the ranges told of.
+  // For post-copy. As send(), but ordinary anonymous memory outside `at_once` is only told of: it is owed from then on,
+  // until it is sent after all. What the destination has of it that is stale is dropped there. Returns the ranges told
+  // of.
   Result<size_t> leave(Pass pass, const RangeSet& at_once, PageSender& sender);
   RangeSet take_owed() { return std::exchange(owed_, {}); }
+
+  // The destination did not find what it was referred to for these pages: they are to be sent.
+  void lacks(std::span<const sys::AddressRange> ranges);
+  // The pages of its own that the process has now.
+  Result<std::vector<sys::AddressRange>> own_ranges() const;
 
   uint64_t redundant_pages() const { return redundant_bytes_ / kPageBytes; }
   // What follow() and track() have found, not yet sent.
@@ -62,8 +70,13 @@ class DepartingMemory {
  private:
   Result<void> open_pages();
   void begin_anew();
-  Result<void> written_anonymous(sys::AddressRange piece, Pass pass, std::vector<sys::AddressRange>& into);
-  Result<uint64_t> end_of_piece(sys::AddressRange rest) const;
+  struct Part {
+    const image::Mapping* mapping;
+    sys::AddressRange range;
+  };
+  Result<void> send_running(PageSender& sender);
+  Result<void> send_frozen(PageSender& sender);
+  Result<uint64_t> end_of_piece(const image::Mapping& mapping, uint64_t start) const;
   std::vector<sys::AddressRange> worth_a_look(const image::Mapping& mapping, sys::AddressRange piece);
   Result<void> send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass, PageSender& sender);
   Result<std::vector<sys::AddressRange>> written(const image::Mapping& mapping, sys::AddressRange piece, Pass pass);
@@ -74,27 +87,32 @@ class DepartingMemory {
   Result<Found> find_missing(const image::Mapping& mapping, sys::AddressRange piece) const;
   Result<void> follow_guards(sys::AddressRange piece, std::vector<sys::AddressRange> looks, RangeSet now,
                              PageSender& sender);
+  Result<void> follow_guards_only(const image::Mapping& mapping, PageSender& sender);
   Result<void> find_dropped(const image::Mapping& mapping, sys::AddressRange piece);
+  std::vector<sys::AddressRange> guards_may_be(sys::AddressRange piece,
+                                               const std::vector<sys::AddressRange>& changed) const;
   Result<void> send_or_leave(const image::Mapping& mapping, sys::AddressRange range, PageSender& sender);
   Result<void> settle(PageSender& sender);
-  PageOrigin origin(const image::Mapping& mapping) const;
+  PageOrigin origin(const image::Mapping& mapping, sys::AddressRange range) const;
 
   pid_t host_pid_;
   pid_t pid_;
+  Crew* crew_;
   std::optional<sys::PageMap> pages_;
   std::optional<WriteTracking> tracking_;
-  std::vector<image::Mapping> layout_;        // as the destination has it
-  std::set<uint32_t> lost_objects_;           // that were mapped since the last pass and are no longer
-  RangeSet missing_;                          // of which it has nothing yet
-  RangeSet sent_;                             // of which it has content
-  RangeSet guards_;                           // that it has
-  RangeSet inhabited_;                        // of tracked memory: where pages were in the last pass, and around them
-  std::vector<sys::AddressRange> queued_;     // sent in this pass
-  std::vector<sys::AddressRange> dropped_;    // content that is no longer there
-  std::vector<sys::AddressRange> postponed_;  // of the piece in hand, when the sender was stopped
-  RangeSet owed_;                             // left to post-copy, as the destination knows
-  std::vector<sys::AddressRange> owed_now_;   // in this pass
-  const RangeSet* at_once_ = nullptr;         // during leave()
+  std::optional<FrozenLook> look_;                         // during send_frozen()
+  std::vector<image::Mapping> layout_;                     // as the destination has it
+  std::vector<sys::AddressRange> lost_{sys::kEverywhere};  // the destination has nothing there since the last pass
+  std::set<uint32_t> lost_objects_;                        // that were mapped since the last pass and are no longer
+  RangeSet missing_;                                       // of which it has nothing yet
+  RangeSet sent_;                                          // of which it has content
+  RangeSet guards_;                                        // that it has
+  std::vector<sys::AddressRange> queued_;                  // sent in this pass
+  std::vector<sys::AddressRange> dropped_;                 // content that is no longer there
+  std::vector<sys::AddressRange> postponed_;               // of the piece in hand, when the sender was stopped
+  RangeSet owed_;                                          // left to post-copy, as the destination knows
+  std::vector<sys::AddressRange> owed_now_;                // in this pass
+  const RangeSet* at_once_ = nullptr;                      // during leave()
   uint64_t redundant_bytes_ = 0;
 };
 

@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "objects/shared_memory.h"
 #include "sys/file.h"
 
 namespace godwit::address_space {
@@ -39,8 +40,7 @@ void DepartingObjects::follow(const image::LogicalHost& host) {
     auto known = objects_.extract(image.id());
     Object object = known.empty() ? Object() : std::move(known.mapped());
     bool resizable = image.kind() == image::SharedMemory::MEMFD;
-    bool kept = object.image.kind() == image.kind() && object.image.name() == image.name() &&
-                (resizable || object.image.size() == image.size());
+    bool kept = objects::same_kind(object.image, image) && (resizable || object.image.size() == image.size());
     if (!kept) object = Object();
     object.image = image;
     object.contents.resize(round_up(image.size()) / kPageBytes);

@@ -18,22 +18,26 @@ using transport::FrameType;
 namespace {
 
 constexpr std::chrono::seconds kLastAnswers(10);
+constexpr std::chrono::milliseconds kTimedAtMost(50);  // an answer may be partly or wholly empty
+constexpr uint64_t kTellBytes = 4 << 20;               // in place, before the source is told of it
 
 constexpr uint64_t page_of(uint64_t address) { return address & ~(kPageBytes - 1); }
 
 }  // namespace
 
-FaultServer::FaultServer(transport::Connection requests, sys::WakeUp stop)
+FaultServer::FaultServer(transport::Connection requests, sys::WakeUp stop, sys::WakeUp tell)
     : requests_(std::move(requests)),
       replies_(
-          requests_, [this](pid_t pid, auto ranges, auto bytes) { return put(pid, ranges, bytes); },
+          requests_, [this](pid_t pid, auto ranges, auto bytes) { return take_answer(pid, ranges, bytes); },
           [](uint32_t) -> Result<int> { return error(ErrorKind::corrupt, "a memory object among pages asked for"); },
           [](pid_t, auto) -> Result<void> { return error(ErrorKind::corrupt, "no pages, but word of them"); }),
-      stop_(std::move(stop)) {}
+      stop_(std::move(stop)),
+      tell_(std::move(tell)) {}
 
 Result<std::unique_ptr<FaultServer>> FaultServer::create(transport::Connection requests) {
   sys::WakeUp stop = TRY(sys::WakeUp::make());
-  return std::unique_ptr<FaultServer>(new FaultServer(std::move(requests), std::move(stop)));
+  sys::WakeUp tell = TRY(sys::WakeUp::make());
+  return std::unique_ptr<FaultServer>(new FaultServer(std::move(requests), std::move(stop), std::move(tell)));
 }
 
 FaultServer::~FaultServer() {
@@ -41,10 +45,10 @@ FaultServer::~FaultServer() {
   if (thread_.joinable()) thread_.join();
 }
 
-Result<void> FaultServer::watch(pid_t pid, Userfaultfd faults, std::span<const sys::AddressRange> mappings,
-                                OwedPages owed) {
+Result<void> FaultServer::watch(pid_t pid, Userfaultfd faults, sys::PageMap pages,
+                                std::span<const sys::AddressRange> mappings, OwedPages owed) {
   for (const sys::AddressRange& mapping : mappings) TRY(faults.watch_missing(mapping));
-  processes_.push_back({pid, std::move(faults), std::move(owed)});
+  processes_.push_back({pid, std::move(faults), std::move(pages), std::move(owed)});
   return {};
 }
 
@@ -69,6 +73,7 @@ Result<void> FaultServer::serve_until_stopped() {
     entries.clear();
     entries.push_back({.fd = stop_.fd(), .events = POLLIN, .revents = 0});
     entries.push_back({.fd = requests_.fd(), .events = POLLIN, .revents = 0});
+    entries.push_back({.fd = tell_.fd(), .events = POLLIN, .revents = 0});
     {
       std::lock_guard lock(mutex_);
       std::erase_if(processes_, [](const Arriving& process) { return process.gone; });
@@ -77,15 +82,31 @@ Result<void> FaultServer::serve_until_stopped() {
     if (!TRY(requests_.has_input())) TRY(sys::wait_until_ready(entries, -1));
     if (entries[0].revents != 0) return {};
     while (TRY(requests_.has_input())) TRY(take_pages());
-    std::vector<std::pair<pid_t, uint64_t>> wanted;
-    {
-      std::lock_guard lock(mutex_);
-      for (Arriving& process : processes_) TRY(take_events(process));  // forks append to the list: seen the next time
-      wanted.swap(wanted_);
+    for (Waiting waiting = TRY(look_at_program()); !waiting.empty(); waiting = TRY(look_at_program())) {
+      TRY(do_waiting(waiting));
     }
-    for (auto [pid, address] : wanted) TRY(ask(pid, address));
-    if (!wanted.empty()) TRY(requests_.flush());
+    if (entries[2].revents != 0) TRY(tell_in_place());
   }
+}
+
+Result<FaultServer::Waiting> FaultServer::look_at_program() {
+  std::lock_guard lock(mutex_);
+  for (Arriving& process : processes_) TRY(take_events(process));  // forks append to the list
+  let_go_of_unneeded();
+  return std::exchange(waiting_, {});
+}
+
+// What the program waits for that is here already comes first.
+Result<void> FaultServer::do_waiting(Waiting& waiting) {
+  for (auto& [page, bytes] : waiting.pages) {
+    sys::AddressRange range{page.second, page.second + kPageBytes};
+    TRY(put(page.first, std::span(&range, 1), bytes));
+  }
+  for (const Request& request : waiting.requests) {
+    TRY(ask(request));
+    time_request(request);
+  }
+  return waiting.requests.empty() ? Result<void>() : requests_.flush();
 }
 
 Result<void> FaultServer::take_events(Arriving& process) {
@@ -108,9 +129,12 @@ Result<void> FaultServer::take_events(Arriving& process) {
 Result<void> FaultServer::answer(Arriving& process, uint64_t address) {
   ++counts_.faults;
   if (auto at_source = process.owed.owed_at(address)) {
+    if (let_go_of({process.pid, *at_source})) return {};
     if (asked_[process.pid].contains(*at_source)) return {};
     asked_[process.pid].add({*at_source, *at_source + kPageBytes});
-    wanted_.emplace_back(process.pid, *at_source);
+    auto pages = read_ahead_[process.pid].fetch(*at_source);
+    if (!pages) return {};  // what was asked for comes, or has been pushed: both connections are in order
+    waiting_.requests.push_back({process.pid, *pages});
     ++counts_.asked;
     return {};
   }
@@ -127,7 +151,7 @@ void FaultServer::follow(Arriving& process, Userfaultfd::Event& event) {
   switch (event.kind) {
     case Userfaultfd::Event::Kind::fork:
       ++counts_.forks;
-      processes_.push_back({process.pid, Userfaultfd::of_child(std::move(event.child)), process.owed});
+      processes_.push_back({process.pid, Userfaultfd::of_child(std::move(event.child)), std::nullopt, process.owed});
       return;
     case Userfaultfd::Event::Kind::remap: process.owed.moved(event.range, event.to); return;
     case Userfaultfd::Event::Kind::removed:
@@ -136,13 +160,116 @@ void FaultServer::follow(Arriving& process, Userfaultfd::Event& event) {
   }
 }
 
-Result<void> FaultServer::ask(pid_t pid, uint64_t at_source) {
+Result<void> FaultServer::ask(const Request& request) {
   struct {
     uint32_t pid;
     uint32_t pages;
     uint64_t address;
-  } request{static_cast<uint32_t>(pid), 1, at_source};
-  return requests_.send(FrameType::page_request, std::as_bytes(std::span(&request, 1)));
+  } asked{static_cast<uint32_t>(request.pid), static_cast<uint32_t>(request.pages.size() / kPageBytes),
+          request.pages.start};
+  return requests_.send(FrameType::page_request, std::as_bytes(std::span(&asked, 1)));
+}
+
+// An answer's pages are put in place, but for those that are to show whether the program comes to them.
+Result<void> FaultServer::take_answer(pid_t pid, std::span<const sys::AddressRange> ranges,
+                                      std::span<const std::byte> bytes) {
+  time_answer(pid, ranges);
+  for (const sys::AddressRange& range : ranges) {
+    std::span<const std::byte> content = bytes.first(range.size());
+    bytes = bytes.subspan(range.size());
+    auto put_part = [&](uint64_t start, uint64_t end) -> Result<void> {
+      sys::AddressRange part{start, end};
+      if (start == end) return {};
+      return put(pid, std::span(&part, 1), content.subspan(start - range.start, end - start));
+    };
+    uint64_t from = range.start;
+    for (uint64_t page = range.start; page < range.end; page += kPageBytes) {
+      if (!hold_back({pid, page}, content.subspan(page - range.start, kPageBytes))) continue;
+      TRY(put_part(from, page));
+      from = page + kPageBytes;
+    }
+    TRY(put_part(from, range.end));
+  }
+  return {};
+}
+
+void FaultServer::time_request(const Request& request) {
+  auto now = std::chrono::steady_clock::now();
+  if (!timed_ || now - timed_->asked > kTimedAtMost) timed_ = {request, now, {}};
+}
+
+void FaultServer::time_answer(pid_t pid, std::span<const sys::AddressRange> ranges) {
+  if (!timed_ || timed_->request.pid != pid || ranges.empty()) return;
+  auto now = std::chrono::steady_clock::now();
+  if (ranges.front().start == timed_->request.pages.start) {
+    timed_->first = now;
+  } else if (timed_->first && ranges.back().end <= timed_->request.pages.end) {
+    uint64_t others = 0;
+    for (const sys::AddressRange& range : ranges) others += range.size() / kPageBytes;
+    std::lock_guard lock(mutex_);
+    read_ahead_[pid].note_answer(*timed_->first - timed_->asked, others, now - *timed_->first);
+    timed_.reset();
+  }
+}
+
+bool FaultServer::hold_back(PageOfProcess page, std::span<const std::byte> bytes) {
+  std::lock_guard lock(mutex_);
+  auto rule = read_ahead_.find(page.first);
+  if (!holds_back_ || rule == read_ahead_.end() || !rule->second.is_marker(page.second)) return false;
+  if (asked_[page.first].contains(page.second)) return false;
+  held_back_[page].assign(bytes.begin(), bytes.end());
+  return true;
+}
+
+// The program has come to a page that is held back: it gets it, and what is behind it is fetched.
+bool FaultServer::let_go_of(PageOfProcess page) {
+  auto held = held_back_.extract(page);
+  if (held.empty()) return false;
+  auto [pid, at_source] = page;
+  waiting_.pages.emplace_back(page, std::move(held.mapped()));
+  if (auto next = read_ahead_[pid].came_to(at_source)) waiting_.requests.push_back({pid, *next});
+  return true;
+}
+
+// Those of windows that are forgotten.
+void FaultServer::let_go_of_unneeded() {
+  for (auto held = held_back_.begin(); held != held_back_.end();) {
+    auto here = held++;
+    if (read_ahead_[here->first.first].is_marker(here->first.second)) continue;
+    waiting_.pages.emplace_back(here->first, std::move(here->second));
+    held_back_.erase(here);
+  }
+}
+
+Result<void> FaultServer::put_held_back() {
+  Waiting all;
+  {
+    std::lock_guard lock(mutex_);
+    holds_back_ = false;
+    for (auto& [page, bytes] : std::exchange(held_back_, {})) all.pages.emplace_back(page, std::move(bytes));
+  }
+  return do_waiting(all);
+}
+
+void FaultServer::note_in_place(pid_t pid, std::span<const sys::AddressRange> ranges) {
+  std::lock_guard lock(mutex_);
+  in_place_[pid].add(ranges);
+  for (const sys::AddressRange& range : ranges) in_place_bytes_ += range.size();
+  if (in_place_bytes_ >= kTellBytes) tell_.set();
+}
+
+Result<void> FaultServer::tell_in_place() {
+  std::map<pid_t, RangeSet> told;
+  {
+    std::lock_guard lock(mutex_);
+    tell_.clear();
+    in_place_bytes_ = 0;
+    told.swap(in_place_);
+  }
+  for (const auto& [pid, ranges] : told) {
+    TRY(send_ranges(requests_, FrameType::pages_in_place, pid, ranges.within(sys::kEverywhere)));
+  }
+  return requests_.flush();
 }
 
 Result<void> FaultServer::take_pages() {
@@ -166,32 +293,46 @@ Result<void> FaultServer::put(pid_t pid, std::span<const sys::AddressRange> rang
       if (!done) std::this_thread::yield();  // an event is to be read first, by the server's thread or below
     }
   }
+  note_in_place(pid, ranges);
   return {};
+}
+
+// What is to be filled of `range`: a page put over a guard page would take its place (mm/userfaultfd.c,
+// mfill_atomic_install_pte).
+std::vector<sys::AddressRange> FaultServer::to_fill(const Arriving& process, sys::AddressRange range) {
+  if (!process.pages || !sys::tells_guard_pages()) return {range};
+  std::vector<sys::PageRegion> guards;
+  if (!process.pages->scan(range, {.all_of = sys::kPageGuard, .report = sys::kPageGuard}, guards)) return {range};
+  RangeSet rest;
+  rest.add(range);
+  for (const sys::PageRegion& guard : guards) rest.remove(guard.range);
+  return rest.within(range);
 }
 
 // True when all of it is in place. False: an event of this process must be read first.
 Result<bool> FaultServer::put_in(Arriving& process, sys::AddressRange at_source, std::span<const std::byte> bytes) {
   for (const OwedPages::Part& part : process.owed.parts(at_source)) {
-    size_t done = 0;
-    while (done < part.at_source.size()) {
-      std::span<const std::byte> rest =
-          bytes.subspan(part.at_source.start - at_source.start + done, part.at_source.size() - done);
-      auto put = process.faults.copy(part.now + done, rest);
-      // The kernel wants all of it in one mapping; what crosses a border goes page by page.
-      bool crosses = !put && put.error().kind != ErrorKind::retry && rest.size() > kPageBytes;
-      if (crosses) put = process.faults.copy(part.now + done, rest.first(kPageBytes));
-      if (!put && put.error().kind == ErrorKind::retry) {
-        process.owed.received({part.at_source.start, part.at_source.start + done});
-        bool nobody_else = std::this_thread::get_id() == thread_.get_id() || failure_;
-        if (nobody_else) TRY(take_events(process));
-        return false;
+    std::span<const std::byte> content = bytes.subspan(part.at_source.start - at_source.start, part.at_source.size());
+    for (sys::AddressRange range : to_fill(process, {part.now, part.now + content.size()})) {
+      while (range.start < range.end) {
+        std::span<const std::byte> rest = content.subspan(range.start - part.now, range.size());
+        auto put = process.faults.copy(range.start, rest);
+        // The kernel wants all of it in one mapping; what crosses a border goes page by page.
+        bool crosses = !put && put.error().kind != ErrorKind::retry && rest.size() > kPageBytes;
+        if (crosses) put = process.faults.copy(range.start, rest.first(kPageBytes));
+        if (!put && put.error().kind == ErrorKind::retry) {
+          process.owed.received({part.at_source.start, part.at_source.start + (range.start - part.now)});
+          bool nobody_else = std::this_thread::get_id() == thread_.get_id() || failure_;
+          if (nobody_else) TRY(take_events(process));
+          return false;
+        }
+        if (!put && put.error().kind == ErrorKind::gone && put.error().errno_value == ESRCH) {
+          process.gone = true;
+          return true;
+        }
+        // Whatever is there already, or no longer a place for pages, is not ours to fill.
+        range.start += put && *put > 0 ? *put : kPageBytes;
       }
-      if (!put && put.error().kind == ErrorKind::gone && put.error().errno_value == ESRCH) {
-        process.gone = true;
-        return true;
-      }
-      // Whatever is there already, or no longer a place for pages, is not ours to fill.
-      done += put && *put > 0 ? *put : kPageBytes;
     }
     process.owed.received(part.at_source);
     (void)process.faults.wake({part.now, part.now + part.at_source.size()});
@@ -206,6 +347,7 @@ bool FaultServer::owes_nothing() {
 }
 
 Result<void> FaultServer::finish() {
+  TRY(put_held_back());
   // Answers to the last requests may still be under way: on the other connection.
   auto deadline = std::chrono::steady_clock::now() + kLastAnswers;
   while (!owes_nothing()) {
@@ -228,6 +370,10 @@ void FaultServer::pause() {
   if (thread_.joinable()) thread_.join();
   stop_.clear();
   failure_.reset();
+  held_back_.clear();  // they are lacking like all that was under way
+  for (auto& [pid, rule] : read_ahead_) rule.forget_windows();
+  waiting_ = {};
+  timed_.reset();
 }
 
 std::map<pid_t, RangeSet> FaultServer::owed() {
@@ -240,13 +386,15 @@ std::map<pid_t, RangeSet> FaultServer::owed() {
 
 Result<void> FaultServer::resume(transport::Connection requests) {
   requests_ = std::move(requests);
+  holds_back_ = true;
   std::map<pid_t, RangeSet> left = owed();
   for (auto& [pid, asked] : asked_) {
     RangeSet again;
     for (const sys::AddressRange& range : asked.within(sys::kEverywhere)) again.add(left[pid].within(range));
     asked = std::move(again);
     for (const sys::AddressRange& range : asked.within(sys::kEverywhere)) {
-      for (uint64_t page = range.start; page < range.end; page += kPageBytes) TRY(ask(pid, page));
+      for (uint64_t page = range.start; page < range.end; page += kPageBytes)
+        TRY(ask({pid, {page, page + kPageBytes}}));
     }
   }
   TRY(requests_.flush());
@@ -258,6 +406,14 @@ std::optional<Error> FaultServer::failure() {
   return failure_;
 }
 
-FaultServer::Counts FaultServer::counts() const { return counts_; }
+FaultServer::Counts FaultServer::counts() {
+  std::lock_guard lock(mutex_);
+  Counts counts = counts_;
+  for (const auto& [pid, rule] : read_ahead_) {
+    counts.ahead += rule.pages_ahead();
+    counts.ahead_used += rule.pages_ahead_used();
+  }
+  return counts;
+}
 
 }  // namespace godwit::address_space

@@ -17,7 +17,8 @@ constexpr uint64_t kWorthwhileBytes = 256 << 10;
 
 bool is_large_and_anonymous(const image::Mapping& mapping) {
   return mapping.kind() == image::Mapping::ANONYMOUS && (mapping.flags() & MAP_SHARED) == 0 &&
-         (mapping.advice() & kHugePages) == 0 && mapping.end() - mapping.start() >= kWorthwhileBytes;
+         mapping.page_bytes() == 0 && (mapping.advice() & kHugePages) == 0 &&
+         mapping.end() - mapping.start() >= kWorthwhileBytes;
 }
 
 }  // namespace
@@ -41,15 +42,21 @@ Result<size_t> FreshMemory::fill(uint64_t address, std::span<const std::byte> by
   bool not_in_one_mapping = !put && put.error().errno_value == ENOENT;
   if (not_in_one_mapping && bytes.size() > kPageBytes) put = faults_.copy(address, bytes.first(kPageBytes));
   if (!put && put.error().errno_value == ENOENT) {
+    std::lock_guard lock(*writing_);
     mappings_.remove({address, address + kPageBytes});
     return size_t{0};
   }
   return put;
 }
 
+std::optional<sys::AddressRange> FreshMemory::next_mapping(uint64_t address) const {
+  std::lock_guard lock(*writing_);
+  return mappings_.first_from(address);
+}
+
 Result<void> FreshMemory::write(const sys::MemoryFile& memory, uint64_t address, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    auto next = mappings_.first_from(address);
+    auto next = next_mapping(address);
     bool ours = next && next->start == address;
     uint64_t end = !next ? address + bytes.size() : ours ? next->end : next->start;
     auto part = bytes.first(std::min<uint64_t>(bytes.size(), end - address));

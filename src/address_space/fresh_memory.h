@@ -7,6 +7,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
 #include <span>
 
 #include "address_space/range_set.h"
@@ -24,14 +27,17 @@ class FreshMemory {
   // Mappings of `layout` that are large, private, anonymous and not wanted in huge pages.
   static Result<FreshMemory> of(sys::Userfaultfd faults, const image::AddressSpace& layout);
 
-  // `memory`: of the same process.
+  // `memory`: of the same process. Several threads may write at once.
   Result<void> write(const sys::MemoryFile& memory, uint64_t address, std::span<const std::byte> bytes);
 
  private:
-  explicit FreshMemory(sys::Userfaultfd faults) : faults_(std::move(faults)) {}
+  explicit FreshMemory(sys::Userfaultfd faults)
+      : faults_(std::move(faults)), writing_(std::make_unique<std::mutex>()) {}
+  std::optional<sys::AddressRange> next_mapping(uint64_t address) const;
   Result<size_t> fill(uint64_t address, std::span<const std::byte> bytes);
 
   sys::Userfaultfd faults_;
+  std::unique_ptr<std::mutex> writing_;  // of mappings_
   RangeSet mappings_;
 };
 

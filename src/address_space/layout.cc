@@ -6,8 +6,10 @@
 #include <charconv>
 #include <string_view>
 
+#include "address_space/protection_keys.h"
 #include "sys/errno.h"
 #include "sys/file.h"
+#include "sys/huge_page_pool.h"
 #include "sys/text_file.h"
 
 namespace godwit::address_space {
@@ -88,9 +90,18 @@ Result<void> add_limits(pid_t host_pid, image::AddressSpace& into) {
   return {};
 }
 
+constexpr std::string_view kPoolName = "/anon_hugepage";  // MAP_ANONYMOUS | MAP_HUGETLB, fs/hugetlbfs/inode.c
+
 bool is_shared_memory(const proc::MapEntry& entry) {
   return entry.name.starts_with("/memfd:") || entry.name.starts_with("/SYSV") ||
-         (entry.shared && (entry.name == "/dev/zero (deleted)" || entry.name.starts_with("[anon_shmem:")));
+         (entry.shared && (entry.name == "/dev/zero (deleted)" || entry.name.starts_with("[anon_shmem:") ||
+                           entry.name.starts_with(kPoolName)));
+}
+
+Result<UniqueFd> open_mapped(pid_t host_pid, const proc::MapEntry& entry) {
+  char range[64];
+  std::snprintf(range, sizeof range, "map_files/%lx-%lx", entry.start, entry.end);
+  return sys::open_path(proc_path(host_pid, range), O_RDONLY);
 }
 
 }  // namespace
@@ -99,6 +110,7 @@ Result<image::AddressSpace> LayoutCapture::plan(pid_t host_pid, pid_t pid, std::
   std::vector<proc::MapEntry> entries;
   TRY(sys::read_lines(proc_path(host_pid, "smaps"),
                       [&](std::string_view lines) { return proc::parse_maps(lines, entries); }));
+  proc::make_disjoint(entries);
   std::erase_if(planned_, [pid](const auto& known) { return known.first.first == pid; });
   for (const proc::MapEntry& entry : entries) planned_[{pid, entry.end}] = entry;
   UniqueFd executable = TRY(sys::open_path(proc_path(host_pid, "exe"), O_RDONLY));
@@ -114,7 +126,9 @@ Result<image::AddressSpace> LayoutCapture::full(pid_t host_pid, pid_t pid, std::
     // A mapping that grew, shrank or was split keeps the flags of the planned one that it lies in or touches.
     auto planned = planned_.lower_bound({pid, entry.start + 1});
     bool overlaps = planned != planned_.end() && planned->first.first == pid && planned->second.start < entry.end;
-    if (overlaps) entry.vm_flags = planned->second.vm_flags;
+    if (!overlaps) continue;
+    entry.vm_flags = planned->second.vm_flags;
+    entry.protection_key = planned->second.protection_key;
   }
   if (!executables_.contains(pid)) return plan(host_pid, pid, refusals);  // it came after the plan
   return capture(host_pid, pid, std::move(entries), refusals);
@@ -129,6 +143,7 @@ Result<image::AddressSpace> LayoutCapture::capture(pid_t host_pid, pid_t pid, st
     if (entry.start >= kAddressLimit) continue;
     TRY(add_mapping(host_pid, pid, entry, space, refusals));
   }
+  space.set_protection_keys(keys_in_use(space));
   return space;
 }
 
@@ -136,13 +151,17 @@ Result<uint32_t> LayoutCapture::file_of(pid_t host_pid, const proc::MapEntry& en
   FileKey key{entry.device_major, entry.device_minor, entry.inode, written};
   auto known = known_files_.find(key);
   if (known != known_files_.end()) return known->second;
-  char range[64];
-  std::snprintf(range, sizeof range, "map_files/%lx-%lx", entry.start, entry.end);
-  UniqueFd fd = TRY(sys::open_path(proc_path(host_pid, range), O_RDONLY));
+  UniqueFd fd = TRY(open_mapped(host_pid, entry));
   files::FileUse use{.written = written, .mapped_shared = written, .executable = entry.execute};
   uint32_t id = TRY(files_.add(fd.get(), entry.name, use));
   known_files_[key] = id;
   return id;
+}
+
+Result<uint64_t> LayoutCapture::page_bytes_of(pid_t host_pid, const proc::MapEntry& entry) {
+  uint64_t& known = page_bytes_[{entry.device_major, entry.device_minor}];
+  if (known == 0) known = sys::pool_page_bytes(TRY(open_mapped(host_pid, entry)).get());
+  return known;
 }
 
 Result<void> LayoutCapture::add_mapping(pid_t host_pid, pid_t pid, const proc::MapEntry& entry,
@@ -157,13 +176,10 @@ Result<void> LayoutCapture::add_mapping(pid_t host_pid, pid_t pid, const proc::M
   mapping.set_protection(protection_of(entry));
   mapping.set_offset(entry.offset);
   mapping.set_advice(advice_of(entry));
+  mapping.set_protection_key(entry.protection_key);
   uint32_t flags = entry.shared ? MAP_SHARED : MAP_PRIVATE;
   if (entry.has_flag("gd")) flags |= MAP_GROWSDOWN;
   if (entry.has_flag("nr")) flags |= MAP_NORESERVE;
-  if (entry.has_flag("ht")) {
-    return unsupported("memory.hugetlb", "memory from the hugetlb pool",
-                       "run the program with transparent huge pages instead");
-  }
   if (entry.name == "[vdso]") {
     mapping.set_kind(image::Mapping::VDSO);
   } else if (entry.name.starts_with("[vvar")) {
@@ -175,7 +191,16 @@ Result<void> LayoutCapture::add_mapping(pid_t host_pid, pid_t pid, const proc::M
   } else if (is_shared_memory(entry)) {
     mapping.set_kind(image::Mapping::SHARED_MEMORY);
     mapping.set_object(TRY(shared_.add_mapping(host_pid, entry.start, entry.end, entry.name)));
-  } else if (entry.name.starts_with("anon_inode:") || entry.name.starts_with("/anon_hugepage")) {
+    mapping.set_page_bytes(shared_.page_bytes_of(mapping.object()));
+  } else if (entry.name.starts_with(kPoolName)) {
+    mapping.set_kind(image::Mapping::ANONYMOUS);
+    flags |= MAP_ANONYMOUS;
+    mapping.set_offset(0);
+    mapping.set_page_bytes(TRY(page_bytes_of(host_pid, entry)));
+  } else if (entry.has_flag("ht")) {
+    return unsupported("memory.hugetlb_file", "a file on hugetlbfs (" + entry.name + ")",
+                       "have the program use memfd_create(2) with MFD_HUGETLB instead");
+  } else if (entry.name.starts_with("anon_inode:")) {
     return unsupported("memory.kernel_object", "memory of a kernel object (" + entry.name + ")",
                        "have the program close it before the move");
   } else if (entry.inode != 0 && entry.name.starts_with("/") && entry.name != "/dev/zero") {

@@ -52,6 +52,7 @@ class LayoutCapture {
   Result<void> add_mapping(pid_t host_pid, pid_t pid, const proc::MapEntry& entry, image::AddressSpace& into,
                            std::vector<worker::Refusal>& refusals);
   Result<uint32_t> file_of(pid_t host_pid, const proc::MapEntry& entry, bool written);
+  Result<uint64_t> page_bytes_of(pid_t host_pid, const proc::MapEntry& entry);
 
   files::FileTable& files_;
   objects::SharedMemoryTable& shared_;
@@ -63,6 +64,7 @@ class LayoutCapture {
     auto operator<=>(const FileKey&) const = default;
   };
   std::map<FileKey, uint32_t> known_files_;
+  std::map<std::pair<uint32_t, uint32_t>, uint64_t> page_bytes_;  // of the hugetlb pool, by device
   std::map<pid_t, uint32_t> executables_;
 };
 

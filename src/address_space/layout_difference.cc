@@ -1,9 +1,11 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "address_space/layout.h"
 #include "address_space/page_stream.h"
+#include "address_space/protection_keys.h"
 #include "address_space/skeleton_memory.h"
 
 namespace godwit::address_space {
@@ -14,6 +16,7 @@ namespace {
 bool alike(const image::Mapping& a, const image::Mapping& b) {
   return a.kind() == b.kind() && a.object() == b.object() && a.flags() == b.flags() &&
          a.protection() == b.protection() && a.advice() == b.advice() && a.name() == b.name() &&
+         a.page_bytes() == b.page_bytes() && a.protection_key() == b.protection_key() &&
          (a.kind() == image::Mapping::ANONYMOUS || a.offset() - a.start() == b.offset() - b.start());
 }
 
@@ -49,9 +52,12 @@ Result<void> check_layout(const image::AddressSpace& space) {
   if (space.mappings_size() > kMostMappings) return error(ErrorKind::corrupt, "a layout has too many mappings");
   uint64_t last = 0;
   for (const image::Mapping& mapping : space.mappings()) {
-    bool aligned = (mapping.start() | mapping.end() | mapping.offset()) % kPageBytes == 0;
+    uint64_t page = mapping.page_bytes() == 0 ? kPageBytes : mapping.page_bytes();
+    bool aligned = std::has_single_bit(page) && page >= kPageBytes &&
+                   (mapping.start() | mapping.end() | mapping.offset()) % page == 0;
     bool ordered = mapping.start() >= last && mapping.start() < mapping.end() && mapping.end() <= kAddressLimit;
-    bool known = (mapping.protection() & ~uint32_t{PROT_READ | PROT_WRITE | PROT_EXEC}) == 0;
+    bool known = (mapping.protection() & ~uint32_t{PROT_READ | PROT_WRITE | PROT_EXEC}) == 0 &&
+                 mapping.protection_key() < kProtectionKeys;
     if (!aligned || !ordered || !known) return error(ErrorKind::corrupt, "a layout has an impossible mapping");
     last = mapping.end();
   }

@@ -79,5 +79,23 @@ TEST(CheckLayout, RefusesWhatOverlapsOrIsNotAligned) {
   EXPECT_FALSE(check_layout(space));
 }
 
+TEST(LayoutDifference, MemoryOfThePoolIsAnotherThingAndLiesInItsOwnPages) {
+  constexpr uint64_t kPage = 2 << 20;
+  image::Mapping ordinary = anonymous(kPage, 3 * kPage);
+  image::Mapping of_pool = ordinary;
+  of_pool.set_page_bytes(kPage);
+  EXPECT_EQ(ranges(layout_difference({of_pool}, {ordinary})), (Ranges{{kPage, 3 * kPage}}));
+  image::AddressSpace space;
+  *space.add_mappings() = of_pool;
+  EXPECT_TRUE(check_layout(space));
+  space.mutable_mappings(0)->set_end(3 * kPage - 0x1000);
+  EXPECT_FALSE(check_layout(space));
+  space.mutable_mappings(0)->set_end(3 * kPage);
+  for (uint64_t impossible : {uint64_t{3}, uint64_t{2048}, uint64_t{3} << 20}) {
+    space.mutable_mappings(0)->set_page_bytes(impossible);
+    EXPECT_FALSE(check_layout(space));
+  }
+}
+
 }  // namespace
 }  // namespace godwit::address_space

@@ -22,7 +22,8 @@ class OwedPages {
     return first && first->start < at_source.end;
   }
   uint64_t bytes() const { return owed_.bytes(); }
-  std::vector<sys::AddressRange> ranges() const { return owed_.within(sys::kEverywhere); }  // at the source
+  std::vector<sys::AddressRange> within(sys::AddressRange at_source) const { return owed_.within(at_source); }
+  std::vector<sys::AddressRange> ranges() const { return within(sys::kEverywhere); }  // at the source
 
   // Where the page at `now` is owed from; nothing when none is owed there.
   std::optional<uint64_t> owed_at(uint64_t now) const;

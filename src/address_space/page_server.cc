@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
+#include <utility>
 
+#include "address_space/read_ahead.h"
 #include "sys/own_thread.h"
 #include "sys/urgency.h"
 
@@ -12,7 +15,6 @@ using transport::FrameType;
 
 namespace {
 
-constexpr uint64_t kReadAheadPages = 16;    // with a page that is asked for: what comes next is likely wanted
 constexpr uint64_t kPushBytes = 256 << 10;  // at once, so that a request never waits long for the lock
 
 struct PageRequest {
@@ -36,14 +38,29 @@ void PageServer::owe(pid_t host_pid, pid_t pid, RangeSet pages) {
   if (!pages.empty()) owing_[pid] = {host_pid, std::move(pages)};
 }
 
+void PageServer::for_each_owed(const Owed& work) const {
+  for (const auto& [pid, owing] : owing_) work(owing.host_pid, pid, owing.pages);
+}
+
+void PageServer::read_by(const PageSender::Read& read) {
+  read_ = read;
+  replies_.read_by(read);
+}
+
 Result<void> PageServer::resume(transport::Connection requests, std::map<pid_t, RangeSet> lacking) {
   requests_ = std::move(requests);
   replies_.abandon();
+  return start_lacking(std::move(lacking));
+}
+
+Result<void> PageServer::start_lacking(std::map<pid_t, RangeSet> lacking) {
+  note_all();
   for (auto& [pid, owing] : owing_) {
     owing.pages.clear();
     for (const sys::AddressRange& range : owing.all.within(sys::kEverywhere)) {
       owing.pages.add(lacking[pid].within(range));
     }
+    note_arrived(pid, owing.all.within(sys::kEverywhere));
   }
   return start();
 }
@@ -62,10 +79,46 @@ void PageServer::serve() {
 
 Result<void> PageServer::serve_until_closed() {
   for (;;) {
-    transport::Frame frame = TRY(requests_.receive());
+    transport::FrameHeader header = TRY(requests_.receive_header());
+    if (header.type == FrameType::pages_in_place) {
+      TRY(receive_ranges(requests_, header.length, [this](pid_t pid, auto ranges) -> Result<void> {
+        std::lock_guard lock(mutex_);
+        note_arrived(pid, ranges);
+        return {};
+      }));
+      continue;
+    }
+    transport::Frame frame = TRY(requests_.receive_payload(header));
     if (frame.type != FrameType::page_request) return error(ErrorKind::corrupt, "no request for pages");
     TRY(answer(frame));
   }
+}
+
+// Only what was left behind and has been sent. Requires: the lock, or no other thread.
+void PageServer::note_arrived(pid_t pid, std::span<const sys::AddressRange> ranges) {
+  auto found = owing_.find(pid);
+  if (found == owing_.end()) return;
+  Owing& owing = found->second;
+  for (const sys::AddressRange& range : ranges) {
+    for (const sys::AddressRange& sent : owing.pages.outside(range)) {
+      for (const sys::AddressRange& here : owing.all.within(sent)) {
+        owing.all.remove(here);
+        owing.arrived.add(here);
+      }
+    }
+  }
+}
+
+void PageServer::give_back() {
+  if (!give_back_) return;
+  std::vector<std::pair<pid_t, RangeSet>> arrived;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& [pid, owing] : owing_) {
+      if (!owing.arrived.empty()) arrived.emplace_back(owing.host_pid, std::exchange(owing.arrived, {}));
+    }
+  }
+  for (const auto& [host_pid, pages] : arrived) give_back_(host_pid, pages.within(sys::kEverywhere));
 }
 
 Result<void> PageServer::answer(const transport::Frame& frame) {
@@ -79,7 +132,10 @@ Result<void> PageServer::answer(const transport::Frame& frame) {
     std::lock_guard lock(mutex_);
     auto owing = owing_.find(pid);
     if (owing == owing_.end()) return {};
-    uint64_t end = request.address + kReadAheadPages * kPageBytes;
+    if (request.pages < ReadAhead::kFewestPages || request.pages > ReadAhead::kMostPages) {
+      return error(ErrorKind::corrupt, "a request for " + std::to_string(request.pages) + " pages at once");
+    }
+    uint64_t end = request.address + request.pages * kPageBytes;
     if (end < request.address) return error(ErrorKind::corrupt, "a request for pages beyond all addresses");
     host_pid = owing->second.host_pid;
     ranges = owing->second.pages.within({request.address, end});
@@ -87,12 +143,24 @@ Result<void> PageServer::answer(const transport::Frame& frame) {
     owing->second.all.add(ranges);
     owing->second.next = end;
   }
+  ++answered_;
+  if (ranges.empty()) return {};
+  // The page that is waited for goes alone, before those that follow have even been read.
+  PageOrigin origin{host_pid, pid, false};
+  if (sys::AddressRange& first = ranges.front(); first.start == request.address && first.size() > kPageBytes) {
+    sys::AddressRange alone{first.start, first.start + kPageBytes};
+    TRY(send_now(origin, std::span(&alone, 1)));
+    first.start = alone.end;
+  }
+  return send_now(origin, ranges);
+}
+
+Result<void> PageServer::send_now(const PageOrigin& origin, std::span<const sys::AddressRange> ranges) {
   for (const sys::AddressRange& range : ranges) {
-    TRY(replies_.send({host_pid, pid, false}, range));
+    TRY(replies_.send(origin, range));
     on_request_ += range.size() / kPageBytes;
   }
   TRY(replies_.flush());
-  ++answered_;
   return requests_.flush();
 }
 
@@ -106,14 +174,20 @@ std::optional<sys::AddressRange> PageServer::take_next(Owing& owing) {
   return left;
 }
 
-Result<void> PageServer::push(transport::Connection& bulk, const std::function<void(uint64_t left)>& tell) {
-  {
-    std::lock_guard lock(mutex_);
-    for (auto& [pid, owing] : owing_) {
-      if (!std::exchange(owing.noted, true)) owing.all.add(owing.pages.within(sys::kEverywhere));
-    }
+// What is owed now is all that was left behind.
+void PageServer::note_all() {
+  std::lock_guard lock(mutex_);
+  for (auto& [pid, owing] : owing_) {
+    if (!std::exchange(owing.noted, true)) owing.all.add(owing.pages.within(sys::kEverywhere));
   }
+}
+
+Result<void> PageServer::push(transport::Connection& bulk, SendingStreams* streams,
+                              const std::function<void(uint64_t left)>& tell) {
+  note_all();
   PageSender sender(bulk);
+  sender.read_by(read_);
+  sender.travel_by(streams);
   auto pushed = push_by(sender, bulk, tell);
   pushed_counts_ += sender.counts();
   return pushed;
@@ -127,6 +201,7 @@ PageCounts PageServer::counts() const {
 Result<void> PageServer::push_by(PageSender& sender, transport::Connection& bulk,
                                  const std::function<void(uint64_t left)>& tell) {
   for (;;) {
+    give_back();
     PageOrigin origin;
     size_t gathered = 0;
     uint64_t left = 0;
@@ -144,7 +219,10 @@ Result<void> PageServer::push_by(PageSender& sender, transport::Connection& bulk
         left += owing.pages.bytes();
       }
     }
-    if (ranges.empty()) return bulk.flush();
+    if (ranges.empty()) {
+      TRY(sender.order());
+      return bulk.flush();
+    }
     for (const sys::AddressRange& range : ranges) TRY(sender.send(origin, range));
     TRY(sender.flush());
     pushed_ += gathered / kPageBytes;

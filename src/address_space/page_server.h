@@ -1,6 +1,6 @@
 // PageServer: post-copy at the source. The program runs at the destination; its former self here stands still and gives
-// its pages away: those that are asked for at once, with some that follow, the others pushed in the order that requests
-// suggest.
+// its pages away: those that are asked for at once, with as many that follow as the destination wants, the others
+// pushed in the order that requests suggest. What the destination says is in place there need not be kept here.
 //
 // One thread of its own answers requests; the owner's thread pushes. Requires: the processes do not run and stay until
 // the end. Neither writes to the program. Used once.
@@ -11,6 +11,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <thread>
 
 #include "address_space/page_stream.h"
@@ -28,13 +29,25 @@ class PageServer {
   // Before start().
   void owe(pid_t host_pid, pid_t pid, RangeSet pages);
   bool owes_nothing() const { return owing_.empty(); }  // before start()
+  using Owed = std::function<void(pid_t host_pid, pid_t pid, const RangeSet& pages)>;
+  void for_each_owed(const Owed& work) const;  // before start()
+  // Before start(), and for all that is pushed: pages are not read from the processes, which need not be there.
+  void read_by(const PageSender::Read& read);
   Result<void> start();
-  // Sends everything that is still owed over `bulk`. Returns when it is sent. `tell`: after each chunk, bytes left.
-  Result<void> push(transport::Connection& bulk, const std::function<void(uint64_t left)>& tell);
+  // What is in place at the destination is given to `give_back`, by the owner's thread while it pushes; nothing of it
+  // is read afterwards.
+  using GiveBack = std::function<void(pid_t host_pid, std::span<const sys::AddressRange> pages)>;
+  void give_back_by(GiveBack give_back) { give_back_ = std::move(give_back); }
+  // Sends everything that is still owed over `bulk`, and by `streams` where there are any. Returns when it is sent.
+  // `tell`: after each chunk, bytes left.
+  Result<void> push(transport::Connection& bulk, SendingStreams* streams,
+                    const std::function<void(uint64_t left)>& tell);
   // No more requests are answered.
   void stop();
   // After stop(): goes on by another connection with what the destination says it lacks, of what it was owed.
   Result<void> resume(transport::Connection requests, std::map<pid_t, RangeSet> lacking);
+  // Instead of start(): begins with what the destination says it lacks, of what it is owed.
+  Result<void> start_lacking(std::map<pid_t, RangeSet> lacking);
   // At any time, from the owner's thread.
   uint64_t requests() const { return answered_; }
   uint64_t pages_on_request() const { return on_request_; }
@@ -46,13 +59,18 @@ class PageServer {
   struct Owing {
     pid_t host_pid;
     RangeSet pages;      // not sent yet
-    RangeSet all;        // that were left behind; complete when `noted`
+    RangeSet all;        // that were left behind and are still here; complete when `noted`
+    RangeSet arrived;    // of those, what the destination has: to be given back
     bool noted = false;  // when pushing begins: no thread waits for it
     uint64_t next = 0;   // where pushing goes on
   };
+  void note_all();
   void serve();
   Result<void> serve_until_closed();
   Result<void> answer(const transport::Frame& frame);
+  Result<void> send_now(const PageOrigin& origin, std::span<const sys::AddressRange> ranges);
+  void note_arrived(pid_t pid, std::span<const sys::AddressRange> ranges);
+  void give_back();
   Result<void> push_by(PageSender& sender, transport::Connection& bulk, const std::function<void(uint64_t left)>& tell);
   std::optional<sys::AddressRange> take_next(Owing& owing);
 
@@ -64,6 +82,8 @@ class PageServer {
   std::atomic<uint64_t> answered_ = 0;
   std::atomic<uint64_t> on_request_ = 0;
   uint64_t pushed_ = 0;
+  GiveBack give_back_;
+  PageSender::Read read_;
   PageCounts pushed_counts_;
 };
 

@@ -3,25 +3,12 @@
 #include <sys/types.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 
 #include "sys/file.h"
+#include "sys/huge_page_pool.h"
 
 namespace godwit::address_space {
-
-namespace {
-
-struct PagesHead {
-  uint32_t pid;
-  uint32_t count;
-};
-struct PackedHead {
-  uint32_t codec;
-  uint32_t zero;
-};
-
-}  // namespace
 
 bool all_zero(const std::byte* page) {
   uint64_t word;
@@ -62,6 +49,10 @@ Result<void> PageSender::gather(sys::AddressRange range) {
 // Reads the ranges into the buffer, one after the other, and returns those that could be read. The second way also
 // reaches pages that the program itself may not read at present: PROT_NONE, execute only.
 Result<std::vector<sys::AddressRange>> PageSender::read(std::vector<sys::AddressRange> ranges, size_t wanted) {
+  if (read_) {
+    TRY(read_(origin_.pid, ranges, std::span(buffer_).first(wanted)));
+    return ranges;
+  }
   auto count = sys::read_memory(origin_.host_pid, ranges, std::span(buffer_).first(wanted));
   if (count && *count == wanted) return ranges;
   auto memory = sys::MemoryFile::open(origin_.host_pid);
@@ -107,25 +98,23 @@ PageCounts& PageCounts::operator+=(const PageCounts& other) {
   return *this;
 }
 
-void append_page(std::vector<sys::AddressRange>& ranges, uint64_t page) {
-  if (!ranges.empty() && ranges.back().end == page) {
-    ranges.back().end += kPageBytes;
-  } else {
-    ranges.push_back({page, page + kPageBytes});
-  }
+// As far as the main connection tells: the others share the link with it.
+double PageSender::page_seconds() const {
+  uint32_t streams = streams_ == nullptr ? 1 : streams_->streams();
+  return chunks_.link_seconds_per_byte() * kPageBytes / streams;
 }
 
-namespace {
-
-std::vector<std::byte> encode_head(pid_t pid, std::span<const sys::AddressRange> ranges) {
-  PagesHead head{static_cast<uint32_t>(pid), static_cast<uint32_t>(ranges.size())};
-  std::vector<std::byte> bytes(sizeof head + ranges.size_bytes());
-  std::memcpy(bytes.data(), &head, sizeof head);
-  std::memcpy(bytes.data() + sizeof head, ranges.data(), ranges.size_bytes());
-  return bytes;
+bool PageSender::takes_shortcut(uint64_t page, std::span<const std::byte, kPageBytes> content) {
+  if (shortcuts_ == nullptr) return false;
+  bool anonymous = origin_.pages == PageClass::anonymous;
+  return shortcuts_->take({{origin_.host_pid, origin_.pid, page}, anonymous, content}, running_, page_seconds());
 }
 
-}  // namespace
+PageCounts& PageCounts::operator+=(const CompressedBytes& more) {
+  compressed_bytes += more.from;
+  compressed_to_bytes += more.to;
+  return *this;
+}
 
 // Closes up in the buffer the runs of pages that are worth sending, and sends them.
 Result<void> PageSender::send_worthwhile(const std::vector<sys::AddressRange>& ranges) {
@@ -139,59 +128,45 @@ Result<void> PageSender::send_worthwhile(const std::vector<sys::AddressRange>& r
         append_page(zeros_, page);
         continue;
       }
+      if (takes_shortcut(page, std::span(buffer_).subspan(from).first<kPageBytes>())) continue;
       if (from != to) std::memmove(&buffer_[to], &buffer_[from], kPageBytes);
       to += kPageBytes;
       append_page(kept, page);
     }
   }
+  if (shortcuts_ != nullptr && shortcuts_->refers_to_memory()) TRY(order());  // what it refers to is in place then
+  if (shortcuts_ != nullptr) counts_.sent += TRY(shortcuts_->send_gathered(origin_.pid, connection_));
   if (kept.empty()) return {};
   counts_.sent += to / kPageBytes;
-  return send_pages(kept, std::span(buffer_).first(to));
+  return send_pages(kept, to);
 }
 
-Result<void> PageSender::send_pages(std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes) {
-  std::vector<std::byte> head = encode_head(origin_.pid, ranges);
-  auto type = transport::FrameType::pages;
-  transport::Codec codec = choice_.next(origin_.pages);
-  size_t packed = codec == transport::Codec::none ? 0 : pack(codec, bytes);
-  if (packed > 0) {
-    counts_.compressed_bytes += bytes.size();
-    counts_.compressed_to_bytes += packed;
-    type = transport::FrameType::packed_pages;
-    PackedHead how{static_cast<uint32_t>(codec), 0};
-    auto how_bytes = std::as_bytes(std::span(&how, 1));
-    head.insert(head.end(), how_bytes.begin(), how_bytes.end());
-    bytes = std::span(packed_).first(packed);
-  }
-  auto begin = std::chrono::steady_clock::now();
-  TRY(connection_.send(type, head, bytes));
-  choice_.sent(bytes.size(), std::chrono::steady_clock::now() - begin);
-  return {};
+// Sends the first `size` bytes of the buffer.
+Result<void> PageSender::send_pages(std::span<const sys::AddressRange> ranges, size_t size) {
+  if (streams_ != nullptr && TRY(streams_->take({origin_.pid, origin_.pages, ranges, size}, buffer_))) return {};
+  return chunks_.send(origin_.pid, origin_.pages, ranges, std::span(buffer_).first(size));
 }
 
-// Returns the length in packed_, or 0 when they do not shrink.
-size_t PageSender::pack(transport::Codec codec, std::span<const std::byte> bytes) {
-  if (packed_.empty()) packed_.resize(kChunkBytes);
-  auto begin = std::chrono::steady_clock::now();
-  size_t packed = compressor_.compress(codec, bytes, std::span(packed_).first(bytes.size() - 1));
-  choice_.compressed(origin_.pages, codec, bytes.size(), packed == 0 ? bytes.size() : packed,
-                     std::chrono::steady_clock::now() - begin);
-  return packed;
-}
-
-Result<void> PageSender::send_ranges(transport::FrameType type, pid_t pid, std::span<const sys::AddressRange> ranges) {
-  TRY(flush());
+Result<void> send_ranges(transport::Connection& connection, transport::FrameType type, pid_t pid,
+                         std::span<const sys::AddressRange> ranges) {
   while (!ranges.empty()) {
     auto part = ranges.first(std::min(ranges.size(), kRangesPerChunk));
-    TRY(connection_.send(type, encode_head(pid, part)));
+    TRY(connection.send(type, encode_head(pid, part)));
     ranges = ranges.subspan(part.size());
   }
   return {};
 }
 
+Result<void> PageSender::send_ranges(transport::FrameType type, pid_t pid, std::span<const sys::AddressRange> ranges) {
+  TRY(flush());
+  if (!ranges.empty()) TRY(order());
+  return address_space::send_ranges(connection_, type, pid, ranges);
+}
+
 Result<void> PageSender::send_object(uint32_t object, std::span<const sys::AddressRange> offsets,
                                      std::span<const std::byte> bytes) {
   TRY(flush());
+  TRY(order());
   std::vector<std::byte> head = encode_head(static_cast<pid_t>(object), offsets);
   TRY(connection_.send(transport::FrameType::shared_memory_pages, head, bytes));
   counts_.sent += bytes.size() / kPageBytes;
@@ -207,51 +182,34 @@ PageReceiver::PageReceiver(transport::Connection& connection, Put put, FindObjec
   std::fill(buffer_.begin(), buffer_.end(), std::byte{1});  // touched now, not in the freeze
 }
 
-namespace {
-
-struct PagesFrame {
-  pid_t pid;
-  std::vector<sys::AddressRange> ranges;
-  size_t rest;  // bytes of the frame that follow
-};
-
-// The head of a frame of ranges, checked: they are in order and whole pages.
-Result<PagesFrame> receive_head(transport::Connection& connection, uint32_t length) {
-  PagesHead head;
-  if (length < sizeof head) return error(ErrorKind::corrupt, "a frame of pages is too short");
-  TRY(connection.receive_bytes(std::as_writable_bytes(std::span(&head, 1))));
-  size_t range_bytes = size_t{head.count} * sizeof(sys::AddressRange);
-  if (head.count > kRangesPerChunk || length < sizeof head + range_bytes) {
-    return error(ErrorKind::corrupt, "a frame of pages names too many ranges");
-  }
-  PagesFrame frame{static_cast<pid_t>(head.pid), std::vector<sys::AddressRange>(head.count),
-                   length - sizeof head - range_bytes};
-  TRY(connection.receive_bytes(std::as_writable_bytes(std::span(frame.ranges))));
-  for (const sys::AddressRange& range : frame.ranges) {
-    if (range.start >= range.end || (range.start | range.end) % kPageBytes != 0) {
-      return error(ErrorKind::corrupt, "a frame of pages has an impossible range");
-    }
-  }
-  return frame;
+Result<void> PageReceiver::put_beside() {
+  filler_ = TRY(PageFiller::start(put_, kChunkBytes));
+  return {};
 }
 
-}  // namespace
+Result<void> PageReceiver::put_at_once() {
+  TRY(settle());
+  filler_.reset();
+  return {};
+}
 
 Result<void> PageReceiver::receive_pages(transport::FrameHeader header) {
   PagesFrame frame = TRY(receive_head(connection_, header.length));
-  size_t sum = 0;
-  for (const sys::AddressRange& range : frame.ranges) {
-    if (range.size() > buffer_.size() - sum) return error(ErrorKind::corrupt, "a frame of pages has too many");
-    sum += range.size();
-  }
-  std::span<std::byte> content = std::span(buffer_).first(sum);
+  size_t sum = TRY(bytes_of_pages(frame));
+  std::span<std::byte> content = (filler_ ? filler_->room() : std::span(buffer_)).first(sum);
   if (header.type == transport::FrameType::packed_pages) {
     TRY(receive_packed(frame.rest, content));
+  } else if (PresentPages::takes(header.type)) {
+    if (present_ == nullptr) return error(ErrorKind::corrupt, "a reference to pages where there can be none");
+    TRY(present_->receive(header.type, connection_, frame, content, [this] { return settle(); }));
+    sum = TRY(bytes_of_pages(frame));
+    content = content.first(sum);
+    if (sum == 0) return {};
   } else {
     if (sum != frame.rest) return error(ErrorKind::corrupt, "a frame of pages has a wrong length");
     TRY(connection_.receive_bytes(content));
   }
-  return put_(frame.pid, frame.ranges, content);
+  return filler_ ? filler_->put(frame.pid, std::move(frame.ranges), sum) : put_(frame.pid, frame.ranges, content);
 }
 
 // `length`: of what is left of the frame.
@@ -270,7 +228,11 @@ Result<void> PageReceiver::receive_packed(size_t length, std::span<std::byte> in
 Result<void> PageReceiver::receive_drop(uint32_t length) { return receive_ranges(length, drop_); }
 
 Result<void> PageReceiver::receive_ranges(uint32_t length, const Drop& told) {
-  PagesFrame frame = TRY(receive_head(connection_, length));
+  return address_space::receive_ranges(connection_, length, told);
+}
+
+Result<void> receive_ranges(transport::Connection& connection, uint32_t length, const PageReceiver::Drop& told) {
+  PagesFrame frame = TRY(receive_head(connection, length));
   if (frame.rest != 0) return error(ErrorKind::corrupt, "a frame of ranges alone has bytes");
   return told(frame.pid, frame.ranges);
 }
@@ -296,8 +258,10 @@ Result<void> PageReceiver::receive_object(transport::FrameHeader header) {
   }
   std::span<std::byte> bytes = std::span(buffer_).first(sum);
   TRY(connection_.receive_bytes(bytes));
+  uint64_t pool = sys::pool_page_bytes(fd);
   for (const sys::AddressRange& range : frame.ranges) {
-    TRY(sys::write_at(fd, range.start, bytes.first(std::min(range.end, size) - range.start)));
+    auto content = bytes.first(std::min(range.end, size) - range.start);
+    TRY(pool == 0 ? sys::write_at(fd, range.start, content) : sys::write_to_pool(fd, pool, range.start, content));
     bytes = bytes.subspan(range.size());
   }
   return {};

@@ -1,39 +1,40 @@
 // Pages on the wire: frames of ranges and their bytes, read from one process and written into another.
 //
-// A pages frame is {u32 pid, u32 count, count x {u64 start, u64 end}} and then the bytes of all ranges, at most
-// kChunkBytes; a packed_pages frame has {u32 codec, u32 zero} and the compressed bytes instead; a zero_pages frame is
-// the same without bytes, for pages that are to be dropped, and so are frames of owed and guarded pages; the frames of
-// shared memory name an object instead of a process, and offsets instead of addresses. Little-endian. Nothing is copied
-// between process and connection but once each way.
+// A pages frame is a head (page_frame.h) and then the bytes of all ranges, at most kChunkBytes; a packed_pages frame
+// has {u32 codec, u32 zero} and the compressed bytes instead; a zero_pages frame is the same without bytes, for pages
+// that are to be dropped, and so are frames of owed and guarded pages; the frames of shared memory name an object
+// instead of a process, and offsets instead of addresses. Little-endian. Nothing is copied between process and
+// connection but once each way.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
 
-#include "address_space/compression_choice.h"
+#include "address_space/chunk_sender.h"
+#include "address_space/page_filler.h"
+#include "address_space/page_frame.h"
+#include "address_space/page_shortcuts.h"
+#include "address_space/present_pages.h"
+#include "address_space/sending_streams.h"
 #include "base/result.h"
 #include "sys/process_memory.h"
 #include "transport/connection.h"
 
 namespace godwit::address_space {
 
-constexpr uint64_t kPageBytes = 4096;
-constexpr size_t kChunkBytes = size_t{512} << 10;
-constexpr size_t kRangesPerChunk = 512;
-
 bool all_zero(const std::byte* page);
-// `ranges` are in order, and so is `page`.
-void append_page(std::vector<sys::AddressRange>& ranges, uint64_t page);
 
 struct PageCounts {
   uint64_t sent = 0;
   uint64_t zero = 0;  // found all zero, not sent
   uint64_t compressed_bytes = 0, compressed_to_bytes = 0;
   PageCounts& operator+=(const PageCounts& other);
+  PageCounts& operator+=(const CompressedBytes& more);
 };
 
 // Whose pages are sent.
@@ -60,6 +61,14 @@ class PageSender {
     stopped_ = false;
   }
   bool stopped() const { return running_ && stopped_; }
+  // From now on pages travel by these connections too; or no longer (nullptr). Requires: flushed, and ordered.
+  void travel_by(SendingStreams* streams) { streams_ = streams; }
+  // What was sent so far is in place before what is sent on the main connection by others.
+  Result<void> order() { return streams_ != nullptr ? streams_->order() : Result<void>(); }
+  // From now on pages are read by this, instead of from the process: as many bytes as the ranges have, one after the
+  // other.
+  using Read = std::function<Result<void>(pid_t pid, std::span<const sys::AddressRange>, std::span<std::byte> into)>;
+  void read_by(Read read) { read_ = std::move(read); }
   // Asks the watch, for passes that send nothing.
   Result<void> ask_watch();
   Result<void> send(const PageOrigin& origin, sys::AddressRange range);
@@ -72,6 +81,7 @@ class PageSender {
   }
   // Tells that these ranges are now as they were before anything was written to them.
   Result<void> drop(pid_t pid, std::span<const sys::AddressRange> ranges) {
+    forget(pid, ranges);
     return send_ranges(transport::FrameType::zero_pages, pid, ranges);
   }
   // Tells that the content of these ranges will come when the program runs at the destination.
@@ -80,10 +90,18 @@ class PageSender {
   }
   // Tells that these ranges are now guard pages, without content, or are no longer.
   Result<void> guard(pid_t pid, std::span<const sys::AddressRange> ranges) {
+    forget(pid, ranges);
     return send_ranges(transport::FrameType::guarded_pages, pid, ranges);
   }
   Result<void> unguard(pid_t pid, std::span<const sys::AddressRange> ranges) {
     return send_ranges(transport::FrameType::unguarded_pages, pid, ranges);
+  }
+  // From now on pages that the destination has already, or nearly, are not sent whole. `shortcuts` outlives this.
+  void set_shortcuts(PageShortcuts* shortcuts) { shortcuts_ = shortcuts; }
+  // What the destination had there is there no longer, though it was not told: it knows by itself.
+  void forget(pid_t pid, std::span<const sys::AddressRange> ranges) {
+    if (shortcuts_ == nullptr) return;
+    for (const sys::AddressRange& range : ranges) shortcuts_->forget(pid, range);
   }
   // Sends what has gathered. Call it after the last send().
   Result<void> flush();
@@ -94,47 +112,65 @@ class PageSender {
   // The ranges that could not be read, since they were last asked for: part of them was not there, the rest may be, and
   // was not sent. Requires: flushed.
   std::vector<sys::AddressRange> take_unread() { return std::exchange(unread_, {}); }
-  const PageCounts& counts() const { return counts_; }
+  // But for what further connections compressed.
+  PageCounts counts() const {
+    PageCounts counts = counts_;
+    return counts += chunks_.compressed();
+  }
 
  private:
   Result<void> gather(sys::AddressRange range);
   Result<std::vector<sys::AddressRange>> read(std::vector<sys::AddressRange> ranges, size_t wanted);
   Result<void> send_ranges(transport::FrameType type, pid_t pid, std::span<const sys::AddressRange> ranges);
+  double page_seconds() const;
+  bool takes_shortcut(uint64_t page, std::span<const std::byte, kPageBytes> content);
   Result<void> send_worthwhile(const std::vector<sys::AddressRange>& ranges);
-  Result<void> send_pages(std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes);
-  size_t pack(transport::Codec codec, std::span<const std::byte> bytes);
+  Result<void> send_pages(std::span<const sys::AddressRange> ranges, size_t size);
 
   transport::Connection& connection_;
   std::vector<std::byte> buffer_;
   std::vector<sys::AddressRange> ranges_;
   size_t gathered_ = 0;  // bytes
   PageOrigin origin_;
+  Read read_;
   bool running_ = false;
   bool stopped_ = false;
   Watch watch_;
   std::vector<sys::AddressRange> zeros_;
   std::vector<sys::AddressRange> unread_;
   PageCounts counts_;
-  CompressionChoice choice_;
-  transport::Compressor compressor_;
-  std::vector<std::byte> packed_;
+  ChunkSender chunks_{connection_};
+  SendingStreams* streams_ = nullptr;
+  PageShortcuts* shortcuts_ = nullptr;
 };
 
 // Where received pages go.
 class PageReceiver {
  public:
-  // The bytes of the ranges, one after the other.
-  using Put = std::function<Result<void>(pid_t, std::span<const sys::AddressRange>, std::span<const std::byte>)>;
+  using Put = PageFiller::Put;
   using FindObject = std::function<Result<int>(uint32_t)>;
   using Drop = std::function<Result<void>(pid_t, std::span<const sys::AddressRange>)>;
   PageReceiver(transport::Connection& connection, Put put, FindObject object, Drop drop);
+  // From now on pages are put by a thread beside the one that receives them; or no longer.
+  Result<void> put_beside();
+  Result<void> put_at_once();
+
+  // From now on pages may come as references and differences too. `present` outlives this.
+  void set_present(PresentPages* present) { present_ = present; }
+
+  // Tells the source of pages that it referred to in vain.
+  Result<void> tell_lacking() { return present_ == nullptr ? Result<void>() : present_->tell_lacking(connection_); }
+  bool lacks() const { return present_ != nullptr && present_->lacks(); }
 
   // Whether receive_pages() takes such a frame.
   static bool takes(transport::FrameType type) {
-    return type == transport::FrameType::pages || type == transport::FrameType::packed_pages;
+    return type == transport::FrameType::pages || type == transport::FrameType::packed_pages ||
+           PresentPages::takes(type);
   }
-  // Takes the payload of a frame whose header has just been read.
+  // Takes the payload of a frame whose header has just been read. Where they are put beside it they are in place after
+  // settle().
   Result<void> receive_pages(transport::FrameHeader header);
+  Result<void> settle() { return filler_ ? filler_->settle() : Result<void>(); }
   Result<void> receive_drop(uint32_t length);
   // Ranges without bytes, as PageSender::owe() and guard() tell them.
   Result<void> receive_ranges(uint32_t length, const Drop& told);
@@ -148,9 +184,16 @@ class PageReceiver {
   Put put_;
   FindObject object_;
   Drop drop_;
+  PresentPages* present_ = nullptr;
   std::vector<std::byte> buffer_;
+  std::unique_ptr<PageFiller> filler_;
   transport::Compressor compressor_;
   std::vector<std::byte> packed_;
 };
+
+// Frames of ranges without bytes, as many as it takes; what each of them tells.
+Result<void> send_ranges(transport::Connection& connection, transport::FrameType type, pid_t pid,
+                         std::span<const sys::AddressRange> ranges);
+Result<void> receive_ranges(transport::Connection& connection, uint32_t length, const PageReceiver::Drop& told);
 
 }  // namespace godwit::address_space

@@ -9,7 +9,9 @@
 #include <cstring>
 
 #include "address_space/layout.h"
+#include "address_space/protection_keys.h"
 #include "proc/maps.h"
+#include "sys/huge_page_pool.h"
 #include "sys/ptrace.h"
 #include "sys/text_file.h"
 
@@ -35,6 +37,11 @@ constexpr AdviceCall kAdviceCalls[] = {{kDontFork, MADV_DONTFORK},      {kDontDu
 
 bool is_kernel_page(const image::Mapping& mapping) {
   return mapping.kind() == image::Mapping::VDSO || mapping.kind() == image::Mapping::VVAR;
+}
+
+bool is_fixed_of_pool(const image::Mapping& mapping) {
+  return mapping.page_bytes() != 0 && (mapping.flags() & MAP_TYPE) == MAP_PRIVATE &&
+         (mapping.protection() & PROT_WRITE) == 0;
 }
 
 void add_advice(CallBatch& batch, const image::Mapping& mapping) {
@@ -92,7 +99,10 @@ Result<void> SkeletonMemory::begin() {
     batch.add(SYS_munmap, {entry.start, entry.end - entry.start});
   }
   TRY(calls_.run(batch));
-  return batch.all_succeeded("emptying a skeleton");
+  TRY(batch.all_succeeded("emptying a skeleton"));
+  CallBatch keys = calls_.batch();  // inherited ones; that it does not have others is no failure
+  for (uint32_t key = 1; key < kProtectionKeys; ++key) keys.add(SYS_pkey_free, {key});
+  return calls_.run(keys);
 }
 
 // Moves vvar and vDSO to the wanted addresses, by way of the middle of the region's gap so that no step overlaps.
@@ -144,6 +154,19 @@ Result<void> SkeletonMemory::unmap(const std::vector<image::Mapping>& surplus) {
   return batch.all_succeeded("unmapping what the program no longer has");
 }
 
+Result<void> SkeletonMemory::allocate_keys(uint32_t wanted) {
+  if (keys_ == wanted) return {};
+  CallBatch batch = calls_.batch();
+  KeyCalls made = TRY(add_key_calls(batch, keys_, wanted));
+  TRY(calls_.run(batch));
+  TRY(batch.all_succeeded("allocating the program's protection keys"));
+  for (auto [call, key] : made) {
+    if (batch.result(call) != key) return error(ErrorKind::retry, "the kernel gave another protection key");
+  }
+  keys_ = wanted;
+  return {};
+}
+
 Result<void> SkeletonMemory::map(const std::vector<image::Mapping>& missing, const MappingSources& sources) {
   CallBatch batch = calls_.batch();
   auto flush = [&]() -> Result<void> {
@@ -157,8 +180,10 @@ Result<void> SkeletonMemory::map(const std::vector<image::Mapping>& missing, con
     uint64_t size = mapping.end() - mapping.start();
     uint64_t flags =
         (mapping.flags() & (MAP_TYPE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE)) | MAP_FIXED_NOREPLACE;
+    uint64_t protection = mapping.protection() | (is_fixed_of_pool(mapping) ? PROT_WRITE : 0);
     if (mapping.kind() == image::Mapping::ANONYMOUS) {
-      batch.add(SYS_mmap, {mapping.start(), size, mapping.protection(), flags | MAP_ANONYMOUS, ~uint64_t{0}, 0});
+      if (mapping.page_bytes() != 0) flags |= sys::pool_map_flags(mapping.page_bytes());
+      batch.add(SYS_mmap, {mapping.start(), size, protection, flags | MAP_ANONYMOUS, ~uint64_t{0}, 0});
     } else {
       bool of_file = mapping.kind() == image::Mapping::FILE;
       bool writable = (mapping.flags() & MAP_TYPE) == MAP_SHARED && (mapping.advice() & kMayWrite) != 0;
@@ -166,8 +191,11 @@ Result<void> SkeletonMemory::map(const std::vector<image::Mapping>& missing, con
       size_t taken = batch.add(SYS_pidfd_getfd,
                                {static_cast<uint64_t>(sources.worker_pidfd_number), static_cast<uint64_t>(fd), 0});
       flags &= ~uint64_t{MAP_ANONYMOUS};
-      batch.add_using(SYS_mmap, {mapping.start(), size, mapping.protection(), flags, 0, mapping.offset()}, 4, taken);
+      batch.add_using(SYS_mmap, {mapping.start(), size, protection, flags, 0, mapping.offset()}, 4, taken);
       batch.add_using(SYS_close, {}, 0, taken);
+    }
+    if (mapping.protection_key() != 0 && !is_execute_only(mapping, keys_)) {
+      batch.add(SYS_pkey_mprotect, {mapping.start(), size, protection, mapping.protection_key()});
     }
     add_advice(batch, mapping);
   }
@@ -189,6 +217,7 @@ Result<std::vector<sys::AddressRange>> SkeletonMemory::adapt(const image::Addres
   std::vector<image::Mapping> surplus = layout_difference(current_, target);
   TRY(unmap(surplus));
   TRY(place_kernel_pages(wanted));
+  TRY(allocate_keys(wanted.protection_keys()));
   TRY(map(layout_difference(target, current_), sources));
   current_ = std::move(target);
   std::vector<sys::AddressRange> lost;
@@ -217,6 +246,23 @@ Result<void> SkeletonMemory::guard(std::span<const sys::AddressRange> ranges, bo
   }
   TRY(calls_.run(batch));
   return batch.all_succeeded("guard pages");
+}
+
+Result<void> SkeletonMemory::protect_pool() {
+  CallBatch batch = calls_.batch();
+  bool any = false;
+  for (const image::Mapping& mapping : current_) {
+    if (!is_fixed_of_pool(mapping)) continue;
+    if (batch.room() < kRoomForOneMapping) {
+      TRY(calls_.run(batch));
+      batch = calls_.batch();
+    }
+    batch.add(SYS_mprotect, {mapping.start(), mapping.end() - mapping.start(), mapping.protection()});
+    any = true;
+  }
+  if (!any) return {};
+  TRY(calls_.run(batch));
+  return batch.all_succeeded("protecting the program's huge pages");
 }
 
 void SkeletonMemory::add_limits(CallBatch& batch, const image::AddressSpace& wanted, int executable_fd) {

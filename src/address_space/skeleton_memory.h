@@ -37,6 +37,9 @@ class SkeletonMemory {
   Result<std::vector<sys::AddressRange>> adapt(const image::AddressSpace& wanted, const MappingSources& sources);
   // Makes guard pages in what is mapped, or ordinary pages of them again: madvise(2), MADV_GUARD_INSTALL, Linux 6.13.
   Result<void> guard(std::span<const sys::AddressRange> ranges, bool guarded);
+  // Once all content is there: until then read-only memory of the hugetlb pool can be written to, for which kernels
+  // before 6.13 have no other way (mm/gup.c, check_vma_flags).
+  Result<void> protect_pool();
   // brk, argument and environment area, auxiliary vector, /proc/PID/exe: PR_SET_MM_MAP. `executable_fd` is a number in
   // the target.
   static void add_limits(freeze::CallBatch& batch, const image::AddressSpace& wanted, int executable_fd);
@@ -50,6 +53,7 @@ class SkeletonMemory {
 
  private:
   Result<void> begin();  // what is mapped in a bare copy is unmapped but for region, vDSO and vvar
+  Result<void> allocate_keys(uint32_t wanted);
   Result<void> place_kernel_pages(const image::AddressSpace& wanted);
   Result<void> unmap(const std::vector<image::Mapping>& surplus);
   bool is_locked(sys::AddressRange range) const;
@@ -57,6 +61,7 @@ class SkeletonMemory {
 
   freeze::RemoteCalls calls_;
   freeze::RemoteAddress vdso_{};
+  uint32_t keys_ = 0;                         // see protection_keys.h
   std::vector<image::Mapping> current_;       // what adapt() has mapped
   std::vector<image::Mapping> kernel_pages_;  // vDSO and vvar where they are now
 };

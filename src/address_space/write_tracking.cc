@@ -52,10 +52,33 @@ Result<void> WriteTracking::written(sys::AddressRange range, Protect protect,
   return find(range, {.all_of = sys::kPageWritten, .report = sys::kPageWritten}, protect, into);
 }
 
+// Where nothing is, not even the mark that protecting leaves, something may have been written and forgotten since.
+Result<void> WriteTracking::written_in_pool(sys::AddressRange range, Protect protect,
+                                            std::vector<sys::AddressRange>& into) const {
+  TRY(find(range, {.all_of = sys::kPageWritten, .report = 0}, protect, into));
+  std::vector<sys::AddressRange> unmarked;
+  constexpr uint64_t kSomething = sys::kPagePresent | sys::kPageSwapped;
+  TRY(find(range, {.inverted = kSomething, .all_of = kSomething, .report = 0}, Protect::no, unmarked));
+  for (const sys::AddressRange& nothing : unmarked) {
+    if (protect == Protect::yes) TRY(faults_.protect(nothing));
+    into.push_back(nothing);
+  }
+  return {};
+}
+
 Result<void> WriteTracking::written_there(sys::AddressRange range, Protect protect,
                                           std::vector<sys::AddressRange>& into) const {
   return find(range, {.all_of = sys::kPageWritten, .any_of = sys::kPagePresent | sys::kPageSwapped, .report = 0},
               protect, into);
+}
+
+Result<std::vector<sys::PageRegion>> WriteTracking::changes(sys::AddressRange range) const {
+  sys::PageQuery query{.inverted = sys::kPagePresent, .any_of = sys::kPagePresent | sys::kPageWritten, .tracked = true};
+  query.report = sys::kPagePresent | sys::kPageWritten | sys::kPageSwapped;
+  if (sys::tells_guard_pages()) query.report |= sys::kPageGuard;
+  std::vector<sys::PageRegion> regions;
+  TRY(pages_.scan(range, query, regions));
+  return regions;
 }
 
 Result<void> WriteTracking::written_own(sys::AddressRange range, Protect protect,

@@ -37,11 +37,15 @@ class WriteTracking {
   // those that are not there, 2 MiB for each GiB; then even a page that was there and written in between is reported.
   // Errors: denied when the range is not covered.
   Result<void> written(sys::AddressRange range, Protect protect, std::vector<sys::AddressRange>& into) const;
-  // The same without pages that are not there, for ranges of any emptiness; about 1 ms more for each GiB of pages. With
-  // `protect` they are protected again.
+  // The same without pages that are not there, for ranges of any emptiness. With `protect` they are protected again.
   Result<void> written_there(sys::AddressRange range, Protect protect, std::vector<sys::AddressRange>& into) const;
   // The same for private mappings of files: only what the program made its own.
   Result<void> written_own(sys::AddressRange range, Protect protect, std::vector<sys::AddressRange>& into) const;
+  // As written(), for shared mappings of the hugetlb pool: of what is not there scans tell nothing by themselves.
+  Result<void> written_in_pool(sys::AddressRange range, Protect protect, std::vector<sys::AddressRange>& into) const;
+  // What was written and what is not there, in one look (about 0.8 ms for each GiB of pages): told apart by
+  // kPageWritten, kPagePresent, kPageSwapped and, where the kernel knows it, kPageGuard. Errors: as written().
+  Result<std::vector<sys::PageRegion>> changes(sys::AddressRange range) const;
   // From now on writes to `range`, which is a whole mapping, are noticed.
   Result<void> cover(sys::AddressRange range) const { return faults_.track_writes(range); }
 

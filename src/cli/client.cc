@@ -216,6 +216,12 @@ Answer<void> Client::switch_move(const std::string& job) {
   return without_value(call(*channel_, &api::Godwit::Stub::Switch, request));
 }
 
+Answer<void> Client::resume_move(const std::string& job) {
+  api::JobRequest request;
+  request.set_job(job);
+  return without_value(call(*channel_, &api::Godwit::Stub::Resume, request));
+}
+
 Answer<void> Client::move(const api::MoveRequest& request, const std::function<void(const api::MoveEvent&)>& each) {
   return read_all(*channel_, &api::Godwit::Stub::Move, request, [&](const api::MoveEvent& event) {
     each(event);

@@ -54,6 +54,7 @@ class Client {
   // From any thread, while move() runs.
   Answer<void> cancel_move(const std::string& job);
   Answer<void> switch_move(const std::string& job);
+  Answer<void> resume_move(const std::string& job);
 
   // Each event goes to `each`, in order.
   Answer<void> move(const api::MoveRequest& request, const std::function<void(const api::MoveEvent&)>& each);

@@ -12,6 +12,7 @@ void add_ps(Command root, Globals& globals);
 void add_move(Command root, Globals& globals);
 void add_cancel(Command root, Globals& globals);
 void add_switch(Command root, Globals& globals);
+void add_resume(Command root, Globals& globals);
 void add_report(Command root, Globals& globals);
 void add_attach(Command root, Globals& globals);
 void add_logs(Command root, Globals& globals);

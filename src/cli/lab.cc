@@ -21,6 +21,7 @@ struct LabOptions {
   bool json = false;
   unsigned nodes = 2;
   std::string link;
+  bool routed = false;
   std::string fault;
   bool debug = false;
   std::string node;
@@ -42,7 +43,7 @@ std::string existing_lab(const Globals& globals) {
 }
 
 void add_status(JsonWriter& json, const lab::LabStatus& status) {
-  json.object().field("lab", status.lab).field("link", status.link).key("nodes").array();
+  json.object().field("lab", status.lab).field("link", status.link).field("routed", status.routed).key("nodes").array();
   for (const lab::NodeStatus& node : status.nodes)
     json.object()
         .field("node", node.name)
@@ -75,6 +76,7 @@ int up(const Globals& globals, const LabOptions& options) {
   lab::Options wanted{.lab = chosen_lab(globals),
                       .nodes = options.nodes,
                       .link = options.link,
+                      .routed = options.routed,
                       .fault = options.fault,
                       .debug = options.debug,
                       .programs = {},
@@ -147,10 +149,11 @@ void add_lab(Command root, Globals& globals) {
   lab_command(group, globals, "up", "Start a lab")
       .number_argument("N", options->nodes, 1, lab::kMaxNodes, "How many nodes")
       .option("--link", options->link, "RATE", "Speed of each node's link, e.g. 100mbit or 1gbit (default: no limit)")
+      .flag("--routed", options->routed, "Each node in a subnet of its own, with a router between")
       .flag("--debug", options->debug, "Daemons log more")
       .hidden_option("--fault", options->fault)
       .flag("--json", options->json, "Print one JSON object")
-      .examples("  godwit lab up 2\n  godwit lab up 3 --link 1gbit --lab second")
+      .examples("  godwit lab up 2\n  godwit lab up 3 --link 1gbit --lab second\n  godwit lab up 3 --routed")
       .action([&globals, options] { return up(globals, *options); });
   lab_command(group, globals, "exec", "Run a program on a node, outside of any job")
       .argument("NODE", options->node, "The node, e.g. node1")

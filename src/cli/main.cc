@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
   add_move(root, globals);
   add_cancel(root, globals);
   add_switch(root, globals);
+  add_resume(root, globals);
   add_report(root, globals);
   // talking to jobs
   add_attach(root, globals);

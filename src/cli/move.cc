@@ -27,8 +27,11 @@ struct MoveCommand {
   double max_freeze_ms = 0;
   unsigned max_rounds = 0;
   std::string on_timeout;
+  bool cache = false;
+  bool mirror = false;
   std::string bandwidth;
   uint64_t bytes_per_second = 0;
+  unsigned streams = 0;
   std::string progress = "auto";
   bool json = false;
 };
@@ -83,7 +86,7 @@ void take_event(const api::MoveEvent& event, MoveOutcome& outcome, ProgressDispl
       outcome.state = failed.source_intact() ? "failed" : "lost";
       std::string stage = failed.stage().empty() ? "" : " (" + failed.stage() + ")";
       outcome.message = failed.source_intact()
-                            ? fmt::format("moving {} to {} failed: {}{}; it runs on at {} as before", outcome.job,
+                            ? fmt::format("moving {} to {} failed: {}{}; the job is at {} as before", outcome.job,
                                           outcome.to, failed.message(), stage, outcome.from)
                             : fmt::format("moving {} to {} failed: {}{}; the job is lost", outcome.job, outcome.to,
                                           failed.message(), stage);
@@ -131,11 +134,18 @@ api::MoveRequest request_of(const MoveCommand& options, const std::string& job) 
   request.set_max_rounds(options.max_rounds);
   request.set_on_timeout(options.on_timeout);
   request.set_bandwidth(options.bytes_per_second);
+  request.set_cache(options.cache);
+  request.set_mirror(options.mirror);
+  request.set_streams(options.streams);
   return request;
 }
 
 int move(const Globals& globals, const MoveCommand& options) {
-  MoveOutcome outcome{.job = options.job, .name = {}, .from = {}, .to = options.to, .method = options.memory};
+  MoveOutcome outcome{.job = options.job,
+                      .name = {},
+                      .from = {},
+                      .to = options.to,
+                      .method = options.memory.empty() ? "hybrid" : options.memory};
   auto end = [&](const Failure& failure) {
     take_failure(failure, outcome);
     show(outcome, options.json);
@@ -188,6 +198,12 @@ void add_move(Command root, Globals& globals) {
               "When rounds do not get there (default: postcopy for hybrid, cancel for precopy)")
       .option("--bandwidth", options->bandwidth, "RATE",
               "The most that memory may take of the link while the job runs, e.g. 200mbit (default: no limit)")
+      .flag("--cache", options->cache,
+            "Leave the memory's content at the node it comes from, and send nothing that an earlier visit left")
+      .flag("--mirror", options->mirror,
+            "Write what stays behind to the disk there before the switchover: it survives a crash of that node")
+      .number("--streams", options->streams, 1, 16,
+              "Connections that memory travels by while the job runs (default: as many as are of use)")
       .choice("--progress", options->progress, {"auto", "plain", "json", "none"},
               "What to show meanwhile (default: auto)")
       .flag("--json", options->json, "Print one JSON object");

@@ -51,6 +51,26 @@ void add_course(JsonWriter& json, const Report& report) {
   json.close();
 }
 
+void add_pages(JsonWriter& json, const Report& report) {
+  json.key("pages")
+      .object()
+      .field("total", report.pages_total())
+      .field("sent", report.pages_sent())
+      .field("zero", report.pages_zero())
+      .field("redundant", report.pages_redundant())
+      .field("pushed", report.pages_pushed())
+      .field("on_request", report.pages_on_request())
+      .field("ahead", report.pages_ahead())
+      .field("ahead_used", report.pages_ahead_used())
+      .field("freed", report.pages_freed())
+      .field("mirrored", report.pages_mirrored())
+      .field("identical", report.pages_identical())
+      .field("cached", report.pages_cached())
+      .field("by_delta", report.pages_by_delta())
+      .close();
+  json.field("delta_bytes", report.delta_bytes());
+}
+
 void add_refusals(JsonWriter& json, const std::vector<worker::Refusal>& refusals) {
   json.key("refusals").array();
   for (const worker::Refusal& refusal : refusals)
@@ -94,21 +114,13 @@ std::string move_json(const MoveOutcome& outcome, Detail detail) {
       .field("immediate", report.threads_immediate())
       .field("delayed", report.threads_delayed())
       .close();
-  json.key("pages")
-      .object()
-      .field("total", report.pages_total())
-      .field("sent", report.pages_sent())
-      .field("zero", report.pages_zero())
-      .field("redundant", report.pages_redundant())
-      .field("pushed", report.pages_pushed())
-      .field("on_request", report.pages_on_request())
-      .close();
+  add_pages(json, report);
   json.field("rounds", report.rounds())
       .field("switched_by_hand", report.switched_by_hand())
       .field("tracking_stop_ms", report.tracking_stop_ms())
       .field("slowed_ms", report.slowed_ms())
       .field("least_processor_share", report.least_processor_share());
-  json.field("bytes_sent", report.bytes_sent());
+  json.field("bytes_sent", report.bytes_sent()).field("streams", report.streams());
   json.key("compression")
       .object()
       .field("bytes", report.compressed_bytes())
@@ -131,6 +143,7 @@ std::string move_json(const MoveOutcome& outcome, Detail detail) {
   json.key("residual_dependencies").array();
   for (const std::string& one : report.residual_dependencies()) json.value(one);
   json.close();
+  json.field("warning", report.warning());
   add_refusals(json, outcome.refusals);
   if (detail == Detail::full) add_course(json, report);
   return json.close().text();

@@ -71,6 +71,11 @@ std::string sums_text(const Report& report) {
   out += fmt::format("  memory     {} in use: {} sent, {} zero, {} redundant\n",
                      counted(report.pages_total(), "page", "pages"), grouped(report.pages_sent()),
                      grouped(report.pages_zero()), grouped(report.pages_redundant()));
+  uint64_t not_whole = report.pages_identical() + report.pages_cached() + report.pages_by_delta();
+  if (not_whole > 0)
+    out += fmt::format("  known      {} sent before elsewhere, {} left by an earlier visit, {} as differences of {}\n",
+                       counted(report.pages_identical(), "page", "pages"), grouped(report.pages_cached()),
+                       grouped(report.pages_by_delta()), format_bytes(static_cast<double>(report.delta_bytes())));
   if (report.rounds() > 0)
     out += fmt::format("  rounds     {}{}; the set-up of tracking stopped it for {}\n", report.rounds(),
                        report.switched_by_hand() ? ", then switched to post-copy by hand" : "",
@@ -79,8 +84,13 @@ std::string sums_text(const Report& report) {
     out += fmt::format("  slowed     held to {:.2f} processors at the least, for {} in all\n",
                        report.least_processor_share(), format_ms(report.slowed_ms()));
   if (report.pages_pushed() + report.pages_on_request() > 0)
-    out += fmt::format("  afterwards {} pushed, {} fetched when touched\n",
-                       counted(report.pages_pushed(), "page", "pages"), grouped(report.pages_on_request()));
+    out += fmt::format(
+        "  afterwards {} pushed, {} fetched when touched, {} of them ahead of it; {} given back meanwhile\n",
+        counted(report.pages_pushed(), "page", "pages"), grouped(report.pages_on_request()),
+        grouped(report.pages_ahead()), grouped(report.pages_freed()));
+  if (report.pages_mirrored() > 0)
+    out += fmt::format("  mirror     {} on the disk of the node it left, until they had arrived\n",
+                       counted(report.pages_mirrored(), "page", "pages"));
   std::string compressed;
   if (report.compressed_bytes() > 0)
     compressed =
@@ -94,6 +104,7 @@ std::string sums_text(const Report& report) {
   std::string left;
   for (const std::string& one : report.residual_dependencies()) left += (left.empty() ? "" : "; ") + printable(one);
   out += "  left over  " + (left.empty() ? "none" : left) + "\n";
+  if (!report.warning().empty()) out += "  warning    " + printable(report.warning()) + "\n";
   return out;
 }
 
@@ -129,6 +140,10 @@ std::string rounds_table(const Report& report) {
 
 std::string moved_text(const MoveOutcome& outcome, size_t width) {
   const Report& report = outcome.report;
+  if (report.phases().empty())  // the worker that knew has died
+    return fmt::format("{} moved from {} to {} by {}; how long it took is not known.\n  warning    {}\n",
+                       job_in_words(outcome), outcome.from, outcome.to, method_in_words(outcome.method),
+                       report.warning().empty() ? "none" : printable(report.warning()));
   double begin = freeze_begin_ms(report);
   std::string out = fmt::format("{} moved from {} to {} by {}: frozen for {}, {} in all.\n\n", job_in_words(outcome),
                                 outcome.from, outcome.to, method_in_words(outcome.method),
@@ -146,9 +161,12 @@ std::string dry_run_text(const MoveOutcome& outcome, size_t width) {
   const Report& report = outcome.report;
   std::string out;
   if (outcome.refusals.empty()) {
-    out = fmt::format("{} can move from {} to {} by {}: about {} frozen, {} in all. Nothing has been touched.\n\n",
-                      job_in_words(outcome), outcome.from, outcome.to, method_in_words(outcome.method),
-                      format_ms(report.predicted_freeze_ms()), format_ms(report.predicted_total_ms()));
+    bool rounds = outcome.method == "precopy" || outcome.method == "hybrid";
+    out = fmt::format(
+        "{} can move from {} to {} by {}: frozen for {} {}, about {} in all{}. Nothing has been touched.\n\n",
+        job_in_words(outcome), outcome.from, outcome.to, method_in_words(outcome.method), rounds ? "at most" : "about",
+        format_ms(report.predicted_freeze_ms()), format_ms(report.predicted_total_ms()),
+        rounds ? ", if rounds keep up with it" : "");
   } else {
     out =
         fmt::format("{} cannot move from {} to {}; {} in the way. Nothing has been touched.\n\n{}\n",

@@ -61,11 +61,12 @@ TEST(MoveJson, HasEveryDocumentedKey) {
       R"("freeze_ms":3.2,"downtime_ms":3.4,"total_ms":125.5,)"
       R"("phases_ms":{"skeleton":90,"freeze":0.2,"memory":2,"destination_memory":2.5},"processes":1,)"
       R"("threads":{"total":5,"immediate":4,"delayed":1},)"
-      R"("pages":{"total":25600,"sent":20000,"zero":0,"redundant":0,"pushed":0,"on_request":0},)"
-      R"("rounds":0,"switched_by_hand":false,"tracking_stop_ms":0,"slowed_ms":0,"least_processor_share":0,"bytes_sent":0,)"
+      R"("pages":{"total":25600,"sent":20000,"zero":0,"redundant":0,"pushed":0,"on_request":0,"ahead":0,"ahead_used":0,"freed":0,"mirrored":0,"identical":0,)"
+      R"("cached":0,"by_delta":0},"delta_bytes":0,"rounds":0,"switched_by_hand":false,"tracking_stop_ms":0,"slowed_ms":0,"least_processor_share":0,)"
+      R"("bytes_sent":0,"streams":0,)"
       R"("compression":{"bytes":0,"compressed_to":0},"workers_peak_bytes":{"source":0,"destination":0},)"
       R"("files":[{"path":"/tmp/a\"b","origin":"carried","bytes":10,"why":""}],)"
-      R"("residual_dependencies":[],"refusals":[]})");
+      R"("residual_dependencies":[],"warning":"","refusals":[]})");
 }
 
 TEST(MoveJson, ListsRefusals) {
@@ -87,6 +88,16 @@ TEST(MoveText, SaysWhatHappenedAndDrawsIt) {
   EXPECT_THAT(text, HasSubstr("left over  none"));
 }
 
+TEST(MoveText, WhatIsNotKnownIsNotToldAsNothing) {
+  MoveOutcome outcome = moved();
+  outcome.report = {};
+  outcome.report.set_warning("the worker ended");
+  std::string text = moved_text(outcome, 80);
+  EXPECT_THAT(text, HasSubstr("how long it took is not known"));
+  EXPECT_THAT(text, HasSubstr("the worker ended"));
+  EXPECT_EQ(text.find("frozen for"), std::string::npos);
+}
+
 TEST(MoveText, RefusalsShowWhereWhatAndWhatHelps) {
   std::string table = refusal_table({refusal(7, 4, 0, 0), refusal(8, -1, 0x7f00, 0x8000), refusal(0, -1, 0, 0)}, 200);
   EXPECT_THAT(table, HasSubstr("7  curl     fd 4       a TCP connection  close it\n"));
@@ -97,7 +108,11 @@ TEST(MoveText, RefusalsShowWhereWhatAndWhatHelps) {
 TEST(MoveText, DryRunSaysWhetherItWouldWork) {
   MoveOutcome outcome = moved();
   outcome.state = "dry_run";
-  EXPECT_THAT(dry_run_text(outcome, 80), HasSubstr("can move from node1 to node2"));
+  outcome.report.set_predicted_freeze_ms(10);
+  EXPECT_THAT(dry_run_text(outcome, 80),
+              HasSubstr("can move from node1 to node2 by total freezing: frozen for about 10"));
+  outcome.method = "hybrid";
+  EXPECT_THAT(dry_run_text(outcome, 80), HasSubstr("by hybrid: frozen for at most 10"));
   outcome.refusals.push_back(refusal(7, 4, 0, 0));
   EXPECT_THAT(dry_run_text(outcome, 80), HasSubstr("cannot move from node1 to node2; one thing is in the way"));
 }

@@ -41,8 +41,8 @@ class Directory {
   virtual Result<uint64_t> put(std::string_view key, std::string_view value, Expect expect,
                                std::chrono::milliseconds lease = {}) = 0;
   // Waits until an entry whose key begins with `prefix` is written, removed or has run out of its lease, later than
-  // `since` (a version, or 0: from now on), at most `patience`. Returns the version up to which nothing has been
-  // missed: `since` for the next call. It may return early and without a change.
+  // `since` (a version), at most `patience`. Returns the version up to which nothing has been missed: `since` for the
+  // next call. It may return early and without a change; with 0, of who has seen nothing yet, at once.
   virtual Result<uint64_t> watch(std::string_view prefix, uint64_t since, std::chrono::milliseconds patience) = 0;
   virtual Result<void> remove(std::string_view key, Expect expect) = 0;
 };

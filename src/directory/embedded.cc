@@ -181,7 +181,7 @@ std::optional<std::chrono::milliseconds> Embedded::next_expiry(std::string_view 
 
 Result<uint64_t> Embedded::watch(std::string_view prefix, uint64_t since, std::chrono::milliseconds patience) {
   std::unique_lock lock(mutex_);
-  if (since == 0) since = newest_;
+  if (since == 0) return newest_;
   auto news = [&] {
     if (since < forgotten_) return true;
     for (auto change = changes_.rbegin(); change != changes_.rend() && change->version > since; ++change) {

@@ -74,10 +74,23 @@ TEST_F(EmbeddedDirectory, AWatchIsToldOfChangesUnderItsPrefix) {
   EXPECT_EQ(*directory_->watch("job/", last, milliseconds(1)), last);
 }
 
+// Who begins to watch looks afterwards: what is written between the two is not waited for in vain.
+TEST_F(EmbeddedDirectory, WhoHasSeenNothingIsAnsweredAtOnce) {
+  using std::chrono::milliseconds;
+  ASSERT_TRUE(directory_->put("node/a", "one", Expect::anything(), {}));
+  auto start = std::chrono::steady_clock::now();
+  uint64_t seen = *directory_->watch("node/", 0, milliseconds(10'000));
+  EXPECT_EQ(directory_->list("node/")->size(), 1u);
+  ASSERT_TRUE(directory_->put("node/b", "two", Expect::anything(), {}));
+  EXPECT_GT(*directory_->watch("node/", seen, milliseconds(10'000)), seen);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(5'000));
+}
+
 TEST_F(EmbeddedDirectory, AWatchEndsWhenALeaseDoes) {
   ASSERT_TRUE(directory_->put("up/a", "x", Expect::anything(), std::chrono::milliseconds(20)));
   auto start = std::chrono::steady_clock::now();
-  ASSERT_TRUE(directory_->watch("up/", 0, std::chrono::milliseconds(10'000)));
+  uint64_t seen = *directory_->watch("up/", 0, {});
+  ASSERT_TRUE(directory_->watch("up/", seen, std::chrono::milliseconds(10'000)));
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(5'000));
   EXPECT_FALSE((*directory_->get("up/a")).has_value());
 }

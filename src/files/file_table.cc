@@ -1,8 +1,10 @@
 #include "files/file_table.h"
 
 #include <fcntl.h>
+#include <sys/sysmacros.h>
 
 #include "sys/file.h"
+#include "sys/file_handle.h"
 #include "sys/text_file.h"
 
 namespace godwit::files {
@@ -98,6 +100,23 @@ Result<uint32_t> FileTable::add(int fd, std::string_view link, FileUse use) {
     file.set_mount_point(mount->point);
   }
   return file.id();
+}
+
+Result<std::optional<uint32_t>> FileTable::add_by_handle(uint64_t device, uint64_t inode, int32_t type,
+                                                         const std::string& handle) {
+  if (auto known = find(device, inode)) return known;
+  for (const proc::Mount& mount : mounts_) {
+    if (makedev(mount.major, mount.minor) != device) continue;
+    auto place = sys::open_path(root_ + mount.point, O_RDONLY | O_NONBLOCK);
+    if (!place) continue;
+    auto fd = sys::open_by_handle(place->get(), type, handle);
+    if (!fd) continue;
+    std::string link = TRY(sys::read_link("/proc/self/fd/" + std::to_string(fd->get())));
+    // Only below what this mount shows of its file system is that a name the job knows.
+    auto there = sys::status_of(root_ + link);
+    if (there && there->st_dev == device && there->st_ino == inode) return std::optional(TRY(add(fd->get(), link, {})));
+  }
+  return std::optional<uint32_t>();
 }
 
 std::optional<uint32_t> FileTable::find(uint64_t device, uint64_t inode) const {

@@ -36,6 +36,10 @@ class FileTable {
   // `fd`: any descriptor of the file, O_PATH will do; `link`: the text of its
   // /proc link. Returns image.File.id.
   Result<uint32_t> add(int fd, std::string_view link, FileUse use);
+  // A file of which only the kernel's handle is known; see sys/file_handle.h.
+  // Nothing: it cannot be found by a name.
+  Result<std::optional<uint32_t>> add_by_handle(uint64_t device, uint64_t inode, int32_t type,
+                                                const std::string& handle);
   const image::File& get(uint32_t id) const { return files_.at(id - 1); }
   image::File& get(uint32_t id) { return files_.at(id - 1); }
   // For content: readable, positions must not be relied on.

@@ -45,6 +45,13 @@ bool LeftBehind::is_former_copy(const std::string& path, const struct stat& stat
   return noted && *noted == description(status, job);
 }
 
+void note_left_behind(const worker::JobPlace& place, const std::vector<std::string>& paths) {
+  LeftBehind left = left_behind_of(place);
+  for (const std::string& path : paths) {
+    (void)left.note(path, place.job());  // without it the file counts as somebody else's: the careful side
+  }
+}
+
 LeftBehind left_behind_of(const worker::JobPlace& place) {
   // STATE/jobs/ID is the job's own; what is left lies beside it.
   std::filesystem::path state = std::filesystem::path(place.state_directory()).parent_path().parent_path();

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "godwit/worker.pb.h"
@@ -28,6 +29,9 @@ class LeftBehind {
   std::string file_for(const std::string& path) const;
   std::string directory_;
 };
+
+// Notes the files that a job left at `place`.
+void note_left_behind(const worker::JobPlace& place, const std::vector<std::string>& paths);
 
 // Of the daemon whose jobs live at `place`.
 LeftBehind left_behind_of(const worker::JobPlace& place);

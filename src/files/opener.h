@@ -43,6 +43,10 @@ class Opener {
   // program's file is not there; conflict, when it has changed since it was
   // decided upon.
   Result<UniqueFd> open(uint32_t file, int flags);
+  // Whether it is the very file that the source has.
+  bool is_shared(uint32_t file) const { return origin_of(file) == image::File::SHARED; }
+  // Requires: a file that was opened.
+  const std::string& path(uint32_t file) const { return files_.at(file).path(); }
   bool is_job_root(uint32_t file) const { return files_.at(file).path() == "/"; }
   // A directory as the job sees it.
   Result<UniqueFd> open_directory(const std::string& path) const;

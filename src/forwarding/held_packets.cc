@@ -15,7 +15,7 @@ Result<HeldPackets> HeldPackets::prepare(const worker::NetworkPlace& place, cons
   divert_to_waiting_room(held.hold_, here, address);
   auto mechanism = find_mechanism(place.forwarding());
   if (mechanism && (*mechanism)->waits_at_destination()) {
-    divert(held.pass_on_, here, address, {*next, destination.number()});
+    divert(held.pass_on_, here, address, {*next, destination.number(), destination.tunnelled()});
     release(held.pass_on_, here, address);
   }
   end_diversion(held.undo_, here, address);

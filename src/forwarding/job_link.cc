@@ -9,8 +9,6 @@ namespace godwit::forwarding {
 
 namespace {
 
-constexpr unsigned kInsideIndex = 2;  // the same on every node, since programs may remember it
-
 // Nobody answers there, and nobody needs to: on a link without address resolution everything is at the other end.
 sys::IpAddress gateway4() { return {AF_INET, {169, 254, 0, 1}}; }
 sys::IpAddress gateway6() {
@@ -19,14 +17,24 @@ sys::IpAddress gateway6() {
   return address;
 }
 
-NetlinkBatch inside_changes(VirtualAddress address, bool version6) {
+// With packets that reach all nodes, a connection need not find out anew after every move how large they can be.
+NetlinkBatch inside_changes(VirtualAddress address, bool version6, uint32_t largest_packet) {
   NetlinkBatch batch;
-  sys::switch_on(batch, kInsideIndex, sys::Resolution::none);
-  sys::add_address(batch, kInsideIndex, address.version4(), 32);
-  sys::set_route(batch, {.to = {}, .interface = kInsideIndex, .gateway = gateway4(), .source = address.version4()});
+  sys::switch_on(batch, kJobInterface, sys::Resolution::none);
+  sys::add_address(batch, kJobInterface, address.version4(), 32);
+  sys::set_route(batch, {.to = {},
+                         .interface = kJobInterface,
+                         .gateway = gateway4(),
+                         .source = address.version4(),
+                         .protocol = sys::kGivenRoute,
+                         .largest_packet = largest_packet});
   if (!version6) return batch;
-  sys::add_address(batch, kInsideIndex, address.version6(), 128);
-  sys::set_route(batch, {.to = {AF_INET6, {}}, .interface = kInsideIndex, .gateway = gateway6()});
+  sys::add_address(batch, kJobInterface, address.version6(), 128);
+  sys::set_route(batch, {.to = {AF_INET6, {}},
+                         .interface = kJobInterface,
+                         .gateway = gateway6(),
+                         .protocol = sys::kGivenRoute,
+                         .largest_packet = largest_packet});
   return batch;
 }
 
@@ -66,9 +74,10 @@ Result<JobLink> JobLink::create(const worker::NetworkPlace& place, pid_t process
                        .peer_name = "eth0",
                        .address = hardware_address(address.code),
                        .peer_namespace = inside.get(),
-                       .peer_index = kInsideIndex});
+                       .peer_index = kJobInterface});
   TRY(link.netlink_->run(made).within("the link to the job"));
-  TRY(change_inside(inside.get(), inside_changes(address, here.version6)).within("the job's interface"));
+  TRY(change_inside(inside.get(), inside_changes(address, here.version6, place.largest_packet()))
+          .within("the job's interface"));
   unsigned index = sys::interface_index(link.name_);
   NetlinkBatch on;
   sys::switch_on(on, index, sys::Resolution::usual);

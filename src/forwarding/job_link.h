@@ -15,6 +15,9 @@
 
 namespace godwit::forwarding {
 
+// The number of the job's own interface: the same on every node, since programs may remember it.
+inline constexpr unsigned kJobInterface = 2;
+
 std::string job_link_name(VirtualAddress address);
 // Whether an interface of that name is the node's end of some logical host's.
 bool is_job_link(std::string_view interface);

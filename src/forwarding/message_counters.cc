@@ -20,7 +20,9 @@ constexpr Kind kKinds[] = {{"waited", &MessageCounts::waited}, {"entered", &Mess
 // One set of each kind and version, one rule each. Rules are looked at in order by every packet, so few come first.
 std::string table_text(const NodePlace& here) {
   std::string text = "add table inet godwit\ndelete table inet godwit\ntable inet godwit {\n";
-  std::string uplink = here.uplink.empty() ? "lo" : here.uplink;
+  const std::string ways =
+      "{ \"" + (here.uplink.empty() ? "lo" : here.uplink) + "\", \"" + std::string(kTunnel) + "\" }";
+  const std::string no_job = "{ \"" + std::string(kWaitingRoomIn) + "\", \"" + std::string(kTunnel) + "\" }";
   std::string out, pass, in;
   for (bool version6 : {false, true}) {
     std::string ip = version6 ? "ip6" : "ip", tail = version6 ? "6" : "";
@@ -34,12 +36,12 @@ std::string table_text(const NodePlace& here) {
     };
     std::string to = ip + " daddr " + range, from = ip + " saddr " + range;
     out += "oifname \"" + std::string(kWaitingRoomIn) + "\" " + to + count("waited", "daddr");
-    out += "oifname \"gw*\" oifname != \"" + std::string(kWaitingRoomIn) + "\" " + to + count("entered", "daddr");
-    out += "oifname \"" + uplink + "\" " + to + count("sent", "daddr");
-    pass += "iifname \"" + uplink + "\" oifname \"" + uplink + "\" " + to + count("passed", "daddr");
-    in += "iifname \"" + uplink + "\" " + from + count("answered", "saddr");
-    in += "iifname \"" + uplink + "\" meta mark != " + std::to_string(sys::kPublishedMark) + " " + ip +
-          " daddr @dropping" + tail + count("dropped", "daddr");
+    out += "oifname \"gw*\" oifname != " + no_job + " " + to + count("entered", "daddr");
+    out += "oifname " + ways + " " + to + count("sent", "daddr");
+    pass += "iifname " + ways + " oifname " + ways + " " + to + count("passed", "daddr");
+    in += "iifname " + ways + " " + from + count("answered", "saddr");
+    in += "iifname " + ways + " meta mark != " + std::to_string(sys::kPublishedMark) + " " + ip + " daddr @dropping" +
+          tail + count("dropped", "daddr");
   }
   text += "chain out { type filter hook postrouting priority 300;\n" + out + "}\n";
   text += "chain pass { type filter hook forward priority 300;\n" + pass + "}\n";

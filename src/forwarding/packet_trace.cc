@@ -10,7 +10,7 @@ namespace godwit::forwarding {
 std::optional<Passage> passage_of(const std::string& interface, bool outgoing, const std::string& uplink) {
   if (interface == kWaitingRoomIn) return std::nullopt;  // it comes out at the other end at once
   if (interface == kWaitingRoomOut) return outgoing ? std::nullopt : std::optional(Passage::waited);
-  if (interface == uplink) return outgoing ? Passage::left : Passage::arrived;
+  if (interface == uplink || interface == kTunnel) return outgoing ? Passage::left : Passage::arrived;
   if (is_job_link(interface)) return outgoing ? Passage::delivered : Passage::sent;
   return Passage::other;
 }

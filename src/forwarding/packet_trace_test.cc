@@ -8,6 +8,8 @@ namespace {
 TEST(PassageTest, FollowsFromTheInterface) {
   EXPECT_EQ(passage_of("eth0", true, "eth0"), Passage::left);
   EXPECT_EQ(passage_of("eth0", false, "eth0"), Passage::arrived);
+  EXPECT_EQ(passage_of(kTunnel, true, "eth0"), Passage::left);
+  EXPECT_EQ(passage_of(kTunnel, false, "eth0"), Passage::arrived);
   EXPECT_EQ(passage_of("gw1.7", true, "eth0"), Passage::delivered);
   EXPECT_EQ(passage_of("gw1023.4095", false, "eth0"), Passage::sent);
   EXPECT_EQ(passage_of(kWaitingRoomOut, false, "eth0"), Passage::waited);

@@ -35,6 +35,11 @@ void set_on_interface(NetlinkBatch& batch, const NodePlace& here, VirtualAddress
 void set_to_node(NetlinkBatch& batch, const NodePlace& here, VirtualAddress address, Rank rank, const NextHop& to) {
   for_each_version(here, address, [&](const sys::IpAddress& each) {
     sys::Route route = route_of(here, each, rank);
+    if (to.tunnelled) {
+      route.interface = here.tunnel;
+      route.tunnel_end = to.version4;
+      return sys::set_route(batch, route);
+    }
     route.gateway = each.family == AF_INET ? to.version4 : node_address6(to.node);
     sys::set_route(batch, route);
   });
@@ -55,6 +60,7 @@ NodePlace NodePlace::here(const std::string& address) {
   std::error_code failed;
   here.version6 = std::filesystem::exists("/proc/sys/net/ipv6", failed);
   here.waiting_room = sys::interface_index(kWaitingRoomIn);
+  here.tunnel = sys::interface_index(kTunnel);
   if (here.source4) here.uplink = sys::interface_name(sys::interface_with_address(*here.source4));
   return here;
 }
@@ -95,10 +101,12 @@ void remove_link(NetlinkBatch& batch, const NodePlace& here, VirtualAddress addr
 }
 
 void drop_passing(NetlinkBatch& batch, const NodePlace& here, VirtualAddress address, bool drop) {
-  if (here.uplink.empty()) return;
-  for_each_version(here, address, [&](const sys::IpAddress& each) {
-    (drop ? sys::add_drop_rule : sys::remove_drop_rule)(batch, each, here.uplink);
-  });
+  for (const std::string& way : {here.uplink, std::string(here.tunnel == 0 ? "" : kTunnel)}) {
+    if (way.empty()) continue;
+    for_each_version(here, address, [&](const sys::IpAddress& each) {
+      (drop ? sys::add_drop_rule : sys::remove_drop_rule)(batch, each, way);
+    });
+  }
 }
 
 void release(NetlinkBatch& batch, const NodePlace& here, VirtualAddress address) {

@@ -26,6 +26,7 @@ struct NodePlace {
   bool version6 = false;
   unsigned waiting_room = 0;  // interface
   std::string uplink;         // interface to the other nodes; empty: none
+  unsigned tunnel = 0;        // interface to those behind routers (tunnel.h); 0: none
 
   // Of the calling thread's network namespace. `address`: where other nodes reach this one, as text.
   static NodePlace here(const std::string& address);
@@ -33,6 +34,7 @@ struct NodePlace {
 
 inline constexpr const char* kWaitingRoomIn = "gwwait0";
 inline constexpr const char* kWaitingRoomOut = "gwwait1";
+inline constexpr const char* kTunnel = "gwtunnel";
 // How long packets may wait for a program to resolve their neighbour, and how many bytes of them.
 inline constexpr sys::QueueRules kQueueRules{.most_bytes = 64u << 20, .most_seconds = 600};
 
@@ -42,7 +44,9 @@ sys::HardwareAddress hardware_address(uint32_t code);
 // A node as the next hop.
 struct NextHop {
   sys::IpAddress version4;
-  uint32_t node = 0;  // its number
+  uint32_t node = 0;       // its number
+  bool tunnelled = false;  // it is behind a router: packets are carried there in a tunnel
+  bool operator==(const NextHop&) const = default;
 };
 
 using sys::NetlinkBatch;

@@ -38,7 +38,8 @@ struct k_sigaction { struct sigaction sa; };
 struct sighand_struct { struct k_sigaction action[64]; };
 struct fs_struct { int umask; };
 struct mm_flags { unsigned long __mm_flags[1]; };
-struct mm_struct { unsigned long brk; struct mm_flags flags; };
+typedef struct { unsigned short pkey_allocation_map; short execute_only_pkey; } mm_context_t;
+struct mm_struct { unsigned long brk; struct mm_flags flags; mm_context_t context; };
 struct mm_struct___one_word { unsigned long flags; };
 struct sched_entity { u64 sum_exec_runtime, prev_sum_exec_runtime; };
 struct sched_info { unsigned long long last_arrival; };
@@ -51,6 +52,10 @@ struct restart_block {
     struct { void* ufds; int nfds; int has_timeout; unsigned long tv_sec; unsigned long tv_nsec; } poll;
   };
 };
+struct inode { unsigned long i_ino; };
+struct file { unsigned int f_flags; long long f_pos; struct inode* f_inode; };
+struct fdtable { unsigned int max_fds; unsigned long* close_on_exec; };
+struct files_struct { struct fdtable* fdt; };
 struct pt_regs { unsigned long r10, r9, r8, dx, si, di, orig_ax, ip, sp; };
 struct task_struct {
   unsigned int __state;
@@ -70,6 +75,7 @@ struct task_struct {
   char comm[16];
   struct mm_struct* mm;
   struct fs_struct* fs;
+  struct files_struct* files;
   struct signal_struct* signal;
   struct sighand_struct* sighand;
   sigset_t blocked, saved_sigmask;
@@ -80,6 +86,7 @@ struct task_struct {
 };
 struct bpf_iter_meta { struct seq_file* seq; };
 struct bpf_iter__task { struct bpf_iter_meta* meta; struct task_struct* task; };
+struct bpf_iter__task_file { struct bpf_iter_meta* meta; struct task_struct* task; u32 fd; struct file* file; };
 
 #pragma clang attribute pop
 // clang-format on
@@ -237,6 +244,11 @@ int write_process(struct bpf_iter__task* context) {
   record.umask = BPF_CORE_READ(fs, umask);
   record.dumpable = dumpable_of(mm);
   record.subreaper = BPF_CORE_READ_BITFIELD_PROBED(signal, is_child_subreaper);
+  record.execute_only_key = -1;
+  if (bpf_core_field_exists(mm->context.pkey_allocation_map)) {
+    record.protection_keys = BPF_CORE_READ(mm, context.pkey_allocation_map);
+    record.execute_only_key = BPF_CORE_READ(mm, context.execute_only_pkey);
+  }
   bpf_seq_write(context->meta->seq, &record, sizeof(record));
   for (int i = 0; i < SIGNALS; ++i) {
     struct godwit_signal_action action;
@@ -246,6 +258,31 @@ int write_process(struct bpf_iter__task* context) {
     action.mask = BPF_CORE_READ(handlers, action[i].sa.sa_mask.sig[0]);
     bpf_seq_write(context->meta->seq, &action, sizeof(action));
   }
+  return 0;
+}
+
+static __always_inline unsigned int closes_on_exec(struct task_struct* task, u32 number) {
+  struct fdtable* table = BPF_CORE_READ(task, files, fdt);
+  unsigned long* words = BPF_CORE_READ(table, close_on_exec);
+  unsigned long word = 0;
+  if (number >= BPF_CORE_READ(table, max_fds)) return 0;
+  if (bpf_probe_read_kernel(&word, sizeof(word), words + number / 64)) return 0;
+  return word >> number % 64 & 1;
+}
+
+SEC("iter/task_file")
+int write_descriptor(struct bpf_iter__task_file* context) {
+  struct task_struct* task = context->task;
+  struct file* file = context->file;
+  if (!task || !file || BPF_CORE_READ(task, group_leader) != task) return 0;
+  struct godwit_descriptor_record record = {};
+  record.number = (int)context->fd;
+  record.description = (u64)file;
+  record.inode = BPF_CORE_READ(file, f_inode, i_ino);
+  record.position = (u64)BPF_CORE_READ(file, f_pos);
+  record.flags = BPF_CORE_READ(file, f_flags);
+  record.close_on_exec = closes_on_exec(task, context->fd);
+  bpf_seq_write(context->meta->seq, &record, sizeof(record));
   return 0;
 }
 

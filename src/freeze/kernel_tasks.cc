@@ -16,7 +16,7 @@ namespace godwit::freeze {
 
 namespace {
 
-using Over = sys::BpfIterators::Over;
+using Over = sys::BpfPrograms::Over;
 
 // Above so many processes one pass over all threads is quicker than one iterator for each process.
 constexpr size_t kMostSinglePasses = 4;
@@ -55,13 +55,13 @@ const TaskRecord* TaskRecords::find(pid_t tid) const {
 
 Result<KernelTasks> KernelTasks::load() {
   KernelTasks tasks(
-      TRY(sys::BpfIterators::load(std::span(godwit_kernel_tasks_program, godwit_kernel_tasks_program_end))));
+      TRY(sys::BpfPrograms::load(std::span(godwit_kernel_tasks_program, godwit_kernel_tasks_program_end))));
   TRY(tasks.set_clocks());
   return tasks;
 }
 
-Result<KernelTasks> KernelTasks::open(const sys::BpfIterators::Ids& ids) {
-  KernelTasks tasks(TRY(sys::BpfIterators::open(ids)));
+Result<KernelTasks> KernelTasks::open(const sys::BpfPrograms::Ids& ids) {
+  KernelTasks tasks(TRY(sys::BpfPrograms::open(ids)));
   TRY(tasks.set_clocks());
   return tasks;
 }
@@ -110,6 +110,12 @@ Result<TaskRecords> KernelTasks::read(std::span<const pid_t> processes) const {
 Result<TaskRecords> KernelTasks::read_all(std::span<const pid_t> processes) const {
   auto threads = TRY(records_of<TaskRecord>("write_task", processes));
   return TaskRecords(std::move(threads), TRY(records_of<ProcessRecord>("write_process", processes)));
+}
+
+Result<std::vector<DescriptorRecord>> KernelTasks::read_descriptors(pid_t process) const {
+  auto records = split_records<DescriptorRecord>(TRY(programs_.run("write_descriptor", Over::process, process)));
+  std::ranges::sort(records, {}, &DescriptorRecord::number);
+  return records;
 }
 
 RestartFunction KernelTasks::restart_function(const TaskRecord& record) {

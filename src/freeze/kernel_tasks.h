@@ -17,12 +17,13 @@
 
 #include "base/result.h"
 #include "freeze/task_record.h"
-#include "sys/bpf_iterator.h"
+#include "sys/bpf_programs.h"
 
 namespace godwit::freeze {
 
 using TaskRecord = ::godwit_task_record;
 using ProcessRecord = ::godwit_process_record;
+using DescriptorRecord = ::godwit_descriptor_record;
 
 // What task->restart_block would do.
 enum class RestartFunction { none, nanosleep, poll, futex, unknown };
@@ -48,23 +49,25 @@ class KernelTasks {
   // ErrorKind::unsupported or denied where the kernel has no BTF or we may not load programs.
   static Result<KernelTasks> load();
   // With the programs that another process of ours has loaded: at once. Errors: gone too.
-  static Result<KernelTasks> open(const sys::BpfIterators::Ids& ids);
-  Result<sys::BpfIterators::Ids> ids() const { return programs_.ids(); }
+  static Result<KernelTasks> open(const sys::BpfPrograms::Ids& ids);
+  Result<sys::BpfPrograms::Ids> ids() const { return programs_.ids(); }
   // All threads of these processes (host pids). One that has ended is simply absent.
   Result<TaskRecords> read(std::span<const pid_t> processes) const;
   // The same, and what each process has once.
   Result<TaskRecords> read_all(std::span<const pid_t> processes) const;
+  // The open descriptors of one stopped process, by number.
+  Result<std::vector<DescriptorRecord>> read_descriptors(pid_t process) const;
   static RestartFunction restart_function(const TaskRecord& record);
   // When the thread went to sleep, on the host's CLOCK_MONOTONIC, nanoseconds. Good to some 20 us, for a record read
   // while the thread slept.
   int64_t asleep_since(const TaskRecord& record) const;
 
  private:
-  explicit KernelTasks(sys::BpfIterators programs) : programs_(std::move(programs)) {}
+  explicit KernelTasks(sys::BpfPrograms programs) : programs_(std::move(programs)) {}
   Result<void> set_clocks();
   template <class Record>
   Result<std::vector<Record>> records_of(const char* program, std::span<const pid_t> processes) const;
-  sys::BpfIterators programs_;
+  sys::BpfPrograms programs_;
   int64_t scheduler_clock_offset_ns_ = 0;  // CLOCK_MONOTONIC - the scheduler's clock
 };
 

@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <set>
 #include <thread>
@@ -13,6 +14,7 @@
 #include "freeze/replant.h"
 #include "freeze/system_call_restart.h"
 #include "proc/maps.h"
+#include "sys/process_memory.h"
 #include "sys/text_file.h"
 
 namespace godwit::freeze {
@@ -74,12 +76,26 @@ Result<sys::Stop> wait_or_hurry(pid_t host_tid, bool asleep, sys::Deadline deadl
   return sys::wait_for_stop(host_tid, deadline, kSpin);
 }
 
+// A thread that was let go a moment ago, and has not come yet to go on with its wait by restart_syscall(2): what that
+// call goes on with is known only to this kernel, so it is told as the interrupted call that it was. Source: Linux
+// arch/x86/kernel/signal.c, arch_do_signal_or_restart.
+void undo_restart(pid_t host_tid, user_regs_struct& registers) {
+  if (registers.rax != SYS_restart_syscall) return;
+  constexpr std::array kSystemCall{std::byte{0x0f}, std::byte{0x05}};
+  std::array<std::byte, 2> next{};
+  if (!sys::read_memory_at(host_tid, registers.rip, next) || next != kSystemCall) return;
+  registers.rip += kSystemCall.size();
+  registers.orig_rax = SYS_restart_syscall;
+  registers.rax = static_cast<uint64_t>(kRestartBlock);
+}
+
 // Waits for the stop that the interrupt causes. A signal that arrives at the same moment is put back by hand: its
 // delivery stop comes first, and it is delivered again when the thread goes on. ErrorKind::retry: not before a child,
 // which is stopped too, has called execve.
 Result<bool> await_stop(pid_t host_pid, SeizedThread& thread, sys::Deadline deadline) {
   auto note = [&thread](bool group_stopped) -> Result<bool> {
     thread.registers = TRY(sys::get_registers(thread.host_tid));
+    undo_restart(thread.host_tid, thread.registers);
     thread.call = classify_call(thread.registers, nullptr);
     thread.group_stopped = group_stopped;
     thread.stopped = true;
@@ -193,6 +209,13 @@ Result<void> SeizedTree::make_resumable(SeizedThread& thread) {
   if (thread.resumable) return {};
   thread.resumable = true;
   return resume_in_progress(thread.host_tid, Side::source, RemoteAddress{}, thread.registers, thread.call, {});
+}
+
+Result<void> SeizedTree::make_resumable() {
+  for (SeizedProcess& process : processes_) {
+    for (SeizedThread& thread : process.threads) TRY(make_resumable(thread));
+  }
+  return {};
 }
 
 SeizedTree::~SeizedTree() { let_go(); }

@@ -55,6 +55,7 @@ class SeizedTree {
   const std::vector<SeizedProcess>& processes() const { return processes_; }
   // Whatever lets this thread go now, even our death, the program will not notice. Nothing may run in it afterwards.
   static Result<void> make_resumable(SeizedThread& thread);
+  Result<void> make_resumable();  // all of them
   // Lets every thread go on where it was, those that have not stopped yet as soon as they do. The destructor does the
   // same. Requires: the cgroup is not frozen.
   void let_go();

@@ -42,9 +42,20 @@ struct godwit_process_facts {
   unsigned long long brk;
   int pid;             /* in the reader's pid namespace */
   unsigned int timers; /* not 0: timers of its own are set or were, and only the process itself knows the rest */
-  unsigned int umask, dumpable, subreaper, pad;
+  unsigned int umask, dumpable, subreaper;
+  unsigned short protection_keys; /* bit n: key n is allocated */
+  short execute_only_key;         /* -1: none */
 };
 struct godwit_process_record {
   struct godwit_process_facts facts;
   struct godwit_signal_action actions[64]; /* of signal 1 first */
+};
+
+/* One open descriptor of a process, as its first thread has it. */
+struct godwit_descriptor_record {
+  unsigned long long description; /* the same number: the same open file description; means nothing else */
+  unsigned long long inode, position;
+  int number; /* of the descriptor */
+  unsigned int flags;
+  unsigned int close_on_exec, pad;
 };

@@ -19,12 +19,13 @@ namespace godwit::lab {
 
 inline constexpr const char* kLabDirectory = "/run/godwit-lab";
 inline constexpr const char* kDefaultLab = "lab";
-inline constexpr uint32_t kMaxNodes = 200;
+inline constexpr uint32_t kMaxNodes = 200, kMaxRoutedNodes = 64;
 
 struct Options {
   std::string lab = kDefaultLab;
   uint32_t nodes = 2;
   std::string link;      // of each node to the bridge, e.g. "1gbit"; empty: as fast as the machine is
+  bool routed = false;   // each in a subnet of its own, with a router between that knows nothing of jobs
   std::string fault;     // hidden: passed to every daemon
   bool debug = false;    // daemons log more
   std::string programs;  // directory with godwitd and godwit-init; empty: found beside this program
@@ -49,6 +50,7 @@ struct NodeStatus {
 struct LabStatus {
   std::string lab;
   std::string link;
+  bool routed = false;
   std::vector<NodeStatus> nodes;
 };
 

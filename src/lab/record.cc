@@ -31,6 +31,10 @@ uint32_t number_of(std::string_view text, const std::string& key) {
   return number;
 }
 
+std::string address_in(const Record& record, uint32_t last) {
+  return "10.77." + std::to_string(record.number) + "." + std::to_string(last);
+}
+
 }  // namespace
 
 Result<Record> read_record(const std::string& lab) {
@@ -40,6 +44,7 @@ Result<Record> read_record(const std::string& lab) {
   record.number = number_of(text, "number");
   record.nodes = number_of(text, "nodes");
   record.link = value_of(text, "link");
+  record.routed = number_of(text, "routed") != 0;
   record.fault = value_of(text, "fault");
   record.debug = number_of(text, "debug") != 0;
   record.programs = value_of(text, "programs");
@@ -53,6 +58,7 @@ Result<void> write_record(const Record& record) {
   add("number", std::to_string(record.number));
   add("nodes", std::to_string(record.nodes));
   add("link", record.link);
+  add("routed", record.routed ? "1" : "0");
   add("fault", record.fault);
   add("debug", record.debug ? "1" : "0");
   add("programs", record.programs);
@@ -69,9 +75,13 @@ uint32_t node_number(const Record& record, const std::string& name) {
   return 0;
 }
 
+uint32_t subnet_bits(const Record& record) { return record.routed ? 30 : 24; }
+
 std::string node_address(const Record& record, uint32_t node) {
-  return "10.77." + std::to_string(record.number) + "." + std::to_string(node);
+  return address_in(record, record.routed ? 4 * (node - 1) + 2 : node);
 }
+
+std::string router_address(const Record& record, uint32_t node) { return address_in(record, 4 * (node - 1) + 1); }
 
 std::string run_directory(const std::string& lab) { return std::string(kLabDirectory) + "/" + lab; }
 std::string node_run_directory(const std::string& lab, uint32_t node) {

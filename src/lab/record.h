@@ -11,9 +11,10 @@ namespace godwit::lab {
 
 struct Record {
   std::string lab;
-  uint32_t number = 0;  // of the lab on this machine: addresses are 10.77.NUMBER.K
+  uint32_t number = 0;  // of the lab on this machine: addresses are 10.77.NUMBER.*
   uint32_t nodes = 0;
   std::string link;
+  bool routed = false;  // each node has a subnet of its own
   std::string fault;
   bool debug = false;
   std::string programs;   // directory
@@ -26,7 +27,12 @@ Result<void> write_record(const Record& record);
 // "node3" for 3; and 3 for "node3", 0 for anything else.
 std::string node_name(uint32_t node);
 uint32_t node_number(const Record& record, const std::string& name);
+// All nodes' addresses are of one subnet, 10.77.NUMBER.0/24; in a routed lab each is of one with room for it and the
+// router only, four addresses further than the one before.
 std::string node_address(const Record& record, uint32_t node);
+uint32_t subnet_bits(const Record& record);
+// Of the router in the node's subnet.
+std::string router_address(const Record& record, uint32_t node);
 
 // /run/godwit-lab/LAB: the record, and a directory per node that is its /run/godwit.
 std::string run_directory(const std::string& lab);

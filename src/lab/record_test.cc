@@ -20,6 +20,9 @@ TEST(LabRecordTest, NodesHaveNamesAndAddresses) {
   EXPECT_EQ(node_name(12), "node12");
   EXPECT_EQ(node_address(record, 12), "10.77.3.12");
   EXPECT_EQ(node_number(record, "node12"), 12u);
+  record.routed = true;
+  EXPECT_EQ(node_address(record, 1) + " " + router_address(record, 1), "10.77.3.2 10.77.3.1");
+  EXPECT_EQ(node_address(record, 64) + " " + router_address(record, 64), "10.77.3.254 10.77.3.253");
   for (const char* name : {"node0", "node13", "node", "node1x", "1", ""})
     EXPECT_EQ(node_number(record, name), 0u) << name;
 }

@@ -34,7 +34,7 @@ Result<LabStatus> status(const std::string& lab) {
   auto record = read_record(lab);
   if (!record) return error(ErrorKind::gone, "there is no lab " + lab);
   auto cgroup = TRY(LabCgroup::of(lab));
-  LabStatus found{.lab = lab, .link = record->link, .nodes = {}};
+  LabStatus found{.lab = lab, .link = record->link, .routed = record->routed, .nodes = {}};
   for (uint32_t number = 1; number <= record->nodes; ++number) {
     NodeStatus node;
     node.name = node_name(number);

@@ -69,6 +69,7 @@ Result<Record> begin_record(const Options& options) {
   record.lab = options.lab;
   record.nodes = options.nodes;
   record.link = options.link;
+  record.routed = options.routed;
   record.fault = options.fault;
   record.debug = options.debug;
   record.programs = options.programs.empty() ? TRY(own_directory()) : options.programs;
@@ -82,8 +83,10 @@ Result<Record> begin_record(const Options& options) {
 
 Result<void> check_options(const Options& options) {
   if (!valid_lab_name(options.lab)) return error(ErrorKind::corrupt, "'" + options.lab + "' cannot be a lab's name");
-  if (options.nodes < 1 || options.nodes > kMaxNodes) {
-    return error(ErrorKind::corrupt, "a lab has 1 to " + std::to_string(kMaxNodes) + " nodes");
+  uint32_t most = options.routed ? kMaxRoutedNodes : kMaxNodes;
+  if (options.nodes < 1 || options.nodes > most) {
+    return error(ErrorKind::corrupt,
+                 std::string(options.routed ? "a routed" : "a") + " lab has 1 to " + std::to_string(most) + " nodes");
   }
   if (!options.link.empty()) TRY(parse_link_rate(options.link));
   return {};

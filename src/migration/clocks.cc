@@ -21,6 +21,7 @@ int64_t now(clockid_t clock) {
 
 // "monotonic  -5  250000000\nboottime ..." of /proc/PID/timens_offsets.
 Result<ClockOffsets> parse_offsets(const std::string& text) {
+  if (text.empty()) return error(ErrorKind::gone, "the process has ended");
   ClockOffsets offsets;
   long long monotonic_s = 0, monotonic_ns = 0, boottime_s = 0, boottime_ns = 0;
   int found = std::sscanf(text.c_str(), "monotonic %lld %lld boottime %lld %lld", &monotonic_s, &monotonic_ns,

@@ -2,9 +2,11 @@
 
 #include <cpuid.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/utsname.h>
 
 #include <cstring>
+#include <map>
 
 #include "proc/maps.h"
 #include "sys/hash.h"
@@ -91,6 +93,54 @@ std::vector<worker::Refusal> incompatibilities(const wire::Offer& here, const wi
     found.push_back(refusal("node.instruction_set", "the destination's processor lacks instructions of the source's",
                             "choose a destination with the same or a newer processor"));
     break;
+  }
+  return found;
+}
+
+namespace {
+
+std::string size_in_words(uint64_t bytes) {
+  constexpr uint64_t kMib = 1 << 20;
+  constexpr uint64_t kGib = 1 << 30;
+  if (bytes % kGib == 0) return std::to_string(bytes / kGib) + " GiB";
+  return bytes % kMib == 0 ? std::to_string(bytes / kMib) + " MiB" : std::to_string(bytes / 1024) + " KiB";
+}
+
+// Pages by their size. A mapping reserves its pages when it is made; those of a private one that did not ask for that
+// (MAP_NORESERVE) are counted when they come.
+std::map<uint64_t, uint64_t> pool_demand(const image::LogicalHost& plan) {
+  std::map<uint64_t, uint64_t> demand;
+  for (const image::Process& process : plan.processes()) {
+    for (const image::Mapping& mapping : process.address_space().mappings()) {
+      bool reserves = (mapping.flags() & MAP_TYPE) == MAP_PRIVATE && (mapping.flags() & MAP_NORESERVE) == 0;
+      if (mapping.page_bytes() == 0 || !reserves) continue;
+      demand[mapping.page_bytes()] += (mapping.end() - mapping.start()) / mapping.page_bytes();
+    }
+  }
+  for (const image::SharedMemory& object : plan.shared_memory()) {
+    if (object.page_bytes() != 0) demand[object.page_bytes()] += object.size() / object.page_bytes();
+  }
+  return demand;
+}
+
+}  // namespace
+
+std::vector<worker::Refusal> pool_shortages(const image::LogicalHost& plan, const PoolPagesLeft& left) {
+  std::vector<worker::Refusal> found;
+  for (auto [page_bytes, wanted] : pool_demand(plan)) {
+    auto there = left(page_bytes);
+    std::string size = size_in_words(page_bytes);
+    if (!there) {
+      found.push_back(refusal("memory.hugetlb",
+                              "memory in huge pages of " + size + ", which the destination's kernel does not have",
+                              "choose another destination"));
+    } else if (*there < wanted) {
+      found.push_back(refusal("memory.hugetlb",
+                              std::to_string(wanted) + " huge pages of " + size + ", of which the destination has " +
+                                  std::to_string(*there) + " left",
+                              "raise there the sysctl vm.nr_hugepages, or /sys/kernel/mm/hugepages/hugepages-" +
+                                  std::to_string(page_bytes / 1024) + "kB/nr_hugepages"));
+    }
   }
   return found;
 }

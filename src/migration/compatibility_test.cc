@@ -1,6 +1,7 @@
 #include "migration/compatibility.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 namespace godwit::migration {
 namespace {
@@ -37,6 +38,39 @@ TEST_F(Compatibility, ANewerProcessorIsFine) {
   source.set_xfeatures(3);
   source.set_cpuid(std::string(here_.cpuid().size(), '\0'));
   EXPECT_TRUE(codes(source).empty());
+}
+
+image::Mapping pool_mapping(uint64_t pages, uint32_t flags) {
+  constexpr uint64_t kPage = 2 << 20;
+  image::Mapping mapping;
+  mapping.set_start(kPage);
+  mapping.set_end(kPage + pages * kPage);
+  mapping.set_flags(flags);
+  mapping.set_page_bytes(kPage);
+  return mapping;
+}
+
+TEST(PoolShortages, PrivateMappingsAndObjectsAreCountedOnce) {
+  image::LogicalHost plan;
+  image::AddressSpace& space = *plan.add_processes()->mutable_address_space();
+  *space.add_mappings() = pool_mapping(3, MAP_PRIVATE);
+  *space.add_mappings() = pool_mapping(1000, MAP_PRIVATE | MAP_NORESERVE);
+  *space.add_mappings() = pool_mapping(2, MAP_SHARED);  // shows the object
+  image::SharedMemory& object = *plan.add_shared_memory();
+  object.set_page_bytes(2 << 20);
+  object.set_size(4 << 20);
+  EXPECT_TRUE(pool_shortages(plan, [](uint64_t) { return std::optional<uint64_t>(5); }).empty());
+  auto refused = pool_shortages(plan, [](uint64_t) { return std::optional<uint64_t>(4); });
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_EQ(refused[0].code(), "memory.hugetlb");
+  EXPECT_EQ(refused[0].what(), "5 huge pages of 2 MiB, of which the destination has 4 left");
+}
+
+TEST(PoolShortages, AKernelMayHaveNoPagesOfThatSize) {
+  image::LogicalHost plan;
+  *plan.add_processes()->mutable_address_space()->add_mappings() = pool_mapping(1, MAP_PRIVATE);
+  EXPECT_EQ(pool_shortages(plan, [](uint64_t) { return std::optional<uint64_t>(); }).size(), 1u);
+  EXPECT_TRUE(pool_shortages({}, [](uint64_t) { return std::optional<uint64_t>(); }).empty());
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 
 #include "coprocess/process_tree.h"
 #include "files/offer.h"
@@ -9,6 +10,7 @@
 #include "freeze/remote_calls.h"
 #include "migration/exchange.h"
 #include "sys/text_file.h"
+#include "sys/urgency.h"
 
 namespace godwit::migration {
 
@@ -21,12 +23,22 @@ namespace {
 
 constexpr uint64_t kLargeBytes = uint64_t{4} << 20;  // of untracked processes: worth a round before the freeze
 constexpr int kMostGrown = 3;
+constexpr unsigned kMostHelpers = 3;
+
+unsigned helpers() { return std::clamp(std::thread::hardware_concurrency(), 1U, kMostHelpers + 1) - 1; }
 
 }  // namespace
 
 DepartingHost::DepartingHost(Inventory& inventory, transport::Connection& connection,
-                             address_space::DepartingObjects objects, const image::LogicalHost& told)
-    : inventory_(inventory), connection_(connection), sender_(connection), objects_(std::move(objects)) {
+                             address_space::DepartingObjects objects,
+                             std::unique_ptr<address_space::PageShortcuts> shortcuts, const image::LogicalHost& told)
+    : inventory_(inventory),
+      connection_(connection),
+      sender_(connection),
+      shortcuts_(std::move(shortcuts)),
+      objects_(std::move(objects)),
+      crew_(std::make_unique<Crew>(helpers(), sys::stay_urgent)) {
+  sender_.set_shortcuts(shortcuts_.get());
   follow(told);
 }
 
@@ -40,7 +52,7 @@ void DepartingHost::follow(const image::LogicalHost& host) {
     if (!known.empty()) {
       now.insert(std::move(known));
     } else {
-      now.emplace(process.pid, DepartingMemory(process.host_pid, process.pid));
+      now.emplace(process.pid, DepartingMemory(process.host_pid, process.pid, *crew_));
     }
     DepartingMemory& memory = now.at(process.pid);
     if (memory.host_pid() != process.host_pid) memory.become(process.host_pid);
@@ -100,7 +112,7 @@ Result<void> DepartingHost::follow_program() {
 
 Result<void> DepartingHost::follow_layout() {
   std::string now = TRY(fingerprint());
-  if (now == fingerprint_) return {};
+  if (now == fingerprint_ && !TRY(inventory_.network_changed())) return {};
   std::vector<worker::Refusal> refusals;
   image::LogicalHost plan = TRY(inventory_.plan_again(refusals));
   if (!refusals.empty()) {
@@ -108,6 +120,7 @@ Result<void> DepartingHost::follow_layout() {
                  "the program has come to use " + refusals.front().what() + "; " + refusals.front().remedy());
   }
   TRY(files::add_hashes(inventory_.files(), plan, {}));  // of files that came into use: they may be there already
+  TRY(sender_.order());
   TRY(connection_.send(FrameType::layout, plan));
   follow(plan);
   fingerprint_ = std::move(now);
@@ -126,20 +139,48 @@ Result<void> DepartingHost::pass_over(const std::function<Result<void>(address_s
   return {};
 }
 
-// The destination has everything.
+// The destination has everything, but for what it now says that it lacks.
 Result<void> DepartingHost::end_round() {
+  TRY(sender_.order());
   TRY(connection_.send(FrameType::round_end));
-  return receive_signal(connection_, FrameType::round_done);
+  lacking_pages_ = 0;
+  for (;;) {
+    transport::FrameHeader header = TRY(connection_.receive_header());
+    if (header.type != FrameType::known_pages) {
+      TRY(expect_signal(TRY(connection_.receive_payload(header)), FrameType::round_done));
+      break;
+    }
+    TRY(take_lacking(header.length));
+  }
+  shortcuts_->found_lacking(lacking_pages_);
+  shortcuts_->next_round();
+  return {};
 }
 
-// Returns the bytes of pages sent. Ends when the destination has them all.
-Result<uint64_t> DepartingHost::round() {
+Result<void> DepartingHost::take_lacking(uint32_t length) {
+  address_space::PagesFrame frame = TRY(address_space::receive_head(connection_, length));
+  for (const sys::AddressRange& range : frame.ranges) lacking_pages_ += range.size() / address_space::kPageBytes;
+  uint64_t referred = shortcuts_->counts().identical + shortcuts_->counts().cached;
+  if (frame.rest != 0 || frame.ranges.empty() || lacking_pages_ > referred) {
+    return error(ErrorKind::corrupt, "the other node lacks more pages than it was referred to");
+  }
+  auto memory = memories_.find(frame.pid);
+  if (memory != memories_.end()) memory->second.lacks(frame.ranges);
+  return {};
+}
+
+// Ends when the destination has what was sent, and what it was referred to.
+Result<DepartingHost::Brought> DepartingHost::round() {
   uint64_t before = sender_.counts().sent;
+  uint64_t known_before = shortcuts_->references();
   TRY(find_object_writes(Pass::running));
   TRY(pass_over([&](address_space::DepartingMemory& memory) { return memory.send(Pass::running, sender_); }));
   TRY(send_objects(Pass::running));
   TRY(end_round());
-  return (sender_.counts().sent - before) * address_space::kPageBytes;
+  uint64_t known = shortcuts_->references() - known_before;
+  known -= std::min(known, lacking_pages_);
+  return Brought{(sender_.counts().sent - before + known) * address_space::kPageBytes,
+                 known * address_space::kPageBytes};
 }
 
 void DepartingHost::watch(address_space::PageSender::Watch watch) {
@@ -177,16 +218,21 @@ Result<std::optional<Convergence::Verdict>> DepartingHost::run_rounds(Convergenc
     auto begin = Clock::now();
     TRY(follow_program());
     TRY(track_lasting(track_new));
-    uint64_t bytes = TRY(round());
+    Brought brought = TRY(round());
+    uint64_t bytes = brought.bytes;
     sent_before_ = sender_.counts().sent * address_space::kPageBytes;  // whoever watches is told of a round's once
     auto length = Clock::now() - begin;
-    auto verdict = rule.after({bytes, length, begin - last_begin_.value_or(begin)});
+    auto verdict = rule.after({bytes, length, begin - last_begin_.value_or(begin), brought.known_bytes});
     last_begin_ = begin;
     auto left = static_cast<uint64_t>(rule.dirty_rate() * std::chrono::duration<double>(length).count());
-    report({bytes, length, left});
+    report({bytes - brought.known_bytes, length, left});
     TRY(sender_.ask_watch());
     if (sender_.stopped()) return std::nullopt;
     if (verdict == Convergence::Verdict::another) continue;
+    if (lacking_pages_ * address_space::kPageBytes > kLargeBytes && grown < kMostGrown) {
+      ++grown;
+      continue;
+    }
     if (grown == kMostGrown || TRY(untracked_bytes()) < kLargeBytes) return verdict;
     ++grown;
     TRY(track_new());
@@ -272,6 +318,12 @@ Result<void> DepartingHost::leave_rest(const image::LogicalHost& state, const fr
     server.owe(process.listed.host_pid, process.listed.pid, memory->second.take_owed());
   }
   return send_objects(Pass::frozen);
+}
+
+Result<void> DepartingHost::write_cache(const std::string& path) const {
+  auto cache = TRY(address_space::PageCacheWriter::create(path));
+  for (const auto& [pid, memory] : memories_) TRY(cache.add(memory.host_pid(), TRY(memory.own_ranges())));
+  return cache.finish();
 }
 
 uint64_t DepartingHost::redundant_pages() const {

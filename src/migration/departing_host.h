@@ -27,7 +27,7 @@ class DepartingHost {
  public:
   // `told`: the plan that the destination builds its skeleton from.
   DepartingHost(Inventory& inventory, transport::Connection& connection, address_space::DepartingObjects objects,
-                const image::LogicalHost& told);
+                std::unique_ptr<address_space::PageShortcuts> shortcuts, const image::LogicalHost& told);
 
   // Of a round: what it sent, how long that took, and about what was written meanwhile.
   struct RoundResult {
@@ -39,6 +39,8 @@ class DepartingHost {
 
   // Begins to track writes in every process that is not tracked yet. Requires: all threads are stopped.
   Result<void> track(freeze::SeizedTree& tree);
+  // Pages travel by further connections too; or no longer (nullptr). Not in the freeze.
+  void travel_by(address_space::SendingStreams* streams) { sender_.travel_by(streams); }
   // Asked during rounds, with the bytes sent in this one; see PageSender::Watch.
   void watch(address_space::PageSender::Watch watch);
   // Stops the program for a moment and calls track().
@@ -59,7 +61,11 @@ class DepartingHost {
   Result<void> leave_rest(const image::LogicalHost& state, const freeze::SeizedTree& tree,
                           address_space::PageServer& server);
 
-  const address_space::PageCounts& counts() const { return sender_.counts(); }
+  // Leaves what the processes have of their own in a file of this node. Requires: they stand still.
+  Result<void> write_cache(const std::string& path) const;
+
+  address_space::PageCounts counts() const { return sender_.counts(); }
+  const address_space::PageShortcuts::Counts& shortcuts() const { return shortcuts_->counts(); }
   uint64_t redundant_pages() const;
 
  private:
@@ -71,7 +77,11 @@ class DepartingHost {
   Result<std::optional<uint32_t>> next_pid(const image::LogicalHost& host) const;
   Result<void> find_object_writes(address_space::Pass pass);
   Result<void> send_objects(address_space::Pass pass);
-  Result<uint64_t> round();
+  struct Brought {
+    uint64_t bytes, known_bytes;
+  };
+  Result<Brought> round();
+  Result<void> take_lacking(uint32_t length);
   Result<void> pass_over(const std::function<Result<void>(address_space::DepartingMemory&)>& send);
   Result<void> end_round();
   Result<void> track_lasting(const TrackNew& track_new);
@@ -81,8 +91,11 @@ class DepartingHost {
   Inventory& inventory_;
   transport::Connection& connection_;
   address_space::PageSender sender_;
+  std::unique_ptr<address_space::PageShortcuts> shortcuts_;
+  uint64_t lacking_pages_ = 0;                                // of the last round
   std::map<pid_t, address_space::DepartingMemory> memories_;  // by pid in the job
   address_space::DepartingObjects objects_;
+  std::unique_ptr<Crew> crew_;  // waits for the freeze
   coprocess::PassingProcesses passing_;
   image::LogicalHost told_;
   std::string fingerprint_;

@@ -7,6 +7,7 @@
 
 #include "address_space/fault_server.h"
 #include "address_space/page_stream.h"
+#include "address_space/receiving_streams.h"
 #include "coprocess/init_client.h"
 #include "coprocess/logical_host.h"
 #include "files/carrier.h"
@@ -16,15 +17,22 @@
 #include "migration/clocks.h"
 #include "migration/compatibility.h"
 #include "migration/consoles.h"
+#include "migration/earlier_visit.h"
 #include "migration/exchange.h"
 #include "migration/fault_point.h"
+#include "migration/inventory.h"
+#include "migration/lock_handover.h"
 #include "migration/phases.h"
 #include "migration/reconnection.h"
 #include "migration/restoration.h"
 #include "migration/skeleton.h"
 #include "objects/descriptor_table.h"
+#include "objects/network_settings.h"
+#include "sys/descriptors.h"
+#include "sys/huge_page_pool.h"
 #include "sys/residency.h"
 #include "sys/standard_stream.h"
+#include "sys/survivor.h"
 #include "sys/text_file.h"
 #include "sys/urgency.h"
 #include "transport/connection.h"
@@ -38,8 +46,10 @@ using transport::FrameType;
 
 constexpr std::chrono::microseconds kSpin(150);
 constexpr std::chrono::seconds kAcceptPatience(30);
-constexpr std::chrono::seconds kLook(1);  // while the source is cut off
-constexpr size_t kSpareHeap = 512 << 10;  // for what is received and made in the freeze
+constexpr std::chrono::seconds kCallerPatience(5);  // when somebody has come
+constexpr std::chrono::seconds kLook(1);            // while the source is cut off
+constexpr size_t kFramesToFault = 8;                // of pages left behind, up to the fault point among them
+constexpr size_t kSpareHeap = 512 << 10;            // for what is received and made in the freeze
 
 class Destination {
  public:
@@ -56,15 +66,21 @@ class Destination {
   Result<bool> judge(Connection& connection, const wire::Offer& offer, wire::OfferAnswer& answer);
   Result<files::DestinationView> destination_view();
   Result<coprocess::LogicalHost> make_logical_host(const wire::Offer& offer);
+  Result<void> enter(const coprocess::LogicalHost& host, const wire::Offer& offer);
+  Result<void> correct(Restoration& restoration, const image::LogicalHost& now);
   Result<transport::Frame> receive_content(Connection& connection, Restoration& restoration,
                                            address_space::PageReceiver& pages, files::Receiver& files);
   Result<void> receive_last_content(Connection& connection, Restoration& restoration,
                                     address_space::PageReceiver& pages, files::Receiver& files);
-  Result<void> tell_ready(Connection& connection, const Restoration& restoration);
+  Result<std::optional<address_space::PageCache>> tell_ready(Connection& connection, const Restoration& restoration,
+                                                             const wire::Offer& offer);
+  Result<std::unique_ptr<address_space::ReceivingStreams>> accept_more(Restoration& restoration);
   Result<void> watch_missing(Restoration& restoration);
   Result<bool> switch_over(Connection& connection);
-  void tell_committed(Connection& connection, std::chrono::steady_clock::time_point running_since);
+  Result<void> let_it_run(Connection& connection, Restoration& restoration);
+  void tell_committed(Connection& connection, std::chrono::steady_clock::time_point running_since, std::string warning);
   Result<void> receive_rest(Connection& connection);
+  void tell_stage(std::string_view stage);
   Result<Connection> accept_again(const coprocess::LogicalHost& host);
   Result<void> receive_all(Connection& connection, const coprocess::LogicalHost& host);
   Result<void> make_whole(Connection& connection, const coprocess::LogicalHost& host, Restoration& restoration);
@@ -73,13 +89,18 @@ class Destination {
   const worker::DestinationOrder& order_;
   DaemonLink& link_;
   std::optional<forwarding::JobLink> cable_;  // once there is a logical host
+  objects::NetworkRestore network_{given_interface(order_.place())};
   FaultInjector faults_;
   std::optional<sys::Urgency> urgency_;  // while the program is frozen
   Phases phases_{"destination"};
   image::LogicalHost layout_;  // of the rounds; the skeleton refers to it
   std::optional<transport::Listener> listener_;
-  std::optional<Connection> requests_;  // for pages that are left behind
+  std::optional<Connection> requests_;                  // for pages that are left behind
+  address_space::ReceivingStreams* streams_ = nullptr;  // once the skeleton is ready
+  std::optional<sys::Survivor> survivor_;
   std::unique_ptr<address_space::FaultServer> faults_server_;
+  size_t frames_of_rest_ = 0;
+  bool whole_ = false;  // all that was left behind is here
 };
 
 Result<Connection> Destination::listen() {
@@ -101,6 +122,7 @@ Result<bool> Destination::judge(Connection& connection, const wire::Offer& offer
   wire::Offer here;
   TRY(describe_this_node(here));
   std::vector<worker::Refusal> refusals = incompatibilities(here, offer);
+  std::ranges::move(pool_shortages(offer.plan(), sys::pool_pages_left), std::back_inserter(refusals));
   files::DestinationView view = TRY(destination_view());
   for (wire::FileVerdict& verdict : files::decide(offer.plan(), offer.boot_id(), view, refusals)) {
     *answer.add_files() = std::move(verdict);
@@ -123,6 +145,17 @@ Result<coprocess::LogicalHost> Destination::make_logical_host(const wire::Offer&
   return coprocess::LogicalHost::create(spec);
 }
 
+// From here on we are in the job's network, which is made as its programs have made it.
+Result<void> Destination::enter(const coprocess::LogicalHost& host, const wire::Offer& offer) {
+  TRY(host.enter());
+  return offer.plan().has_network() ? network_.make(offer.plan().network()) : Result<void>();
+}
+
+Result<void> Destination::correct(Restoration& restoration, const image::LogicalHost& now) {
+  TRY(restoration.correct(now));
+  return now.has_network() ? network_.make(now.network()) : Result<void>();
+}
+
 worker::WorkerEvent commit_soon() {
   worker::WorkerEvent event;
   event.mutable_commit_soon();
@@ -138,6 +171,12 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
       TRY(pages.receive_pages(header));
       continue;
     }
+    TRY(pages.settle());
+    if (header.type == FrameType::stream_barrier) {
+      TRY(streams_->receive_barrier(connection, header));
+      continue;
+    }
+    if (header.type != FrameType::abort) TRY(streams_->expect_barrier());
     if (header.type == FrameType::zero_pages) {
       TRY(pages.receive_drop(header.length));
       continue;
@@ -166,16 +205,18 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
         break;
       case FrameType::layout:
         layout_ = TRY(expect<image::LogicalHost>(frame, FrameType::layout));
-        TRY(restoration.correct(layout_));
+        TRY(correct(restoration, layout_));
         break;
       case FrameType::hold_packets:  // it is being frozen
         if (!urgency_) urgency_.emplace(sys::Urgency::begin_on(restoration.processor()));
+        TRY(pages.put_at_once());  // one thread before all others, on the skeleton's processor
         TRY(cable_->expect());
         TRY(connection.send(FrameType::packets_held));
         TRY(connection.flush());
         break;
       case FrameType::round_end:
         restoration.content_is_there();
+        TRY(pages.tell_lacking());
         TRY(connection.send(FrameType::round_done));
         TRY(connection.flush());
         sys::touch_heap(kSpareHeap);
@@ -191,9 +232,25 @@ Result<void> Destination::receive_last_content(Connection& connection, Restorati
   if (frame.type != FrameType::memory_end) {
     return error(ErrorKind::corrupt, "the other node sent its final state twice");
   }
+  if (pages.lacks()) return error(ErrorKind::corrupt, "pages were referred to that are not here");
   restoration.content_is_there();
+  TRY(restoration.place_rest());
   phases_.end("memory");
-  return {};
+  return link_.event(commit_soon());
+}
+
+// Connections beside the main one.
+Result<std::unique_ptr<address_space::ReceivingStreams>> Destination::accept_more(Restoration& restoration) {
+  if (may_leave_pages(order_.options())) {
+    requests_ = TRY(accept(std::chrono::steady_clock::now() + kAcceptPatience));
+    survivor_.emplace(TRY(sys::Survivor::start(order_.place().cgroup() + "/procs/cgroup.kill", "1")));
+  }
+  auto streams = TRY(address_space::ReceivingStreams::start(
+      streams_wanted(order_.options()), listener_->fd(),
+      [this] { return accept(std::chrono::steady_clock::now() + kCallerPatience); },
+      [&](pid_t pid, auto ranges, auto bytes) { return restoration.put(pid, ranges, bytes); }));
+  streams_ = streams.get();
+  return streams;
 }
 
 // From here on a page that is touched, by the program or by us, comes when it is needed.
@@ -201,6 +258,7 @@ Result<void> Destination::watch_missing(Restoration& restoration) {
   if (!requests_) return error(ErrorKind::corrupt, "pages are left behind that were not to be");
   faults_server_ = TRY(address_space::FaultServer::create(std::move(*requests_)));
   TRY(restoration.watch_missing(*faults_server_));
+  survivor_->arm();  // were we killed, the program would go on with zeros for pages
   TRY(faults_server_->start());
   phases_.end("watch");
   return {};
@@ -212,39 +270,67 @@ Result<void> Destination::receive_rest(Connection& connection) {
       connection, [&](pid_t pid, auto ranges, auto bytes) { return faults_server_->put(pid, ranges, bytes); },
       [](uint32_t) -> Result<int> { return error(ErrorKind::corrupt, "a memory object after the switchover"); },
       [](pid_t, auto) -> Result<void> { return error(ErrorKind::corrupt, "dropped pages after the switchover"); });
+  TRY(pages.put_beside());
+  streams_->put_by([&](pid_t pid, auto ranges, auto bytes) { return faults_server_->put(pid, ranges, bytes); });
   for (;;) {
     transport::FrameHeader header = TRY(connection.receive_header());
+    if (header.type == FrameType::stream_barrier) {
+      TRY(streams_->receive_barrier(connection, header));
+      continue;
+    }
     if (!address_space::PageReceiver::takes(header.type)) {
+      TRY(pages.settle());
+      TRY(streams_->expect_barrier());
       TRY(connection.receive_payload(header));
       if (header.type != FrameType::memory_end) return error(ErrorKind::corrupt, "no pages after the switchover");
       break;
     }
     TRY(pages.receive_pages(header));
+    if (++frames_of_rest_ == kFramesToFault) faults_.at(FaultPoint::destination_arriving, &connection);
   }
   TRY(faults_server_->finish());
-  TRY(connection.send(FrameType::all_here));
-  return connection.flush();
+  whole_ = true;
+  survivor_.reset();
+  tell_stage("whole");
+  address_space::FaultServer::Counts counts = faults_server_->counts();
+  return send_all_here(connection, {counts.ahead, counts.ahead_used});
 }
 
-// The source comes again when it can. Nobody waits any longer for a program that has ended.
+// The source comes again when it can. Nobody waits any longer for a program that has ended, or for a source that has.
 Result<Connection> Destination::accept_again(const coprocess::LogicalHost& host) {
-  auto until = std::chrono::steady_clock::now() + kCutPatience;
+  auto until = std::chrono::steady_clock::now() + (whole_ ? kAcceptPatience : kCutPatience);
   for (;;) {
     auto connection = accept(std::chrono::steady_clock::now() + kLook);
     if (connection || std::chrono::steady_clock::now() > until) return connection;
+    if (std::string reason = link_.cancel_reason(); !reason.empty()) return error(ErrorKind::gone, reason);
+    if (link_.take_wish_to_go_on()) until = std::chrono::steady_clock::now() + kCutPatience;
     pollfd ended{host.init_pidfd(), POLLIN, 0};
     if (TRY(sys::wait_until_ready(std::span(&ended, 1), 0))) return connection;
   }
 }
 
+// For the daemon, which can ask the other one what has become of the source.
+void Destination::tell_stage(std::string_view stage) {
+  worker::WorkerEvent::Progress progress;
+  progress.set_stage(std::string(stage));
+  link_.progress(progress);
+}
+
 Result<void> Destination::receive_all(Connection& connection, const coprocess::LogicalHost& host) {
+  tell_stage("arriving");
   auto rest = receive_rest(connection);
   while (!rest && is_cut(rest.error())) {
     connection.shut_down();
+    streams_->stop();
     faults_server_->pause();
-    connection = TRY(accept_again(host));
+    if (!whole_) tell_stage("cut off");
+    auto again = accept_again(host);
+    if (!again && whole_) return {};  // only the source does not know
+    if (!again) return std::unexpected(std::move(again.error()));
+    connection = std::move(*again);
     auto requests = accept(std::chrono::steady_clock::now() + kAcceptPatience);
     if (!requests) continue;
+    if (!whole_) tell_stage("arriving");
     rest = send_lacking(connection, faults_server_->owed());
     if (rest) rest = faults_server_->resume(std::move(*requests));
     if (rest) rest = receive_rest(connection);
@@ -273,13 +359,33 @@ Result<void> Destination::run() {
   return outcome;
 }
 
-Result<void> Destination::tell_ready(Connection& connection, const Restoration& restoration) {
+// Returns what an earlier visit left, of which the source knows then.
+Result<std::optional<address_space::PageCache>> Destination::tell_ready(Connection& connection,
+                                                                        const Restoration& restoration,
+                                                                        const wire::Offer& offer) {
+  phases_.end("skeleton");
   wire::SkeletonReady ready;
   ready.set_boot_id(TRY(sys::read_text("/proc/sys/kernel/random/boot_id")));
   ready.set_processor(static_cast<uint32_t>(restoration.processor()));
   TRY(connection.send(FrameType::skeleton_ready, ready));
   TRY(connection.flush());
   sys::touch_heap(kSpareHeap);
+  sys::reserve_descriptors(static_cast<size_t>(offer.plan().descriptions_size()));
+  auto cache = open_cache(order_.place(), order_.options());
+  if (order_.options().cache()) TRY(tell_cached(connection, cache));
+  faults_.at(FaultPoint::destination_skeleton_ready, &connection);
+  return cache;
+}
+
+Result<void> Destination::let_it_run(Connection& connection, Restoration& restoration) {
+  std::string warning = take_locks_over(connection, restoration);
+  TRY(restoration.run());
+  auto running_since = std::chrono::steady_clock::now();
+  urgency_.reset();
+  std::this_thread::yield();  // on this processor the program waits for us
+  (void)cable_->deliver();    // the daemon does it again when it takes over
+  phases_.end("switchover");
+  tell_committed(connection, running_since, std::move(warning));
   return {};
 }
 
@@ -293,7 +399,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   // The job is welcome here. What is made from now on goes with its scope.
   coprocess::LogicalHost host = TRY(make_logical_host(offer));
   cable_.emplace(TRY(forwarding::JobLink::create(order_.place().network(), host.init_pid())));
-  TRY(host.enter());
+  TRY(enter(host, offer));
   sys::MountNamespace mounts = TRY(sys::MountNamespace::of(host.init_pidfd()));
   files::Opener opener(offer, answer, TRY(destination_view()), order_.place().state_directory(), mounts);
   files::Receiver carried(opener, order_.place());
@@ -302,29 +408,28 @@ Result<void> Destination::receive_job(Connection& connection) {
   TRY(restoration.prepare(offer.plan()));
   AdoptedConsoles consoles = TRY(AdoptedConsoles::create(order_.place(), host.init_pidfd()));
   TRY(consoles.adopt(std::vector<worker::Console>(offer.consoles().begin(), offer.consoles().end())));
-  phases_.end("skeleton");
-  TRY(tell_ready(connection, restoration));
-  faults_.at(FaultPoint::destination_skeleton_ready, &connection);
-  if (may_leave_pages(order_.options())) requests_ = TRY(accept(std::chrono::steady_clock::now() + kAcceptPatience));
+  auto cache = TRY(tell_ready(connection, restoration, offer));
+  auto streams = TRY(accept_more(restoration));
 
   // The skeleton is ready; the program still runs at the source.
+  address_space::PresentPages present(restoration.page_reader(), std::move(cache));
   address_space::PageReceiver pages(restoration.page_sinks(connection));
+  pages.set_present(&present);
+  TRY(pages.put_beside());
   auto state = TRY(
       expect<wire::FinalState>(TRY(receive_content(connection, restoration, pages, carried)), FrameType::final_state));
   phases_.end("rounds");
   faults_.at(FaultPoint::destination_state_received, &connection);
 
   // The program is frozen.
-  TRY(restoration.correct(state.host()));
+  TRY(correct(restoration, state.host()));
   TRY(carried.ask(connection));
   phases_.end("correct skeleton");
   TRY(receive_last_content(connection, restoration, pages, carried));
-  TRY(link_.event(commit_soon()));
   if (restoration.is_owed()) TRY(watch_missing(restoration));
   std::vector<worker::Console> now(state.consoles().begin(), state.consoles().end());
   TRY(consoles.take_state(now));
-  std::vector<objects::ConsoleFd> ends = consoles.ends();
-  TRY(restoration.restore(state.host(), ends));
+  TRY(restoration.restore(state.host(), consoles.ends()));
   TRY(consoles.ends_taken());
   phases_.end("objects");
   faults_.at(FaultPoint::destination_restored, &connection);
@@ -340,13 +445,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   // Switched over: this copy is the process.
   host.commit();
   cable_->commit();
-  TRY(restoration.run());
-  auto running_since = std::chrono::steady_clock::now();
-  urgency_.reset();
-  std::this_thread::yield();  // on this processor the program waits for us
-  (void)cable_->deliver();    // the daemon does it again when it takes over
-  phases_.end("switchover");
-  tell_committed(connection, running_since);
+  TRY(let_it_run(connection, restoration));
   faults_.at(FaultPoint::destination_running, &connection);
   opener.commit();
   TRY(consoles.release());
@@ -367,9 +466,11 @@ Result<void> Destination::make_whole(Connection& connection, const coprocess::Lo
 }
 
 // The source can also ask the directory.
-void Destination::tell_committed(Connection& connection, std::chrono::steady_clock::time_point running_since) {
+void Destination::tell_committed(Connection& connection, std::chrono::steady_clock::time_point running_since,
+                                 std::string warning) {
   wire::Committed committed;
   committed.set_committed(true);
+  committed.set_warning(std::move(warning));
   committed.set_running_ms(Phases::milliseconds(std::chrono::steady_clock::now() - running_since));
   committed.set_peak_memory_bytes(sys::peak_memory_bytes());
   committed.mutable_phases()->Assign(phases_.list().begin(), phases_.list().end());
@@ -377,6 +478,7 @@ void Destination::tell_committed(Connection& connection, std::chrono::steady_clo
 }
 
 Result<void> Destination::report(coprocess::LogicalHost& host, const std::vector<worker::Console>& consoles) {
+  forget_visit(order_.place());
   worker::WorkerEvent event;
   event.mutable_moved()->set_init_pid(host.init_pid());
   event.mutable_moved()->mutable_consoles()->Assign(consoles.begin(), consoles.end());

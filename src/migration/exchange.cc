@@ -1,5 +1,9 @@
 #include "migration/exchange.h"
 
+#include <algorithm>
+
+#include "address_space/streams_choice.h"
+
 namespace godwit::migration {
 
 Error abort_reason(const transport::Frame& frame) {
@@ -9,16 +13,23 @@ Error abort_reason(const transport::Frame& frame) {
   return error(ErrorKind::failed, "the other node gave up at " + abort.stage() + ": " + abort.reason());
 }
 
-Result<void> receive_signal(transport::Connection& connection, transport::FrameType type,
-                            std::chrono::microseconds spin) {
-  transport::Frame frame = TRY(connection.spin_receive(spin));
+Result<void> expect_signal(const transport::Frame& frame, transport::FrameType type) {
   if (frame.type == transport::FrameType::abort) return abort_reason(frame);
   if (frame.type != type) return error(ErrorKind::corrupt, "the other node sent an unexpected frame");
   return {};
 }
 
+Result<void> receive_signal(transport::Connection& connection, transport::FrameType type,
+                            std::chrono::microseconds spin) {
+  return expect_signal(TRY(connection.spin_receive(spin)), type);
+}
+
 bool may_leave_pages(const worker::MoveOptions& options) {
   return options.memory() != "total";  // of pre-copy because somebody may switch it
+}
+
+uint32_t streams_wanted(const worker::MoveOptions& options) {
+  return options.memory() == "total" ? 1 : std::min(options.streams(), address_space::kMostStreams);
 }
 
 void drain(transport::Connection& connection) {

@@ -35,12 +35,16 @@ Result<Message> receive(transport::Connection& connection, transport::FrameType 
 }
 
 // A frame without a payload.
+Result<void> expect_signal(const transport::Frame& frame, transport::FrameType type);
 Result<void> receive_signal(transport::Connection& connection, transport::FrameType type,
                             std::chrono::microseconds spin = std::chrono::microseconds(0));
 
 // Whether pages may be left behind for the running program to fetch: then there is a second connection, made when the
 // skeleton is ready.
 bool may_leave_pages(const worker::MoveOptions& options);
+
+// Connections that memory may travel by, the main one among them; 0: as many as turn out to be of use.
+uint32_t streams_wanted(const worker::MoveOptions& options);
 
 // Receives and forgets until the other side has closed, a few seconds at most.
 void drain(transport::Connection& connection);

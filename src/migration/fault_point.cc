@@ -13,7 +13,7 @@ namespace godwit::migration {
 
 namespace {
 
-constexpr std::array<std::pair<FaultPoint, std::string_view>, 16> kNames{{
+constexpr std::array<std::pair<FaultPoint, std::string_view>, 18> kNames{{
     {FaultPoint::source_connected, "source.connected"},
     {FaultPoint::source_offered, "source.offered"},
     {FaultPoint::source_skeleton_ready, "source.skeleton_ready"},
@@ -21,6 +21,7 @@ constexpr std::array<std::pair<FaultPoint, std::string_view>, 16> kNames{{
     {FaultPoint::source_state_sent, "source.state_sent"},
     {FaultPoint::source_memory_sent, "source.memory_sent"},
     {FaultPoint::source_ready, "source.ready"},
+    {FaultPoint::source_pushing, "source.pushing"},
     {FaultPoint::source_committed, "source.committed"},
     {FaultPoint::destination_listening, "destination.listening"},
     {FaultPoint::destination_offered, "destination.offered"},
@@ -30,6 +31,7 @@ constexpr std::array<std::pair<FaultPoint, std::string_view>, 16> kNames{{
     {FaultPoint::destination_ready, "destination.ready"},
     {FaultPoint::destination_committed, "destination.committed"},
     {FaultPoint::destination_running, "destination.running"},
+    {FaultPoint::destination_arriving, "destination.arriving"},
 }};
 constexpr std::array<std::pair<FaultAction, std::string_view>, 2> kActions{
     {{FaultAction::kill, ".kill"}, {FaultAction::cut, ".cut"}}};

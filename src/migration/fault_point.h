@@ -1,5 +1,6 @@
 // Fault points: the stage boundaries at which a test may have a worker killed or its connection cut, to show that every
-// failure before the switchover leaves the program running at the source, and every one after it at the destination.
+// failure before the switchover leaves the program running at the source, and every one after it at the destination;
+// but for a worker killed while memory is still behind, which ends the job.
 // Chosen by name ("source.frozen.kill") through a hidden option of godwitd; never active otherwise.
 #pragma once
 
@@ -24,6 +25,7 @@ enum class FaultPoint {
   source_state_sent,
   source_memory_sent,
   source_ready,
+  source_pushing,  // half of what was left behind has been sent
   source_committed,
   destination_listening,
   destination_offered,
@@ -33,6 +35,7 @@ enum class FaultPoint {
   destination_ready,
   destination_committed,
   destination_running,
+  destination_arriving,  // some of what was left behind is in place
 };
 
 enum class FaultAction { kill, cut };

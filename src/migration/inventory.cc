@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 
+#include "address_space/protection_keys.h"
+#include "forwarding/job_link.h"
 #include "freeze/remote_calls.h"
 #include "freeze/system_call_restart.h"
 #include "objects/process_state.h"
@@ -44,14 +46,20 @@ bool in_image(const image::LogicalHost& host, pid_t pid) {
 
 }  // namespace
 
+objects::GivenInterface given_interface(const worker::JobPlace& place) {
+  return {place.network().address() == 0 ? 0 : forwarding::kJobInterface};
+}
+
 Inventory::Inventory(pid_t init_host_pid, objects::ConsoleEnds consoles, files::FileTable files,
-                     const freeze::KernelTasks* tasks, objects::SocketCapture& sockets)
+                     const freeze::KernelTasks* tasks, objects::SocketCapture& sockets,
+                     objects::NetworkSettings& network)
     : init_host_pid_(init_host_pid),
       consoles_(std::move(consoles)),
       files_(std::move(files)),
       tasks_(tasks),
       layouts_(files_, shared_),
-      descriptors_(files_, shared_, consoles_, sockets) {}
+      descriptors_(files_, shared_, consoles_, sockets, tasks),
+      network_(network) {}
 
 // Who a process is: names, relations, and what its end will look like. Returns its whole status.
 Result<proc::Status> Inventory::add_identity(const freeze::ListedProcess& listed, image::Process& into,
@@ -180,8 +188,20 @@ Result<image::LogicalHost> Inventory::plan_again(std::vector<worker::Refusal>& r
   for (int look = 1;; ++look) {
     refusals.clear();
     auto found = plan(refusals);
-    if (found || found.error().kind != ErrorKind::gone || look == kLooks) return found;
+    if (!found && found.error().kind == ErrorKind::gone && look < kLooks) continue;
+    if (found) TRY(add_network(*found, refusals));
+    return found;
   }
+}
+
+Result<void> Inventory::add_network(image::LogicalHost& host, std::vector<worker::Refusal>& refusals) {
+  if (!TRY(network_.changed())) return {};
+  image::NetworkSettings settings = TRY(network_.list(refusals).within("looking at the job's network"));
+  std::string told = settings.SerializeAsString();
+  if (told == network_told_) return {};
+  network_told_ = std::move(told);
+  *host.mutable_network() = std::move(settings);
+  return {};
 }
 
 Result<int> Inventory::pidfd_of(pid_t host_pid) const {
@@ -262,6 +282,10 @@ Result<void> Inventory::ask_process(freeze::SeizedProcess& seized, const freeze:
   into.clear_threads();
   pid_t main_thread = seized.threads.front().host_tid;
   const freeze::ProcessRecord* kept = records == nullptr ? nullptr : records->find_process(main_thread);
+  if (kept != nullptr) {
+    into.mutable_address_space()->set_protection_keys(
+        address_space::key_set(kept->facts.protection_keys, kept->facts.execute_only_key));
+  }
   if (kept != nullptr && kept->facts.timers == 0) {
     objects::take_process_state(*kept, status, into);
     into.mutable_address_space()->set_brk(kept->facts.brk);
@@ -306,11 +330,15 @@ Result<image::LogicalHost> Inventory::full(freeze::SeizedTree& tree, std::vector
     }
     TRY(ask_process(seized, records ? &*records : nullptr, process)
             .within("asking process " + std::to_string(seized.listed.pid)));
-    uint64_t brk = process.address_space().brk();
-    *process.mutable_address_space() = TRY(layouts_.full(seized.listed.host_pid, seized.listed.pid, refusals));
-    process.mutable_address_space()->set_brk(brk);
+    image::AddressSpace space = TRY(layouts_.full(seized.listed.host_pid, seized.listed.pid, refusals));
+    space.set_brk(process.address_space().brk());
+    if (process.address_space().protection_keys() != 0) {
+      space.set_protection_keys(process.address_space().protection_keys());
+    }
+    *process.mutable_address_space() = std::move(space);
   }
   TRY(add_descriptors(objects::Depth::full, host, refusals));
+  TRY(add_network(host, refusals));
   shared_.fill(host);
   files_.fill(host);
   return host;

@@ -18,28 +18,39 @@
 #include "godwit/image.pb.h"
 #include "godwit/worker.pb.h"
 #include "objects/descriptor_table.h"
+#include "objects/network_settings.h"
 #include "objects/shared_memory.h"
 #include "proc/stat.h"
 #include "proc/status.h"
 
 namespace godwit::migration {
 
+// The interface that godwit gave the job.
+objects::GivenInterface given_interface(const worker::JobPlace& place);
+
 class Inventory {
  public:
   // `tasks`: null where the kernel does not offer it.
   Inventory(pid_t init_host_pid, objects::ConsoleEnds consoles, files::FileTable files,
-            const freeze::KernelTasks* tasks, objects::SocketCapture& sockets);
+            const freeze::KernelTasks* tasks, objects::SocketCapture& sockets, objects::NetworkSettings& network);
 
   Result<image::LogicalHost> plan(std::vector<worker::Refusal>& refusals);
-  // The same, looked at once more when a process ended under our eyes.
+  // The same, looked at once more when a process ended under our eyes; and the job's network, when it is another than
+  // was told of so far.
   Result<image::LogicalHost> plan_again(std::vector<worker::Refusal>& refusals);
   // What every thread waits for; to be taken just before the freeze.
   Result<void> note_waits();
+  // Whether something waits to be read by the program that could not move; or must not be lost.
+  bool has_unread(bool that_must_not_be_lost) const { return descriptors_.has_unread(that_must_not_be_lost); }
   // Of a tree that is stopped for a moment only: what each thread needs to go on unnoticed.
   Result<void> note_calls(freeze::SeizedTree& tree) const;
   Result<image::LogicalHost> full(freeze::SeizedTree& tree, std::vector<worker::Refusal>& refusals);
 
+  // Microseconds.
+  Result<bool> network_changed() { return network_.changed(); }
+
   files::FileTable& files() { return files_; }
+  objects::LockSet& locks() { return descriptors_.locks(); }  // of the last full()
   const objects::SharedMemoryTable& shared_memory() const { return shared_; }
   struct MemoryOfProcess {
     pid_t host_pid;
@@ -66,6 +77,7 @@ class Inventory {
   Result<void> check_namespaces(const freeze::ListedProcess& listed, std::vector<worker::Refusal>& refusals);
   Result<void> open_handle(const freeze::ListedProcess& listed);
   Result<void> add_descriptors(objects::Depth depth, image::LogicalHost& host, std::vector<worker::Refusal>& refusals);
+  Result<void> add_network(image::LogicalHost& host, std::vector<worker::Refusal>& refusals);
   Result<void> ask_process(freeze::SeizedProcess& seized, const freeze::TaskRecords* records, image::Process& into);
   Result<void> ask_thread(const freeze::SeizedProcess& seized, freeze::SeizedThread& thread,
                           const freeze::TaskRecords* records, image::Thread& into);
@@ -79,6 +91,8 @@ class Inventory {
   objects::SharedMemoryTable shared_;
   address_space::LayoutCapture layouts_;
   objects::DescriptorCapture descriptors_;
+  objects::NetworkSettings& network_;
+  std::string network_told_;                      // the last that was told of, as bytes
   std::map<pid_t, Handle> handles_;               // by pid in the job
   std::map<pid_t, image::Process> ahead_;         // by pid in the job: what was read before the freeze
   std::map<pid_t, image::Thread> threads_ahead_;  // by host tid

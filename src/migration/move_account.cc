@@ -12,6 +12,18 @@ constexpr std::chrono::milliseconds kLongestNap(50);
 
 }  // namespace
 
+void count_frozen(const image::LogicalHost& host, const freeze::SeizedTree& tree, worker::Report& report) {
+  uint32_t immediate = 0;
+  uint32_t delayed = 0;
+  for (const freeze::SeizedProcess& process : tree.processes()) {
+    for (const freeze::SeizedThread& thread : process.threads) (thread.delayed ? delayed : immediate) += 1;
+  }
+  report.set_threads_immediate(immediate);
+  report.set_threads_delayed(delayed);
+  report.set_threads(immediate + delayed);
+  report.set_processes(static_cast<uint32_t>(host.processes_size()));
+}
+
 worker::WorkerEvent::Progress MoveAccount::said() const {
   worker::WorkerEvent::Progress told = last_round_;
   told.set_stage(stage_);

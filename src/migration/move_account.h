@@ -17,6 +17,9 @@
 
 namespace godwit::migration {
 
+// Writes down how many processes and threads were stopped, and how these were blocked.
+void count_frozen(const image::LogicalHost& host, const freeze::SeizedTree& tree, worker::Report& report);
+
 class MoveAccount {
  public:
   MoveAccount(DaemonLink& link, const Phases& phases) : link_(link), phases_(phases) {}
@@ -40,6 +43,8 @@ class MoveAccount {
   Result<bool> between_chunks(uint64_t round_bytes);
   void after_round(const DepartingHost::RoundResult& round, const address_space::Convergence& rule);
   void while_pushing(uint64_t left_bytes);
+  // Cut off: whether a person wants it to connect again now.
+  bool wish_to_go_on() { return link_.take_wish_to_go_on(); }
   // The processors that the program is held to; 0: it is not held back.
   void set_processor_share(double share);
   double processor_share() const { return share_; }

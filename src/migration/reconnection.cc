@@ -1,7 +1,11 @@
 #include "migration/reconnection.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
+#include <span>
 #include <thread>
+#include <utility>
 
 #include "address_space/page_stream.h"
 #include "migration/exchange.h"
@@ -13,36 +17,73 @@ using transport::FrameType;
 
 namespace {
 
+constexpr std::chrono::seconds kConnectPatience(15);
+constexpr std::chrono::seconds kConnectAgainPatience(5);  // a try follows the other
 constexpr std::chrono::seconds kConnectAgain(1);
+constexpr std::chrono::milliseconds kLook(50);  // for somebody's wish to connect now
 
-Result<void> push_over(address_space::PageServer& server, Connection& connection, MoveAccount& account) {
-  account.begin("pushing");
-  TRY(server.push(connection, [&](uint64_t left) { account.while_pushing(left); }));
-  TRY(connection.send(FrameType::memory_end));
-  return receive_signal(connection, FrameType::all_here);
+Result<AllHere> receive_all_here(Connection& connection) {
+  transport::Frame frame = TRY(connection.receive());
+  if (frame.type == FrameType::abort) return abort_reason(frame);
+  AllHere word;
+  if (frame.type != FrameType::all_here || frame.payload.size() != sizeof word) {
+    return error(ErrorKind::corrupt, "the other node does not say that all memory has arrived");
+  }
+  std::memcpy(&word, frame.payload.data(), sizeof word);
+  return word;
 }
 
-// Until the destination can be reached, or nobody is there any more.
-Result<Connection> connect_again(address_space::PageServer& server,
-                                 const std::function<Result<Connection>()>& connect) {
-  auto until = std::chrono::steady_clock::now() + kCutPatience;
-  for (;;) {
-    auto bulk = connect();
-    auto requests = bulk ? connect() : Result<Connection>(std::unexpected(bulk.error()));
-    if (requests) {
-      TRY(server.resume(std::move(*requests), TRY(receive_lacking(*bulk))));
-      return bulk;
+Result<AllHere> push_over(Push& push, Connection& connection, address_space::SendingStreams* streams) {
+  push.account.begin("pushing");
+  uint64_t most = 0;
+  TRY(push.server.push(connection, streams, [&](uint64_t left) {
+    push.account.while_pushing(left);
+    most = std::max(most, left);
+    if (left <= most / 2 && !std::exchange(push.half_is_sent, true)) {
+      push.faults.at(FaultPoint::source_pushing, &connection);
     }
-    bool nobody_there = requests.error().errno_value == ECONNREFUSED || std::chrono::steady_clock::now() > until;
-    if (nobody_there) return error(ErrorKind::gone, requests.error().message());
-    std::this_thread::sleep_for(kConnectAgain);
+  }));
+  TRY(connection.send(FrameType::memory_end));
+  return receive_all_here(connection);
+}
+
+// Waits until it is time to try again; longer altogether when somebody says that it is time now.
+void wait_for_next_try(MoveAccount& account, std::chrono::steady_clock::time_point& until) {
+  auto next = std::chrono::steady_clock::now() + kConnectAgain;
+  while (std::chrono::steady_clock::now() < next) {
+    if (account.wish_to_go_on()) {
+      until = std::chrono::steady_clock::now() + kCutPatience;
+      return;
+    }
+    std::this_thread::sleep_for(kLook);
   }
+}
+
+Result<Connection> connect_within(std::chrono::seconds patience, const worker::SourceOrder& order) {
+  transport::TlsFiles files{order.tls().certificate(), order.tls().key(), order.tls().authority()};
+  return Connection::connect(order.destination().host(), static_cast<uint16_t>(order.destination().port()), files,
+                             order.destination_node(), order.token(), std::chrono::steady_clock::now() + patience);
+}
+
+Result<Arrived> try_to_come(const Connect& connect) {
+  Connection bulk = TRY(connect());
+  Connection requests = TRY(connect());
+  Lacking lacking = TRY(receive_lacking(bulk));
+  return Arrived{std::move(bulk), std::move(requests), std::move(lacking)};
 }
 
 }  // namespace
 
 bool is_cut(const Error& failure) {
   return failure.kind == ErrorKind::peer_lost || failure.kind == ErrorKind::exhausted;
+}
+
+Result<Connection> connect_to_destination(const worker::SourceOrder& order) {
+  return connect_within(kConnectPatience, order);
+}
+
+Result<Connection> connect_again(const worker::SourceOrder& order) {
+  return connect_within(kConnectAgainPatience, order);
 }
 
 Result<void> send_lacking(transport::Connection& connection, const Lacking& lacking) {
@@ -53,9 +94,6 @@ Result<void> send_lacking(transport::Connection& connection, const Lacking& lack
 }
 
 Result<Lacking> receive_lacking(transport::Connection& connection) {
-  auto nothing = [](auto&&...) -> Result<void> { return error(ErrorKind::corrupt, "pages from the destination"); };
-  address_space::PageReceiver receiver(
-      connection, nothing, [](uint32_t) -> Result<int> { return error(ErrorKind::corrupt, "an object"); }, nothing);
   Lacking lacking;
   for (;;) {
     transport::FrameHeader header = TRY(connection.receive_header());
@@ -64,25 +102,40 @@ Result<Lacking> receive_lacking(transport::Connection& connection) {
       if (header.type == FrameType::memory_end) return lacking;
       return error(ErrorKind::corrupt, "the destination does not say what it lacks");
     }
-    TRY(receiver.receive_ranges(header.length, [&](pid_t pid, auto ranges) -> Result<void> {
+    TRY(address_space::receive_ranges(connection, header.length, [&](pid_t pid, auto ranges) -> Result<void> {
       lacking[pid].add(ranges);
       return {};
     }));
   }
 }
 
-Result<void> push_through(address_space::PageServer& server, Connection& connection, MoveAccount& account,
-                          const std::function<Result<Connection>()>& connect) {
-  auto pushed = push_over(server, connection, account);
+Result<Arrived> come_again(const Connect& connect, MoveAccount& account) {
+  auto until = std::chrono::steady_clock::now() + kCutPatience;
+  (void)account.wish_to_go_on();  // of the time before
+  for (;;) {
+    auto come = try_to_come(connect);
+    if (come || come.error().kind == ErrorKind::corrupt) return come;
+    bool nobody_there = come.error().errno_value == ECONNREFUSED || std::chrono::steady_clock::now() > until;
+    if (nobody_there) return error(ErrorKind::gone, come.error().message());
+    wait_for_next_try(account, until);
+  }
+}
+
+Result<void> send_all_here(Connection& connection, const AllHere& word) {
+  TRY(connection.send(FrameType::all_here, std::as_bytes(std::span(&word, 1))));
+  return connection.flush();
+}
+
+Result<AllHere> push_through(Push push, Connection& connection) {
+  auto pushed = push_over(push, connection, &push.streams);
   while (!pushed && is_cut(pushed.error())) {
     connection.shut_down();
-    server.stop();
-    account.begin("cut off");
-    auto again = connect_again(server, connect);
-    if (!again && !is_cut(again.error())) return std::unexpected(std::move(again.error()));
-    if (!again) continue;  // it was lost again before anything was said
-    connection = std::move(*again);
-    pushed = push_over(server, connection, account);
+    push.server.stop();
+    push.account.begin("cut off");
+    Arrived again = TRY(come_again(push.connect, push.account));
+    connection = std::move(again.bulk);
+    TRY(push.server.resume(std::move(again.requests), std::move(again.lacking)));
+    pushed = push_over(push, connection, nullptr);
   }
   return pushed;
 }

@@ -5,10 +5,12 @@
 #include <sys/syscall.h>
 
 #include <chrono>
+#include <thread>
 
 #include "address_space/layout.h"
 #include "init/protocol.h"
 #include "objects/scheduling.h"
+#include "objects/tcp_rest.h"
 #include "objects/thread_state.h"
 #include "proc/status.h"
 #include "sys/huge_pages.h"
@@ -37,6 +39,7 @@ Restoration::Restoration(const coprocess::LogicalHost& host, const sys::MountNam
       opener_(opener),
       place_(place),
       cgroup_(place.cgroup() + "/procs"),
+      huge_pages_for_all_(sys::huge_pages_for_all()),
       skeleton_({host.init_pid(), init::kWorkerPidfd, host.procs_cgroup()}, mapping_sources()) {}
 
 address_space::MappingSources Restoration::mapping_sources() {
@@ -54,16 +57,23 @@ Result<int> Restoration::file_fd(uint32_t file, bool writable) {
 Result<int> Restoration::shared_memory_fd(uint32_t object) { return shared_.fd_of(object); }
 
 address_space::PageReceiver Restoration::page_sinks(transport::Connection& connection) {
-  return {connection,
-          [this](pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes) {
-            owed_no_more(pid, ranges);
-            return skeleton_.put(pid, ranges, bytes);
-          },
+  return {connection, [this](pid_t pid, auto ranges, auto bytes) { return put(pid, ranges, bytes); },
           [this](uint32_t object) { return shared_memory_fd(object); },
           [this](pid_t pid, std::span<const sys::AddressRange> ranges) {
             owed_no_more(pid, ranges);
             return skeleton_.drop(pid, ranges);
           }};
+}
+
+address_space::PresentPages::ReadMemory Restoration::page_reader() {
+  return [this](pid_t pid, uint64_t address, std::span<std::byte> into) { return skeleton_.read(pid, address, into); };
+}
+
+Result<void> Restoration::put(pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes) {
+  std::unique_lock lock(putting_);
+  owed_no_more(pid, ranges);
+  lock.unlock();
+  return skeleton_.put(pid, ranges, bytes);
 }
 
 Result<void> Restoration::owe(pid_t pid, std::span<const sys::AddressRange> ranges) {
@@ -78,17 +88,29 @@ void Restoration::owed_no_more(pid_t pid, std::span<const sys::AddressRange> ran
   if (owed->second.empty()) owed_.erase(owed);
 }
 
+bool Restoration::may_be_huge(const image::Mapping& mapping) const {
+  return huge_pages_for_all_ || (mapping.advice() & address_space::kHugePages) != 0;
+}
+
 Result<void> Restoration::watch_missing(address_space::FaultServer& server) {
   for (const image::Process& process : host_state_->processes()) {
     auto owed = owed_.extract(process.pid());
     if (owed.empty()) continue;
-    std::vector<sys::AddressRange> mappings;
+    std::vector<sys::AddressRange> mappings, holes;
     for (const image::Mapping& mapping : process.address_space().mappings()) {
       sys::AddressRange range{mapping.start(), mapping.end()};
-      bool watched = mapping.kind() == image::Mapping::ANONYMOUS && owed.mapped().owes_in(range);
-      if (watched) mappings.push_back(range);
+      bool watched =
+          mapping.kind() == image::Mapping::ANONYMOUS && mapping.page_bytes() == 0 && owed.mapped().owes_in(range);
+      if (!watched) continue;
+      mappings.push_back(range);
+      if (may_be_huge(mapping)) std::ranges::copy(owed.mapped().within(range), std::back_inserter(holes));
     }
-    TRY(server.watch(process.pid(), TRY(skeleton_.make_faults(process.pid())), mappings, std::move(owed.mapped())));
+    auto watch = [&]() -> Result<void> {
+      sys::PageMap pages = TRY(sys::PageMap::open(skeleton_.members().at(process.pid()).host_pid));
+      return server.watch(process.pid(), TRY(skeleton_.make_faults(process.pid())), std::move(pages), mappings,
+                          std::move(owed.mapped()));
+    };
+    TRY(holes.empty() ? watch() : skeleton_.with_holes(process.pid(), holes, watch));
   }
   if (!owed_.empty()) return error(ErrorKind::corrupt, "pages are owed to a process that is not there");
   return {};
@@ -256,10 +278,16 @@ Result<void> Restoration::restore(const image::LogicalHost& state, std::span<con
   return shared_.seal(state);
 }
 
-// From tracing into the frozen cgroup: complete, not running, and safe against our own end.
+// Complete, not running, and safe against our own end: from tracing into the frozen cgroup. Threads that take locks
+// first stay traced; what our end would do is the same.
 Result<void> Restoration::hold_frozen() {
   TRY(descriptors_->before_switchover());
+  TRY(objects::note(place_.run_directory(), descriptors_->tcp_rest()));
   TRY(sys::write_text(cgroup_ + "/cgroup.freeze", "1"));
+  return locks_follow() ? Result<void>() : release_threads();
+}
+
+Result<void> Restoration::release_threads() {
   for (const image::Process& process : state_->processes()) {
     if (process.zombie()) continue;
     const auto& threads = skeleton_.members().at(process.pid()).host_threads;
@@ -272,9 +300,38 @@ Result<void> Restoration::hold_frozen() {
   return {};
 }
 
+// Its registers are the program's by now.
+Result<void> Restoration::in_process(pid_t pid, const std::function<Result<void>(RemoteCalls&)>& work) {
+  pid_t thread = skeleton_.members().at(pid).host_threads.front();
+  RemoteCalls calls = TRY(RemoteCalls::open(thread, skeleton_.memory(pid).vdso()));
+  TRY(work(calls));
+  return calls.close();
+}
+
+Result<std::string> Restoration::take_locks(std::chrono::steady_clock::time_point until,
+                                            const std::function<void()>& shared) {
+  constexpr std::chrono::milliseconds kBetween(2);
+  objects::LockSet& locks = descriptors_->late_locks();
+  objects::InProcess inside = [this](pid_t pid, const auto& work) { return in_process(pid, work); };
+  if (locks.in_processes()) TRY(sys::write_text(cgroup_ + "/cgroup.freeze", "0"));
+  TRY(locks.share(inside));
+  shared();
+  TRY(locks.take(inside));
+  while (!locks.lacking().empty() && std::chrono::steady_clock::now() < until) {
+    std::this_thread::sleep_for(kBetween);
+    TRY(locks.share(inside));  // whoever tries in vain to make a flock(2) exclusive has lost it
+    TRY(locks.take(inside));
+  }
+  return locks.lacking();
+}
+
 Result<void> Restoration::run() {
   auto visible = descriptors_->after_switchover();
+  auto released = locks_follow() ? release_threads() : Result<void>();
   TRY(sys::write_text(cgroup_ + "/cgroup.freeze", "0"));  // whatever became of that: this copy is the process
+  objects::forget_note(place_.run_directory());
+  descriptors_.reset();  // what the program closes now is closed
+  TRY(std::move(released));
   return visible;
 }
 

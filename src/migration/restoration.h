@@ -7,7 +7,9 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -37,6 +39,11 @@ class Restoration {
   // `ends`: the job's side of its consoles.
   Result<void> restore(const image::LogicalHost& state, std::span<const objects::ConsoleFd> ends);
   Result<void> hold_frozen();
+  // Whether locks are to be taken between the switchover and run(). Until then the threads are traced.
+  bool locks_follow() const { return descriptors_->has_late_locks(); }
+  // Takes shared ones first, calls `shared`, and then what is wanted. Blocks until `until` at most; returns a file of
+  // which a lock is lacking, or nothing. If we die in it the program runs, with the locks it has by then.
+  Result<std::string> take_locks(std::chrono::steady_clock::time_point until, const std::function<void()>& shared);
   Result<void> run();
   // When all content is there and the program runs: what it wants in huge pages (MADV_HUGEPAGE) and has in small ones
   // becomes huge again. Blocks for the copying. What cannot be made is left as it is.
@@ -46,11 +53,16 @@ class Restoration {
   // later is only corrections, it should be said.
   void expect_content() { skeleton_.expect_content(); }
   void content_is_there() { skeleton_.content_is_there(); }
+  Result<void> place_rest() { return skeleton_.place_rest(); }
 
   // Where the threads are that all this is done to.
   int processor() const { return skeleton_.processor(); }
+  // Puts pages; several threads may at once, while nobody does anything else.
+  Result<void> put(pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes);
   // Where pages that arrive on `connection` go.
   address_space::PageReceiver page_sinks(transport::Connection& connection);
+  // Reads what is there of a process's content by now.
+  address_space::PresentPages::ReadMemory page_reader();
   // Makes guard pages, or ordinary ones of them again.
   Result<void> guard(pid_t pid, std::span<const sys::AddressRange> ranges, bool guarded) {
     return skeleton_.guard(pid, ranges, guarded);
@@ -61,6 +73,7 @@ class Restoration {
   Result<void> watch_missing(address_space::FaultServer& server);
 
  private:
+  bool may_be_huge(const image::Mapping& mapping) const;
   void owed_no_more(pid_t pid, std::span<const sys::AddressRange> ranges);
   Result<int> shared_memory_fd(uint32_t object);
   address_space::MappingSources mapping_sources();
@@ -72,6 +85,8 @@ class Restoration {
   Result<void> drop_signals(pid_t pid);
   Result<void> restore_thread(const image::Process& process, size_t index);
   Result<void> set_registers(const image::Process& process);
+  Result<void> release_threads();
+  Result<void> in_process(pid_t pid, const std::function<Result<void>(freeze::RemoteCalls&)>& work);
   Result<void> run_batch(pid_t pid, size_t thread, freeze::CallBatch& batch, const char* what);
 
   const coprocess::LogicalHost& host_;
@@ -79,10 +94,12 @@ class Restoration {
   files::Opener& opener_;
   const worker::JobPlace& place_;
   std::string cgroup_;
+  const bool huge_pages_for_all_;
   Skeleton skeleton_;
   objects::SharedMemorySet shared_;
-  std::optional<objects::DescriptorRestore> descriptors_;
+  std::optional<objects::DescriptorRestore> descriptors_;  // until the program runs
   std::map<std::pair<uint32_t, bool>, UniqueFd> mapped_files_;
+  std::mutex putting_;  // of owed_, among threads that put
   std::map<pid_t, address_space::OwedPages> owed_;
   const image::LogicalHost* host_state_ = nullptr;  // the last that correct() made
   const image::LogicalHost* state_ = nullptr;

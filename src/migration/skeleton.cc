@@ -1,8 +1,11 @@
 #include "migration/skeleton.h"
 
+#include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 
+#include <array>
 #include <ranges>
 #include <thread>
 
@@ -25,6 +28,7 @@ using freeze::RemoteAddress;
 using freeze::RemoteCalls;
 
 constexpr uint64_t kRoomAroundRegion = uint64_t{80} << 20;
+constexpr size_t kRangesAtOnce = 512;  // of a batch
 
 sys::Deadline patience() { return std::chrono::steady_clock::now() + std::chrono::seconds(10); }
 
@@ -77,6 +81,8 @@ Result<void> Skeleton::adapt(const image::LogicalHost& host) {
     std::erase_if(memories_, ended);
     std::erase_if(files_, ended);
     std::erase_if(fresh_, ended);
+    std::erase_if(unplaced_, ended);
+    std::erase_if(reserved_, ended);
   } else {
     if (tree_) TRY(discard());
     TRY(build(host));
@@ -90,8 +96,10 @@ Result<void> Skeleton::adapt(const image::LogicalHost& host) {
     }
     auto lost = TRY(memory->second.adapt(process.address_space(), sources_)
                         .within("memory of process " + std::to_string(process.pid())));
+    forget_unplaced(process.pid(), lost);
     std::ranges::move(lost, std::back_inserter(lost_[process.pid()]));
     if (filling_ && !fresh_.contains(process.pid())) TRY(prepare_filling(process));
+    TRY(reserve_descriptors(process));
   }
   return {};
 }
@@ -136,6 +144,8 @@ Result<void> Skeleton::discard() {
   for (auto& [pid, member] : tree_->members()) lost_[pid].push_back(sys::kEverywhere);
   files_.clear();
   fresh_.clear();
+  unplaced_.clear();
+  reserved_.clear();
   memories_.clear();
   tree_.reset();
   // Their numbers are free again when godwit-init has waited for them.
@@ -160,22 +170,53 @@ std::string Skeleton::place_of(pid_t pid, uint64_t address) const {
          (memory == memories_.end() ? "without a layout" : memory->second.what_is_at(address));
 }
 
-Result<void> Skeleton::put(pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes) {
+Result<void> Skeleton::write(pid_t pid, uint64_t address, std::span<const std::byte> bytes) {
+  std::unique_lock lock(putting_);
   const sys::MemoryFile* memory = TRY(memory_file(pid));
+  forget_unplaced(pid, std::array{sys::AddressRange{address, address + bytes.size()}});
   auto fresh = fresh_.find(pid);
+  lock.unlock();
+  auto written = fresh == fresh_.end() ? memory->write(address, bytes) : fresh->second.write(*memory, address, bytes);
+  if (written || !address_space::UnplacedPages::are(written.error())) return written;
+  lock.lock();
+  return unplaced_[pid].write(*memory, address, bytes);
+}
+
+Result<void> Skeleton::put(pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes) {
   for (const sys::AddressRange& range : ranges) {
-    std::span<const std::byte> content = bytes.first(range.size());
-    auto written = fresh == fresh_.end() ? memory->write(range.start, content)
-                                         : fresh->second.write(*memory, range.start, content);
+    auto written = write(pid, range.start, bytes.first(range.size()));
     if (!written) return std::unexpected(std::move(written.error()).within(place_of(pid, range.start)));
     bytes = bytes.subspan(range.size());
   }
   return {};
 }
 
+Result<void> Skeleton::read(pid_t pid, uint64_t address, std::span<std::byte> into) {
+  if (!tree_) return error(ErrorKind::corrupt, "pages of a process that is not there");
+  std::unique_lock lock(putting_);
+  const sys::MemoryFile* memory = TRY(memory_file(pid));
+  lock.unlock();
+  return memory->read(address, into);
+}
+
+Result<void> Skeleton::place_rest() {
+  for (auto& [pid, pages] : unplaced_) TRY(pages.place(*TRY(memory_file(pid))));
+  unplaced_.clear();
+  for (auto& [pid, memory] : memories_) TRY(memory.protect_pool());
+  return {};
+}
+
+void Skeleton::forget_unplaced(pid_t pid, std::span<const sys::AddressRange> ranges) {
+  auto unplaced = unplaced_.find(pid);
+  if (unplaced == unplaced_.end()) return;
+  for (const sys::AddressRange& range : ranges) unplaced->second.forget(range);
+  if (unplaced->second.empty()) unplaced_.erase(unplaced);
+}
+
 Result<void> Skeleton::drop(pid_t pid, std::span<const sys::AddressRange> ranges) {
   if (!tree_ || !tree_->members().contains(pid))
     return error(ErrorKind::corrupt, "pages of a process that is not there");
+  forget_unplaced(pid, ranges);
   constexpr uint64_t kDontNeedEvenIfLocked = 24;  // MADV_DONTNEED_LOCKED, since Linux 5.18
   RemoteCalls calls = tree_->calls(pid);
   CallBatch batch = calls.batch();
@@ -184,6 +225,23 @@ Result<void> Skeleton::drop(pid_t pid, std::span<const sys::AddressRange> ranges
   }
   TRY(calls.run(batch));
   return batch.all_succeeded("giving up pages");
+}
+
+Result<void> Skeleton::with_holes(pid_t pid, std::span<const sys::AddressRange> holes,
+                                  const std::function<Result<void>()>& work) {
+  auto allow_huge_pages = [&](bool allowed) -> Result<void> {
+    RemoteCalls calls = tree_->calls(pid);
+    CallBatch batch = calls.batch();
+    batch.add(SYS_prctl, {PR_SET_THP_DISABLE, allowed ? 0U : 1U, 0, 0, 0});
+    TRY(calls.run(batch));
+    return batch.all_succeeded("prctl(PR_SET_THP_DISABLE)");
+  };
+  TRY(allow_huge_pages(false));
+  for (; !holes.empty(); holes = holes.subspan(std::min(holes.size(), kRangesAtOnce))) {
+    TRY(drop(pid, holes.first(std::min(holes.size(), kRangesAtOnce))));
+  }
+  TRY(work());
+  return allow_huge_pages(true);
 }
 
 Result<void> Skeleton::guard(pid_t pid, std::span<const sys::AddressRange> ranges, bool guarded) {
@@ -199,6 +257,24 @@ Result<void> Skeleton::prepare_filling(const image::Process& process) {
       TRY(address_space::make_userfaultfd(calls, pidfd.get(), address_space::FaultsOf::program))));
   fresh_.emplace(process.pid(), TRY(address_space::FreshMemory::of(std::move(faults), process.address_space())));
   return {};
+}
+
+// See sys::reserve_descriptors().
+Result<void> Skeleton::reserve_descriptors(const image::Process& process) {
+  constexpr int kAnyway = 250;   // the table has 256 entries since the worker's descriptor is there
+  constexpr int kAboveThem = 8;  // that install() needs for a moment
+  constexpr int kMostNumber = 1 << 20;
+  int highest = 0;
+  for (const image::Descriptor& descriptor : process.descriptors()) highest = std::max(highest, descriptor.number());
+  int& reserved = reserved_.try_emplace(process.pid(), kAnyway).first->second;
+  if (highest + kAboveThem <= reserved || highest > kMostNumber) return {};
+  reserved = highest + highest / 4 + kAboveThem;
+  RemoteCalls calls = tree_->calls(process.pid());
+  CallBatch batch = calls.batch();
+  auto number = static_cast<uint64_t>(reserved);
+  batch.add(SYS_dup3, {static_cast<uint64_t>(init_.worker_pidfd_number), number, O_CLOEXEC});
+  batch.add(SYS_close, {number});
+  return calls.run(batch);  // where its limit is lower the table grows when it must
 }
 
 void Skeleton::content_is_there() {

@@ -1,15 +1,18 @@
 // Skeleton: the logical host as it is prepared at the destination before the freeze, and corrected in it.
 //
 // Processes with the right pids, stopped and traced; their layouts; nothing of their content. It borrows godwit-init
-// only while it clones from it. Failure leaves processes that only the cgroup's owner can end. One thread only.
+// only while it clones from it. Failure leaves processes that only the cgroup's owner can end. One thread only, but for
+// put().
 #pragma once
 
 #include <map>
+#include <mutex>
 #include <optional>
 #include <span>
 
 #include "address_space/fresh_memory.h"
 #include "address_space/skeleton_memory.h"
+#include "address_space/unplaced_pages.h"
 #include "base/result.h"
 #include "coprocess/process_tree.h"
 #include "godwit/image.pb.h"
@@ -34,8 +37,13 @@ class Skeleton {
   address_space::SkeletonMemory& memory(pid_t pid) { return memories_.at(pid); }
   // The processor that its threads are kept on until they get their own scheduling.
   int processor() const { return processor_; }
-  // Content: the bytes of the ranges, one after the other.
+  // Content: the bytes of the ranges, one after the other. Several threads may put at once, while nobody does anything
+  // else.
   Result<void> put(pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes);
+  // Content as it is now. Errors: gone or failed where there is none.
+  Result<void> read(pid_t pid, uint64_t address, std::span<std::byte> into);
+  // When all files are as they are to be: content that had no place before.
+  Result<void> place_rest();
   // Takes content away again: the ranges read as if nothing had been written.
   Result<void> drop(pid_t pid, std::span<const sys::AddressRange> ranges);
   // Makes guard pages, which have no content, or takes them away.
@@ -45,15 +53,22 @@ class Skeleton {
   void content_is_there();
   // What tells of pages that are touched and not there.
   Result<sys::Userfaultfd> make_faults(pid_t pid);
+  // Does `work` while nothing is in `holes` and nothing can come there but by a fault: a huge page that came into being
+  // with a neighbour's content would have zeros there.
+  Result<void> with_holes(pid_t pid, std::span<const sys::AddressRange> holes,
+                          const std::function<Result<void>()>& work);
   // A scope of remote calls in one thread: position as in image.Process.threads.
   freeze::RemoteCalls calls(pid_t pid, size_t thread) const;
 
  private:
   Result<const sys::MemoryFile*> memory_file(pid_t pid);
+  Result<void> write(pid_t pid, uint64_t address, std::span<const std::byte> bytes);
+  void forget_unplaced(pid_t pid, std::span<const sys::AddressRange> ranges);
   std::string place_of(pid_t pid, uint64_t address) const;  // for messages
   Result<void> build(const image::LogicalHost& host);
   Result<void> discard();
   Result<void> prepare_filling(const image::Process& process);
+  Result<void> reserve_descriptors(const image::Process& process);
 
   coprocess::InitProcess init_;
   address_space::MappingSources sources_;
@@ -62,8 +77,11 @@ class Skeleton {
   freeze::CodeRegion region_;
   std::optional<coprocess::ProcessTree> tree_;
   std::map<pid_t, address_space::SkeletonMemory> memories_;
+  std::mutex putting_;  // of files_ and unplaced_, among threads that put
   std::map<pid_t, sys::MemoryFile> files_;
+  std::map<pid_t, address_space::UnplacedPages> unplaced_;
   std::map<pid_t, std::vector<sys::AddressRange>> lost_;
+  std::map<pid_t, int> reserved_;  // the largest descriptor number that there is room for
   bool filling_ = false;
   std::map<pid_t, address_space::FreshMemory> fresh_;  // while filling
   image::LogicalHost shape_;

@@ -15,12 +15,19 @@
 #include "migration/compatibility.h"
 #include "migration/consoles.h"
 #include "migration/departing_host.h"
+#include "migration/earlier_visit.h"
 #include "migration/exchange.h"
 #include "migration/fault_point.h"
 #include "migration/inventory.h"
+#include "migration/left_behind.h"
+#include "migration/lock_handover.h"
 #include "migration/move_account.h"
+#include "migration/page_counts.h"
 #include "migration/phases.h"
-#include "migration/reconnection.h"
+#include "migration/prediction.h"
+#include "migration/quiet_stop.h"
+#include "objects/tcp_rest.h"
+#include "sys/descriptors.h"
 #include "sys/namespaces.h"
 #include "sys/residency.h"
 #include "sys/text_file.h"
@@ -31,12 +38,11 @@ namespace godwit::migration {
 
 namespace {
 
+using address_space::MirrorWriter;
 using transport::Connection;
 using transport::FrameType;
 
 constexpr std::chrono::microseconds kSpin(150);
-constexpr std::chrono::seconds kConnectPatience(15);
-constexpr std::chrono::seconds kFreezePatience(30);
 constexpr size_t kSpareHeap = 512 << 10;              // for what is captured in the freeze
 constexpr std::chrono::seconds kSilencePatience(30);  // while the program is frozen
 constexpr double kMostNewsMs = 5;                     // that the other side can take to tell us
@@ -54,7 +60,6 @@ class Source {
   std::string_view stage() const { return account_.stage(); }
 
  private:
-  Result<Connection> connect();
   Result<freeze::KernelTasks> kernel_tasks();
   Result<wire::Offer> make_offer(Inventory& inventory, std::vector<worker::Refusal>& refusals);
   Result<wire::Offer> look_at_program(Connection& connection, Inventory& inventory,
@@ -65,8 +70,9 @@ class Source {
   Result<wire::FinalState> capture(Inventory& inventory, freeze::SeizedTree& tree, const HeldConsoles& held);
   Result<void> migrate(Connection& connection, coprocess::InitClient& init, Inventory& inventory,
                        objects::SocketCapture& sockets, const wire::Offer& offer, const wire::OfferAnswer& answer);
-  Result<void> finish(Connection& connection, const DepartingHost& memory, const files::Carrier& carrier);
-  Result<void> copy_while_it_runs(Inventory& inventory, DepartingHost& memory);
+  Result<void> finish(Connection& connection, freeze::SeizedTree tree, const DepartingHost& memory,
+                      const files::Carrier& carrier);
+  Result<void> copy_while_it_runs(Inventory& inventory, DepartingHost& memory, Connection& connection);
   Result<void> track_writes(Inventory& inventory, DepartingHost& memory);
   Result<void> pretransfer(Inventory& inventory, DepartingHost& memory);
   Result<bool> go_on_after_stuck(address_space::Convergence& rule);
@@ -77,12 +83,10 @@ class Source {
                            LogSender& logs, forwarding::HeldPackets& packets);
   Result<void> hold(forwarding::HeldPackets& packets, Connection& connection);
   Result<void> pass_on(forwarding::HeldPackets& packets, Connection& connection);
-  Result<void> await_switchover(Connection& connection);
+  Result<void> await_switchover(Connection& connection, freeze::SeizedTree& tree, objects::LockSet& locks);
   Result<void> fence(const Error& lost);
   std::vector<worker::Console> consoles() const { return {order_.consoles().begin(), order_.consoles().end()}; }
-  void note_left_behind(const files::Carrier& carrier);
-  void count_pages(const DepartingHost& memory);
-  void count(const wire::FinalState& state, const freeze::SeizedTree& tree);
+  Result<void> discard(const DepartingHost& memory);
   const worker::SourceOrder& order_;
   DaemonLink& link_;
   FaultInjector faults_;
@@ -93,15 +97,10 @@ class Source {
   double already_running_ms_ = 0;  // there, when we were told of it
   bool leave_rest_ = false;        // post-copy: what is not sent by the freeze is fetched by the running program
   std::unique_ptr<address_space::PageServer> page_server_;
+  std::unique_ptr<address_space::SendingStreams> streams_;
+  std::optional<MirrorWriter> mirror_;       // of what is left behind
   std::optional<freeze::SlowedJob> slowed_;  // for rounds that did not get smaller
 };
-
-Result<Connection> Source::connect() {
-  transport::TlsFiles files{order_.tls().certificate(), order_.tls().key(), order_.tls().authority()};
-  return Connection::connect(order_.destination().host(), static_cast<uint16_t>(order_.destination().port()), files,
-                             order_.destination_node(), order_.token(),
-                             std::chrono::steady_clock::now() + kConnectPatience);
-}
 
 Result<wire::Offer> Source::make_offer(Inventory& inventory, std::vector<worker::Refusal>& refusals) {
   wire::Offer offer;
@@ -145,14 +144,14 @@ Result<void> Source::tell_refused(std::vector<worker::Refusal> refusals, const w
 }
 
 Result<void> Source::tell_dry_run(const wire::Offer& offer, const wire::OfferAnswer& answer) {
-  constexpr double kBytesPerMs =
-      0.8e6;  // what a TLS link moves into a process on one processor; measured by `make bench`
   worker::WorkerEvent event;
   worker::Report& report = *event.mutable_dry_run()->mutable_report();
   report = report_;
   report.set_pages_total(offer.memory_bytes() / address_space::kPageBytes);
-  report.set_predicted_freeze_ms(2 + static_cast<double>(offer.memory_bytes()) / kBytesPerMs);
-  report.set_predicted_total_ms(report.predicted_freeze_ms() + phases_.elapsed_ms());
+  predict(order_.options(), offer.memory_bytes(), !order_.mirror().empty(), phases_.elapsed_ms(), report);
+  for (const image::Process& process : offer.plan().processes()) {
+    report.set_threads(report.threads() + static_cast<uint32_t>(process.threads_size()));
+  }
   for (const worker::FilePlan& row : files::plan_rows(offer.plan(), answer)) *report.add_files() = row;
   return link_.event(event);
 }
@@ -166,28 +165,34 @@ Result<wire::FinalState> Source::capture(Inventory& inventory, freeze::SeizedTre
     return error(ErrorKind::unsupported, "since it was looked at the program has come to use " +
                                              refusals.front().what() + "; " + refusals.front().remedy());
   }
-  for (worker::Console& console : TRY(held.now(consoles()))) *state.add_consoles() = std::move(console);
+  for (worker::Console& console : TRY(held.now(consoles()))) {
+    if (console.number() == 0 && console.ended()) return error(ErrorKind::gone, "the program has ended");
+    *state.add_consoles() = std::move(console);
+  }
   return state;
 }
 
 // As the method asks. Afterwards leave_rest_ says whether pages stay behind at the switchover.
-Result<void> Source::copy_while_it_runs(Inventory& inventory, DepartingHost& memory) {
+Result<void> Source::copy_while_it_runs(Inventory& inventory, DepartingHost& memory, Connection& connection) {
   const std::string& method = order_.options().memory();
-  if (may_leave_pages(order_.options())) page_server_ = std::make_unique<address_space::PageServer>(TRY(connect()));
+  if (may_leave_pages(order_.options()))
+    page_server_ = std::make_unique<address_space::PageServer>(TRY(connect_to_destination(order_)));
+  streams_ = std::make_unique<address_space::SendingStreams>(connection, streams_wanted(order_.options()),
+                                                             [this] { return connect_to_destination(order_); });
   leave_rest_ = method == "postcopy";
   if (method != "precopy" && method != "hybrid") return {};
   account_.begin("rounds");
+  memory.travel_by(streams_.get());
   TRY(pretransfer(inventory, memory));
+  memory.travel_by(nullptr);
+  TRY(streams_->await_made());
   account_.set_processor_share(0);
   return {};
 }
 
-// All threads stopped, what each was waiting for noted just before.
 Result<freeze::SeizedTree> Source::stop(Inventory& inventory) {
-  TRY(inventory.note_waits());
   if (slowed_) TRY(slowed_->let_go());  // a thread without processor time would not stop either
-  return freeze::SeizedTree::seize(order_.place().cgroup() + "/procs", order_.place().init_pid(),
-                                   std::chrono::steady_clock::now() + kFreezePatience);
+  return stop_quiet(inventory, order_.place());
 }
 
 // A stop of its own, of every process that is not tracked yet.
@@ -263,6 +268,7 @@ Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, 
   if (leave_rest_) {
     TRY(memory.leave_rest(state.host(), tree, *page_server_));
     leave_rest_ = !page_server_->owes_nothing();  // the other side concludes the same from what it was told
+    if (leave_rest_ && mirror_) TRY(write_mirror(*mirror_, order_, *page_server_, report_));
     if (leave_rest_) TRY(page_server_->start());
   } else {
     TRY(memory.send_rest(state.host()));
@@ -273,31 +279,30 @@ Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, 
   TRY(connection.flush());
   faults_.at(FaultPoint::source_memory_sent, &connection);
   still.thaw();
-  // Only now: it may write into the program's memory, which had to be sent as it was.
-  for (freeze::SeizedProcess& process : tree.processes()) {
-    for (freeze::SeizedThread& thread : process.threads) TRY(freeze::SeizedTree::make_resumable(thread));
-  }
-  return {};
+  return tree.make_resumable();  // only now: it may write into the program's memory, which had to be sent as it was
 }
 
 // Returns when the destination has become the process. "Go" is said before the destination is ready, so that it need
 // not wait for it; once it is sent only the directory knows for sure: from here on the cgroup is frozen, so that not
 // even our death lets this copy run before the daemon has asked.
-Result<void> Source::await_switchover(Connection& connection) {
-  freeze::FrozenCgroup frozen = TRY(freeze::FrozenCgroup::freeze(order_.place().cgroup() + "/procs"));
+Result<void> Source::await_switchover(Connection& connection, freeze::SeizedTree& tree, objects::LockSet& locks) {
+  std::string cgroup = order_.place().cgroup() + "/procs";
+  freeze::FrozenCgroup frozen = TRY(freeze::FrozenCgroup::freeze(cgroup));
   faults_.at(FaultPoint::source_ready, &connection);
   auto sent = connection.send(FrameType::go);
   if (sent) sent = connection.flush();
-  auto answer = sent ? receive<wire::Committed>(connection, FrameType::committed, kSpin)
-                     : Result<wire::Committed>(std::unexpected(sent.error()));
+  auto answer =
+      sent ? hear_of_commit(connection, locks, tree, cgroup) : Result<wire::Committed>(std::unexpected(sent.error()));
   if (answer) {
     report_.mutable_phases()->Add(answer->phases().begin(), answer->phases().end());
     report_.set_destination_peak_memory_bytes(answer->peak_memory_bytes());
+    report_.set_warning(answer->warning());
     already_running_ms_ = std::clamp(answer->running_ms(), 0.0, kMostNewsMs);
   } else {
     TRY(fence(answer.error()));
   }
   std::move(frozen).commit();
+  locks.release_here();
   return {};
 }
 
@@ -310,38 +315,6 @@ Result<void> Source::fence(const Error& lost) {
     case worker::WorkerRequest::CommitResult::COMMITTED: return Error(lost).within("before the switchover");
     case worker::WorkerRequest::CommitResult::REFUSED: return {};
     default: return error(ErrorKind::peer_lost, "the directory cannot be reached to learn which copy counts");
-  }
-}
-
-void Source::count_pages(const DepartingHost& memory) {
-  address_space::PageCounts counts = memory.counts();
-  if (page_server_) counts += page_server_->counts();
-  report_.set_compressed_bytes(counts.compressed_bytes);
-  report_.set_compressed_to_bytes(counts.compressed_to_bytes);
-  report_.set_peak_memory_bytes(sys::peak_memory_bytes());
-  report_.set_pages_sent(counts.sent);
-  report_.set_pages_zero(counts.zero);
-  report_.set_pages_redundant(memory.redundant_pages());
-  report_.set_pages_total(report_.pages_sent() + counts.zero - memory.redundant_pages());
-}
-
-void Source::count(const wire::FinalState& state, const freeze::SeizedTree& tree) {
-  uint32_t immediate = 0;
-  uint32_t delayed = 0;
-  for (const freeze::SeizedProcess& process : tree.processes()) {
-    for (const freeze::SeizedThread& thread : process.threads) (thread.delayed ? delayed : immediate) += 1;
-  }
-  report_.set_threads_immediate(immediate);
-  report_.set_threads_delayed(delayed);
-  report_.set_threads(immediate + delayed);
-  report_.set_processes(static_cast<uint32_t>(state.host().processes_size()));
-}
-
-void Source::note_left_behind(const files::Carrier& carrier) {
-  files::LeftBehind left = files::left_behind_of(order_.place());
-  for (const std::string& path : carrier.left_behind_paths()) {
-    (void)left.note(path,
-                    order_.place().job());  // without the note the file counts as somebody else's: the careful side
   }
 }
 
@@ -365,13 +338,14 @@ Result<void> Source::pass_on(forwarding::HeldPackets& packets, Connection& conne
 }
 
 Result<void> Source::run() {
-  Connection connection = TRY(connect());
+  Connection connection = TRY(connect_to_destination(order_));
   phases_.end("connect");
   account_.limit(order_.options().bandwidth());
   account_.count_by([&]() -> MoveAccount::Sent {
     uint64_t requests = page_server_ ? page_server_->requests() : 0;
     uint64_t pages = page_server_ ? page_server_->pages_on_request() : 0;
-    return {connection.bytes_sent() + pages * address_space::kPageBytes, requests, pages};
+    uint64_t by_streams = streams_ ? streams_->bytes_sent() : 0;
+    return {connection.bytes_sent() + by_streams + pages * address_space::kPageBytes, requests, pages};
   });
   faults_.at(FaultPoint::source_connected, &connection);
 
@@ -384,7 +358,10 @@ Result<void> Source::run() {
   auto tasks = kernel_tasks();  // without it every question is asked of the program itself
   objects::SocketCapture sockets = TRY(
       objects::SocketCapture::open(order_.place().init_pid(), init_pidfd.get(), order_.place().cgroup() + "/procs"));
-  Inventory inventory(order_.place().init_pid(), std::move(ends), std::move(table), tasks ? &*tasks : nullptr, sockets);
+  auto network =
+      TRY(objects::NetworkSettings::open(order_.place().init_pid(), init_pidfd.get(), given_interface(order_.place())));
+  Inventory inventory(order_.place().init_pid(), std::move(ends), std::move(table), tasks ? &*tasks : nullptr, sockets,
+                      network);
   std::vector<worker::Refusal> refusals;
   wire::Offer offer = TRY(look_at_program(connection, inventory, refusals));
   offer.set_judge_only(!refusals.empty() || order_.options().dry_run());
@@ -413,13 +390,18 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   if (link_.cancelled()) return error(ErrorKind::denied, "cancelled");
 
   auto packets = TRY(forwarding::HeldPackets::prepare(order_.place().network(), order_.destination()));
-  DepartingHost memory(inventory, connection, TRY(address_space::DepartingObjects::create()), offer.plan());
-  auto copied = copy_while_it_runs(inventory, memory);
+  auto shortcuts = TRY(address_space::PageShortcuts::create());
+  if (!order_.mirror().empty()) mirror_.emplace(TRY(MirrorWriter::create(order_.mirror(), offer.memory_bytes())));
+  if (order_.options().cache()) shortcuts->set_cached(TRY(receive_cached(connection, offer.memory_bytes())));
+  DepartingHost memory(inventory, connection, TRY(address_space::DepartingObjects::create()), std::move(shortcuts),
+                       offer.plan());
+  auto copied = copy_while_it_runs(inventory, memory, connection);
   if (!copied) return explained(connection, std::move(copied.error()));
 
   // What is left is little, or is to be fetched by the running program.
   account_.begin("frozen");
   sys::touch_heap(kSpareHeap);
+  sys::reserve_descriptors(static_cast<size_t>(offer.plan().descriptions_size()));
   bool one_machine = ready.boot_id() == offer.boot_id();  // two nodes of a lab: not on the processor of the other side
   auto urgency = std::optional(one_machine ? sys::Urgency::begin_beside(static_cast<int>(ready.processor()))
                                            : sys::Urgency::begin());
@@ -434,12 +416,14 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   objects::StillSockets still(sockets);
   wire::FinalState state = TRY(capture(inventory, tree, held));
   TRY(files::add_hashes(inventory.files(), *state.mutable_host(), files::shared_devices(offer.plan(), answer)));
+  TRY(objects::note(order_.place().run_directory(), sockets.taken()));
   phases_.end("state");
-  count(state, tree);
+  count_frozen(state.host(), tree, report_);
   auto sent = move_frozen(connection, memory, tree, still, state, carrier, logs, packets);
   if (!sent) return explained(connection, std::move(sent.error()));
   phases_.end("memory");
-  TRY(await_switchover(connection));
+  if (mirror_) mirror_->keep();  // should we die the daemon knows what it is good for
+  TRY(await_switchover(connection, tree, inventory.locks()));
 
   // Switched over: what is left here can only be discarded.
   report_.set_freeze_ms(Phases::milliseconds(std::chrono::steady_clock::now() - frozen_at_) - already_running_ms_);
@@ -447,33 +431,40 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   urgency.reset();
   connection.be_patient();
   std::move(held).commit();
-  std::move(tree).commit();
   std::move(still).commit();
   packets.commit();
   for (const worker::FilePlan& row : files::plan_rows(state.host(), answer)) *report_.add_files() = row;
-  return finish(connection, memory, carrier);
+  return finish(connection, std::move(tree), memory, carrier);
 }
 
-// The program runs at the destination. The rest of its memory follows; then nothing of it stays.
-Result<void> Source::finish(Connection& connection, const DepartingHost& memory, const files::Carrier& carrier) {
-  if (leave_rest_) {
-    // What fails for good now is the job's loss, not ours to undo.
-    auto pushed = push_through(*page_server_, connection, account_, [this] { return connect(); });
-    page_server_->stop();
-    report_.set_pages_pushed(page_server_->pages_pushed());
-    report_.set_pages_on_request(page_server_->pages_on_request());
-    if (!pushed) {
-      send_abort(connection, pushed.error(), account_.stage());  // so that nobody waits for us
-      report_.set_trouble("the node was lost before all memory had arrived: " + pushed.error().message());
-    }
-    phases_.end("push");
+// What stood still here goes, and leaves its content for the next visit if that is wanted.
+Result<void> Source::discard(const DepartingHost& memory) {
+  if (order_.options().cache()) {
+    account_.begin("caching");
+    (void)memory.write_cache(address_space::page_cache_of(order_.place().state_directory()));  // without it all travels
+    phases_.end("cache");
   }
-  TRY(sys::write_text(order_.place().cgroup() + "/procs/cgroup.kill", "1"));
+  return sys::write_text(order_.place().cgroup() + "/procs/cgroup.kill", "1");
+}
+
+// The program runs at the destination; in the end nothing of it stays here.
+Result<void> Source::finish(Connection& connection, freeze::SeizedTree tree, const DepartingHost& memory,
+                            const files::Carrier& carrier) {
+  if (leave_rest_) {
+    Push push{*page_server_, *streams_, account_, [this] { return connect_again(order_); }, faults_};
+    auto arrived = order_.options().cache() ? WhatArrived::stays : WhatArrived::is_given_back;
+    push_rest(push, connection, std::move(tree), order_.place().cgroup() + "/procs", arrived, report_);
+    phases_.end("push");
+  } else {
+    std::move(tree).commit();
+  }
+  if (mirror_) address_space::remove_mirror(order_.mirror());
+  TRY(discard(memory));
   faults_.at(FaultPoint::source_committed, &connection);
-  note_left_behind(carrier);
+  files::note_left_behind(order_.place(), carrier.left_behind_paths());
   phases_.end("discard");
   worker::WorkerEvent event;
-  count_pages(memory);
+  count_pages(memory, page_server_.get(), *streams_, report_);
   report_.set_downtime_ms(report_.freeze_ms());
   report_.set_total_ms(phases_.elapsed_ms());
   account_.complete(report_);

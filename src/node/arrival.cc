@@ -16,6 +16,7 @@ using CommitResult = worker::WorkerRequest::CommitResult;
 namespace {
 using std::chrono::milliseconds;
 constexpr milliseconds kAskAgain(300);
+constexpr milliseconds kAskSourceAgain(1'000);
 constexpr milliseconds kUntilListening(10'000);
 constexpr milliseconds kUntilGone(8'000);  // for what an earlier attempt left
 }  // namespace
@@ -119,6 +120,7 @@ Result<void> Arrival::start(Told listening) {
   place_.set_hostname(request_.place().hostname());
   place_.mutable_network()->set_address(request_.job().virtual_address());
   place_.mutable_network()->set_node_address(daemon_.config_.address);
+  place_.mutable_network()->set_largest_packet(daemon_.messages_.largest_packet());
   place_.mutable_network()->set_forwarding(request_.job().forwarding());
   daemon_.messages_.expected(request_.job().virtual_address(), request_.source_node());
   // Were this daemon started anew in the middle, it would know what to ask the directory.
@@ -204,6 +206,7 @@ void Arrival::on_event(const worker::WorkerEvent& event) {
     case worker::WorkerEvent::kListening:
       if (listening_) std::exchange(listening_, nullptr)(event.listening().port());
       return;
+    case worker::WorkerEvent::kProgress: return follow(event.progress().stage());
     case worker::WorkerEvent::kCommitSoon: return wake_directory();
     case worker::WorkerEvent::kCommitWanted: return begin_switchover();
     case worker::WorkerEvent::kMoved:
@@ -213,6 +216,7 @@ void Arrival::on_event(const worker::WorkerEvent& event) {
     case worker::WorkerEvent::kFailed:
       spdlog::warn("arrival of job {}: {}", request_.job().id(), event.failed().message());
       daemon_.note_failed_arrival(request_.migration(), event.failed().message());
+      if (adopted_) lost(event.failed().message());
       if (listening_) {
         std::exchange(listening_,
                       nullptr)(error(ErrorKind::failed, daemon_.config_.node + ": " + event.failed().message()));
@@ -277,6 +281,48 @@ void Arrival::switched(const Ruling& ruling) {
   (void)worker_->send(request);  // its end is told of elsewhere
 }
 
+void Arrival::follow(const std::string& stage) {
+  stage_ = stage;
+  if (stage_ == kCutOff) ask_source();
+}
+
+void Arrival::ask_source() {
+  if (stage_ != kCutOff || worker_ended_) return;
+  Daemon* daemon = &daemon_;
+  daemon_.background_.run([daemon, from = request_.source_node(), migration = request_.migration()] {
+    auto leaving = daemon->peers_.still_leaving(from, migration);
+    daemon->loop_.post([daemon, migration, leaving = std::move(leaving)] {
+      auto arrival = daemon->arrivals_.find(migration);
+      if (arrival != daemon->arrivals_.end()) arrival->second->source_answered(leaving);
+    });
+  });
+}
+
+// A node that does not answer may have the memory still. One that knows nothing of it never will again.
+void Arrival::source_answered(const Result<void>& leaving) {
+  if (stage_ != kCutOff || worker_ended_) return;
+  if (leaving || leaving.error().kind != ErrorKind::gone) return later(kAskSourceAgain, &Arrival::ask_source);
+  worker::WorkerRequest request;
+  request.mutable_cancel()->set_reason(leaving.error().message());
+  (void)worker_->send(request);  // its end is told of elsewhere
+}
+
+bool Arrival::wait_longer() {
+  if (stage_ != kCutOff || worker_ended_) return false;
+  worker::WorkerRequest request;
+  request.mutable_switch_();
+  (void)worker_->send(request);
+  return true;
+}
+
+// Memory will not come: the program cannot go on, and nothing of it may run without what it lacks.
+void Arrival::lost(const std::string& why) {
+  Job* job = daemon_.find(request_.job().id());
+  if (job == nullptr || job->state == JobState::ended) return;
+  daemon_.tell(*job, "lost", why);
+  (void)sys::write_text(place_.cgroup() + "/procs/cgroup.kill", "1");
+}
+
 void Arrival::abandon() {
   abandoned_ = true;
   if (!committed_ && !committing_) kill_worker();
@@ -295,6 +341,9 @@ void Arrival::on_end() {
 void Arrival::over() {
   if (!committed_) return discard();
   adopt();
+  if (stage_ == "arriving" || stage_ == kCutOff) {
+    lost("the worker on " + daemon_.config_.node + " ended before all memory had arrived");
+  }
   daemon_.loop_.post([daemon = &daemon_, migration = request_.migration()] { daemon->arrivals_.erase(migration); });
 }
 

@@ -23,6 +23,8 @@ class Arrival {
   const std::string& job() const { return request_.job().id(); }
   // How the move went, said before the job was ours.
   void note(const api::MoveEvent::Moved& moved) { told_ = moved; }
+  // Cut off from the memory that is still at the source, it waits as long as in the beginning. False: it is not.
+  bool wait_longer();
   // It will not become a job here; what is left of it is being removed.
   bool given_up() const { return abandoned_ || (worker_ended_ && !committing_ && !committed_); }
 
@@ -42,6 +44,12 @@ class Arrival {
   void over();
   Job future_job() const;
   api::Job arrived() const;
+  // What the worker says of memory that is still behind.
+  void follow(const std::string& stage);
+  // Asks the source's daemon whether that memory will come, as long as the worker is cut off.
+  void ask_source();
+  void source_answered(const Result<void>& leaving);
+  void lost(const std::string& why);
   void kill_worker();
   void too_late();
   // Calls back in the loop, unless this arrival is over by then.
@@ -61,6 +69,7 @@ class Arrival {
   bool adopted_ = false;
   bool worker_ended_ = false;
   bool abandoned_ = false;
+  std::string stage_;  // of memory that was left behind: empty, "arriving", "cut off" or "whole"
   std::optional<worker::WorkerEvent::Moved> moved_;
   std::optional<api::MoveEvent::Moved> told_;
 };

@@ -134,6 +134,7 @@ Result<void> Daemon::learn_nodes() {
     peers_.set_address(node.name(), host, port);
     messages_.learn_node(node.name(), node.number(), host);
   }
+  messages_.nodes_learned();
   return {};
 }
 

@@ -41,6 +41,10 @@ Result<void> read_config_file(const std::string& path, Config& config) {
     text("metrics", config.metrics);
     config.port = table["port"].value_or(config.port);
     config.debug = table["debug"].value_or(config.debug);
+    config.tunnel.port = table["tunnel_port"].value_or(config.tunnel.port);
+    std::string tunnel;
+    text("tunnel", tunnel);
+    if (!tunnel.empty()) config.tunnel.use = TRY(forwarding::parse_tunnel_use(tunnel).within(path));
     std::string directory;
     text("directory", directory);
     if (!directory.empty()) TRY(parse_directory(directory, config));

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "forwarding/tunnel.h"
 
 namespace godwit::node {
 
@@ -16,9 +17,10 @@ struct Config {
   std::string state_directory = "/var/lib/godwit";
   std::string directory_node, directory_address;  // empty: this node keeps the directory itself
   unsigned directory_port = 7707;
-  std::string cgroup;   // below the cgroup2 mount; default "godwit"
-  std::string metrics;  // HOST:PORT that they are served on; empty: they are not
-  std::string fault;    // hidden, for tests
+  std::string cgroup;                 // below the cgroup2 mount; default "godwit"
+  std::string metrics;                // HOST:PORT that they are served on; empty: they are not
+  forwarding::TunnelSettings tunnel;  // to nodes behind routers
+  std::string fault;                  // hidden, for tests
   bool debug = false;
 };
 

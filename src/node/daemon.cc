@@ -7,8 +7,10 @@
 
 #include "node/arrival.h"
 #include "node/departure.h"
+#include "node/page_caches.h"
 #include "node/switchover.h"
 #include "node/whereabouts.h"
+#include "objects/tcp_rest.h"
 #include "sys/cgroup_mount.h"
 #include "sys/spawn.h"
 #include "sys/text_file.h"
@@ -34,9 +36,10 @@ Daemon::Daemon(Config config, EventLoop& loop, Peers& peers, std::unique_ptr<dir
       loop_(loop),
       peers_(peers),
       directory_(std::move(directory)),
-      messages_(config_.node, config_.address, loop_, peers_, *directory_,
+      messages_(config_.node, config_.address, config_.tunnel, loop_, peers_, *directory_,
                 [this](forwarding::VirtualAddress address) { return find_by_address(address); }),
-      publications_(config_.node, *directory_) {}
+      publications_(config_.node, *directory_),
+      mirrors_(loop_, background_, config_.state_directory) {}
 
 Daemon::~Daemon() = default;
 
@@ -52,6 +55,7 @@ Result<void> Daemon::start() {
   if (!network) spdlog::warn("jobs have no network here: {}", network.error().message());
   background_.run([this] { kernel_programs_.load(); });
   recover_jobs();
+  mirrors_.recover();
   reap();
   expire_ended();
   return {};
@@ -174,10 +178,11 @@ void Daemon::check_alive(const std::string& id) {
 }
 
 void Daemon::take_over(Job& job, const std::string& how) {
-  // Idempotent, and needed when a worker or daemon died between the switchover and its last steps.
-  (void)sys::write_text(job.place.cgroup() + "/procs/cgroup.freeze", "0");
   auto init = sys::read_text(job.place.cgroup() + "/init/cgroup.procs");
   job.place.set_init_pid(init ? std::atoi(init->c_str()) : 0);
+  // Idempotent, and needed when a worker or daemon died between the switchover and its last steps.
+  objects::do_as_noted(job.place.run_directory(), job.place.cgroup() + "/procs", job.place.init_pid());
+  (void)sys::write_text(job.place.cgroup() + "/procs/cgroup.freeze", "0");
   for (worker::Console& console : *job.record.mutable_consoles()) {
     console.set_log_path(log_path(job.place, console.number()));
     if (console.ended()) job.watch->console_ended(console.number(), console.status());
@@ -264,6 +269,7 @@ void Daemon::expire_ended() {
   for (const std::string& id : expired) {
     background_.run([this, id] { (void)remove(id); });  // what fails now is tried again
   }
+  background_.run([this] { remove_useless_page_caches(*directory_, config_.state_directory); });
   loop_.after(kExpiry, [this] { expire_ended(); });
 }
 

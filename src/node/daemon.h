@@ -18,6 +18,7 @@
 #include "node/kernel_programs.h"
 #include "node/message_routes.h"
 #include "node/metrics.h"
+#include "node/mirrors.h"
 #include "node/move_stream.h"
 #include "node/peers.h"
 #include "node/publications.h"
@@ -77,6 +78,11 @@ class Daemon {
   Result<void> cancel(const std::string& id);
   // Rounds of pre-copy go over to post-copy. Errors: unsupported when the job is not in rounds.
   Result<void> switch_to_postcopy(const std::string& id);
+  // A move that is cut off connects again now and waits as long as in the beginning. Errors: unsupported when it is
+  // not.
+  Result<void> connect_now(const std::string& id);
+  // Whether memory of this migration is still here to be fetched.
+  bool is_leaving(const std::string& migration);
   Result<api::PrepareReply> prepare(const api::PrepareRequest& request);
   // How the move went that brought a job here. Errors: gone when that was another move, or the job is not here.
   Result<void> told_moved(const api::MovedReport& told);
@@ -187,6 +193,7 @@ class Daemon {
   MoveTally moves_;
   MessageRoutes messages_;
   Publications publications_;
+  Mirrors mirrors_;
 
   std::mutex events_mutex_;
   std::condition_variable events_changed_;

@@ -8,10 +8,12 @@
 #include <thread>
 #include <utility>
 
+#include "address_space/streams_choice.h"
 #include "coprocess/left_sockets.h"
 #include "freeze/hurry.h"
 #include "freeze/slowed_job.h"
 #include "node/arrival.h"
+#include "objects/tcp_rest.h"
 #include "sys/text_file.h"
 
 namespace godwit::node {
@@ -77,6 +79,8 @@ Result<api::PrepareRequest> Daemon::begin_move(const std::string& id, const api:
   preparation.mutable_options()->set_timeout_ms(request.timeout_ms());
   preparation.mutable_options()->set_max_freeze_ms(request.max_freeze_ms());
   preparation.mutable_options()->set_bandwidth(request.bandwidth());
+  preparation.mutable_options()->set_cache(request.cache());
+  preparation.mutable_options()->set_streams(request.streams());
   preparation.mutable_options()->set_fault(config_.fault);
   TRY(loop_.call([&]() -> Result<void> {
     Job* job = TRY(running(id));
@@ -107,6 +111,10 @@ Result<std::shared_ptr<MoveStream>> Daemon::move(const std::string& id, const ap
     return error(ErrorKind::unsupported,
                  "memory moves by total, precopy, postcopy or hybrid, not by '" + request.memory() + "'");
   }
+  if (request.streams() > address_space::kMostStreams) {
+    return error(ErrorKind::unsupported, "memory travels by at most " + std::to_string(address_space::kMostStreams) +
+                                             " connections, not by " + std::to_string(request.streams()));
+  }
   if (request.to() == config_.node) return error(ErrorKind::unsupported, "the job is already on " + config_.node);
   if (request.on_timeout() == "throttle") {
     TRY(sys::find_cpu_controller().within("--on-timeout throttle is not possible on " + config_.node +
@@ -134,7 +142,8 @@ Result<std::shared_ptr<MoveStream>> Daemon::move(const std::string& id, const ap
       departure = std::make_unique<Departure>(*this, id, request.to(), preparation.migration(), stream);
       worker::SourceOrder order = source_order(config_, *job, preparation, *prepared, request.to());
       for (auto& [name, id] : kernel_programs_.ids()) (*order.mutable_kernel_programs())[name] = id;
-      order.mutable_destination()->set_number(messages_.number_of(request.to()));
+      messages_.describe(request.to(), *order.mutable_destination());
+      if (request.mirror()) order.set_mirror(mirrors_.path_of(preparation.migration()));
       return departure->start(order);
     }();
     if (outcome) return {};
@@ -166,6 +175,26 @@ Result<void> Daemon::switch_to_postcopy(const std::string& id) {
     Job* job = find(id);
     return error(ErrorKind::unsupported, "job " + (job == nullptr ? id : job->record.name()) +
                                              " is not being moved; there is nothing to switch");
+  });
+}
+
+Result<void> Daemon::connect_now(const std::string& id) {
+  return loop_.call([&]() -> Result<void> {
+    auto departure = departures_.find(id);
+    if (departure != departures_.end() && departure->second->connect_now()) return {};
+    for (auto& [migration, arrival] : arrivals_) {
+      if (arrival->job() == id && arrival->wait_longer()) return {};
+    }
+    Job* job = find(id);
+    return error(ErrorKind::unsupported, "job " + (job == nullptr ? id : job->record.name()) +
+                                             " waits for no other node; there is nothing to resume");
+  });
+}
+
+bool Daemon::is_leaving(const std::string& migration) {
+  return loop_.call([&] {
+    auto serves = [&](const auto& departure) { return departure.second->serves(migration); };
+    return std::ranges::any_of(departures_, serves) || mirrors_.has(migration);
   });
 }
 
@@ -218,6 +247,14 @@ Result<void> Departure::switch_to_postcopy() {
   return {};
 }
 
+bool Departure::connect_now() {
+  if (progress_.stage() != kCutOff || worker_ended_) return false;
+  worker::WorkerRequest request;
+  request.mutable_switch_();
+  (void)worker_->send(request);  // its end is told of elsewhere
+  return true;
+}
+
 api::OngoingMove Departure::ongoing() const {
   api::OngoingMove move;
   move.set_to(to_);
@@ -234,9 +271,10 @@ void Departure::kill_worker() {
 void Departure::follow_messages(const std::string& stage) {
   if (stage == progress_.stage()) return;
   if (stage == "frozen") daemon_.messages_.freezing(*daemon_.find(job_), to_);
-  if (stage == "pushing" && !std::exchange(has_left_, true)) daemon_.messages_.left(*daemon_.find(job_), to_);
-  if (stage == "cut off") daemon_.tell(*daemon_.find(job_), "cut off", "from " + to_ + ", while memory is still here");
-  if (progress_.stage() == "cut off") daemon_.tell(*daemon_.find(job_), "connected again", "with " + to_);
+  bool runs_there = stage == "pushing" || stage == "caching";
+  if (runs_there && !std::exchange(has_left_, true)) daemon_.messages_.left(*daemon_.find(job_), to_);
+  if (stage == kCutOff) daemon_.tell(*daemon_.find(job_), "cut off", "from " + to_ + ", while memory is still here");
+  if (progress_.stage() == kCutOff) daemon_.tell(*daemon_.find(job_), "connected again", "with " + to_);
 }
 
 // The program is held back so that rounds can catch up with it: its owner should know.
@@ -342,9 +380,12 @@ void Departure::stays(api::MoveEvent told) {
   // consoles.
   if (!verdict_) {
     coprocess::let_go_of_sockets(job->place.cgroup());
+    objects::do_as_noted(job->place.run_directory(), job->place.cgroup() + "/procs", job->place.init_pid());
     freeze::end_hurry_in(job->place.cgroup() + "/procs");
     freeze::end_slowing(job->place.cgroup());
   }
+  daemon_.mirrors_.remove(migration_);
+  objects::forget_note(job->place.run_directory());
   (void)sys::write_text(job->place.cgroup() + "/procs/cgroup.freeze", "0");
   daemon_.messages_.stayed(*job);
   if (job->init) (void)job->init->release();
@@ -369,7 +410,14 @@ void Departure::left() {
   moved.set_to(to_);
   moved.set_method(method_);
   moved.set_epoch(job->record.epoch() + 1);
-  if (verdict_ && verdict_->has_moved()) *moved.mutable_report() = verdict_->moved().report();
+  if (verdict_ && verdict_->has_moved()) {
+    *moved.mutable_report() = verdict_->moved().report();
+  } else if (daemon_.mirrors_.serve(migration_)) {
+    moved.mutable_report()->set_warning("the worker on " + daemon_.config_.node +
+                                        " ended before all memory had left; the rest comes from its mirror");
+  } else if (has_left_) {
+    moved.mutable_report()->set_trouble("the worker on " + daemon_.config_.node + " ended before all memory had left");
+  }
   daemon_.change(*job, JobState::gone);
   daemon_.messages_.left(*job, to_);
   daemon_.forget_departed(job_, to_);

@@ -9,12 +9,15 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "node/daemon.h"
 #include "node/switchover.h"
 
 namespace godwit::node {
 
+// A worker's word for having lost the other one while memory is still behind (migration/reconnection.cc).
+constexpr std::string_view kCutOff = "cut off";
 // Of how a move went, in bytes.
 constexpr size_t kLargestReport = size_t{256} << 10;
 
@@ -26,6 +29,10 @@ class Departure {
   void resume();
   void cancel();
   Result<void> switch_to_postcopy();
+  // The worker connects again now. False: it is not cut off.
+  bool connect_now();
+  // Memory is here that the destination may still fetch.
+  bool serves(const std::string& migration) const { return migration == migration_ && worker_ && !worker_ended_; }
   api::OngoingMove ongoing() const;
 
  private:

@@ -205,6 +205,7 @@ Result<void> Daemon::claim_address(Job& job) {
     worker::NetworkPlace& network = *job.place.mutable_network();
     network.set_address(address.code);
     network.set_node_address(config_.address);
+    network.set_largest_packet(messages_.largest_packet());
     network.set_forwarding(job.record.forwarding());
     return {};
   }

@@ -18,10 +18,10 @@ class KernelPrograms {
     if (loaded) tasks_.emplace(std::move(*loaded));
   }
   // Empty until they are loaded.
-  sys::BpfIterators::Ids ids() const {
+  sys::BpfPrograms::Ids ids() const {
     std::lock_guard guard(mutex_);
-    auto found = tasks_ ? tasks_->ids() : Result<sys::BpfIterators::Ids>();
-    return found ? *found : sys::BpfIterators::Ids();
+    auto found = tasks_ ? tasks_->ids() : Result<sys::BpfPrograms::Ids>();
+    return found ? *found : sys::BpfPrograms::Ids();
   }
 
  private:

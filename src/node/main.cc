@@ -17,7 +17,7 @@ namespace {
 
 struct Options {
   std::string config_file = "/etc/godwit/godwitd.toml";
-  std::string directory;
+  std::string directory, tunnel;
   Config config;
 };
 
@@ -44,6 +44,11 @@ int parse(int count, char** arguments, Options& options) {
   app.add_option("--run-dir", config.run_directory, "Sockets")->capture_default_str();
   app.add_option("--state-dir", config.state_directory, "What must last")->capture_default_str();
   app.add_option("--cgroup", config.cgroup, "Below the cgroup2 mount (default: godwit)");
+  app.add_option(
+      "--tunnel", options.tunnel,
+      "auto, always or never: carry messages of jobs to other nodes in UDP (default: auto, to those behind routers)");
+  app.add_option("--tunnel-port", config.tunnel.port, "UDP port for that, the same on all nodes")
+      ->capture_default_str();
   app.add_option("--metrics", config.metrics, "Serve metrics over HTTP at HOST:PORT (default: nowhere)");
   app.add_flag("--debug", config.debug, "Log more");
   app.add_option("--fault", config.fault)->group("");
@@ -53,8 +58,10 @@ int parse(int count, char** arguments, Options& options) {
   } catch (const CLI::ParseError& wrong) {
     return app.exit(wrong) == 0 ? -1 : 2;
   }
-  if (options.directory.empty()) return 0;
-  auto parsed = parse_directory(options.directory, config);
+  auto parsed = [&]() -> Result<void> {
+    if (!options.tunnel.empty()) config.tunnel.use = TRY(forwarding::parse_tunnel_use(options.tunnel));
+    return options.directory.empty() ? Result<void>() : parse_directory(options.directory, config);
+  }();
   if (!parsed) fprintf(stderr, "godwitd: %s\n", parsed.error().message().c_str());
   return parsed ? 0 : 2;
 }

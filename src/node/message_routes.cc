@@ -25,19 +25,23 @@ const Mechanism& MessageRoutes::mechanism_of(const std::string& name) {
   return found ? **found : forwarding::update();
 }
 
-MessageRoutes::MessageRoutes(std::string self, std::string address, EventLoop& loop, Peers& peers,
-                             directory::Directory& directory, FindJob find)
+MessageRoutes::MessageRoutes(std::string self, std::string address, forwarding::TunnelSettings tunnel, EventLoop& loop,
+                             Peers& peers, directory::Directory& directory, FindJob find)
     : self_(std::move(self)),
       address_(std::move(address)),
       loop_(loop),
       peers_(peers),
       directory_(directory),
-      find_(std::move(find)) {}
+      find_(std::move(find)),
+      tunnel_settings_(tunnel) {}
 
 Result<void> MessageRoutes::start() {
   auto netlink = TRY(sys::Netlink::open());
   here_ = TRY(forwarding::prepare_node_network(netlink, address_));
   listening_ = TRY(sys::Netlink::listen(RTMGRP_NEIGH));
+  auto tunnel = forwarding::Tunnel::open(netlink, here_, tunnel_settings_);
+  if (tunnel) tunnel_ = std::move(*tunnel);
+  if (!tunnel) spdlog::warn("jobs cannot be reached from nodes behind routers: {}", tunnel.error().message());
   netlink_ = std::move(netlink);
   tally_.start(here_);
   loop_.watch(listening_->fd(), [this] { read_wanted(); });
@@ -54,6 +58,33 @@ void MessageRoutes::set_own_number(uint32_t number) {
 void MessageRoutes::learn_node(const std::string& node, uint32_t number, const std::string& host) {
   std::lock_guard lock(nodes_mutex_);
   nodes_[node] = {number, host};
+}
+
+void MessageRoutes::nodes_learned() {
+  loop_.post([this] {
+    if (!ready() || !tunnel_) return;
+    std::vector<forwarding::NextHop> hops;
+    {
+      std::lock_guard lock(nodes_mutex_);
+      for (const auto& [name, node] : nodes_) {
+        auto address = sys::parse_ip_address(node.host);
+        if (address && address->family == AF_INET) hops.push_back({*address, node.number});
+      }
+    }
+    auto set = tunnel_->set_nodes(*netlink_, std::move(hops));
+    if (!set) spdlog::warn("nodes behind routers: {}", set.error().message());
+    largest_packet_ = tunnel_->largest_packet();
+  });
+}
+
+bool MessageRoutes::tunnelled(const sys::IpAddress& node) {
+  return here_.tunnel != 0 && tunnel_ && tunnel_->leads_to(*netlink_, node);
+}
+
+void MessageRoutes::describe(const std::string& node, worker::PeerAddress& into) {
+  into.set_number(number_of(node));
+  auto hop = next_hop(node);
+  into.set_tunnelled(hop && hop->tunnelled);
 }
 
 uint32_t MessageRoutes::number_of(const std::string& node) {
@@ -78,7 +109,7 @@ std::optional<forwarding::NextHop> MessageRoutes::next_hop(const std::string& no
   if (found == nodes_.end()) return std::nullopt;
   auto address = sys::parse_ip_address(found->second.host);
   if (!address || address->family != AF_INET) return std::nullopt;
-  return forwarding::NextHop{*address, found->second.number};
+  return forwarding::NextHop{*address, found->second.number, tunnelled(*address)};
 }
 
 void MessageRoutes::change(const NetlinkBatch& batch, const char* what) {

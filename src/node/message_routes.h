@@ -3,6 +3,7 @@
 // mechanism (src/forwarding). Loop thread only, but for learn_node().
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <set>
@@ -11,6 +12,7 @@
 #include "forwarding/link_watch.h"
 #include "forwarding/mechanism.h"
 #include "forwarding/routes.h"
+#include "forwarding/tunnel.h"
 #include "node/background.h"
 #include "node/event_loop.h"
 #include "node/job.h"
@@ -24,16 +26,22 @@ class MessageRoutes final : public forwarding::Surroundings {
  public:
   // `find`: a job that is here, by its address.
   using FindJob = std::function<Job*(forwarding::VirtualAddress)>;
-  MessageRoutes(std::string self, std::string address, EventLoop& loop, Peers& peers, directory::Directory& directory,
-                FindJob find);
+  MessageRoutes(std::string self, std::string address, forwarding::TunnelSettings tunnel, EventLoop& loop, Peers& peers,
+                directory::Directory& directory, FindJob find);
   // Makes the node's network ready and begins to listen. A node where that fails runs jobs without addresses.
   Result<void> start();
   bool ready() const { return netlink_.has_value(); }
   const forwarding::NodePlace& place() const { return here_; }
+  // Thread-safe. That reaches all nodes, in bytes; 0: as large as any.
+  uint32_t largest_packet() const { return largest_packet_; }
   void set_own_number(uint32_t number);
   // Thread-safe.
   void learn_node(const std::string& node, uint32_t number, const std::string& host);
+  // Thread-safe. After learn_node(), for all that can be known now.
+  void nodes_learned();
   uint32_t number_of(const std::string& node);
+  // As the destination of a move; host and port are the caller's.
+  void describe(const std::string& node, worker::PeerAddress& into);
 
   // A job's life here. `job` is in the table.
   void is_here(Job& job);
@@ -83,6 +91,7 @@ class MessageRoutes final : public forwarding::Surroundings {
   void change(const forwarding::NetlinkBatch& batch, const char* what);
   forwarding::Move move_of(const Job& job, const std::string& to) const;
   std::optional<forwarding::NextHop> next_hop(const std::string& node);
+  bool tunnelled(const sys::IpAddress& node);
   void note(const forwarding::Word& word);
   // From any thread.
   Result<forwarding::Word> look_up(forwarding::VirtualAddress address);
@@ -102,6 +111,9 @@ class MessageRoutes final : public forwarding::Surroundings {
   std::optional<sys::Netlink> netlink_;  // nothing: no network for jobs
   std::optional<sys::Netlink> listening_;
   forwarding::NodePlace here_;
+  forwarding::TunnelSettings tunnel_settings_;
+  std::atomic<uint32_t> largest_packet_ = 0;
+  std::optional<forwarding::Tunnel> tunnel_;  // nothing: all nodes must share a link
   uint32_t own_number_ = 0;
   MessageTally tally_;
   std::map<uint32_t, forwarding::Link> links_;  // by address

@@ -128,6 +128,13 @@ Result<std::string> Peers::abandon(const std::string& node, const std::string& m
   return TRY(call(*channels_, node, request, &api::Peer::Stub::Abandon)).why();
 }
 
+Result<void> Peers::still_leaving(const std::string& node, const std::string& migration) {
+  api::AbandonRequest request;
+  request.set_migration(migration);
+  TRY(call(*channels_, node, request, &api::Peer::Stub::StillLeaving, kMessagePatience));
+  return {};
+}
+
 Result<api::Whereabouts> Peers::where(const std::string& node, const api::WhereRequest& request) {
   return call(*channels_, node, request, &api::Peer::Stub::Where, kMessagePatience);
 }

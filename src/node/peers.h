@@ -25,6 +25,8 @@ class Peers {
   Result<api::PrepareReply> prepare(const std::string& node, const api::PrepareRequest& request);
   // Why the migration failed, as far as that node knows.
   Result<std::string> abandon(const std::string& node, const std::string& migration);
+  // Whether memory of a migration from that node is still there to be fetched. Errors: gone when it is not.
+  Result<void> still_leaving(const std::string& node, const std::string& migration);
   Result<api::Whereabouts> where(const std::string& node, const api::WhereRequest& request);
   Result<api::MessageCounts> count_messages(const std::string& node, const api::WhereRequest& request);
   Result<void> tell_moved(const std::string& node, const api::MovedReport& report);

@@ -75,8 +75,7 @@ void Publications::follow(const forwarding::NodePlace& here, uint32_t number) {
 
 void Publications::watch() {
   watcher_.run([this] {
-    // Looked at before and after: what changes between is seen by the next turn.
-    auto version = seen_ == 0 ? directory_.watch(kPrefix, 0, {}) : directory_.watch(kPrefix, seen_, kWatch);
+    auto version = directory_.watch(kPrefix, seen_, kWatch);
     auto done = version ? apply() : Result<void>(std::unexpected(version.error()));
     if (done) {
       seen_ = *version;

@@ -155,6 +155,11 @@ Status GodwitService::Switch(Context* context, const api::JobRequest* request, a
                      [&](const std::string& id, const Caller&) { return daemon_.switch_to_postcopy(id); });
 }
 
+Status GodwitService::Resume(Context* context, const api::JobRequest* request, api::Done* reply) {
+  return where_it_is(context, request, reply, &api::Godwit::Stub::Resume,
+                     [&](const std::string& id, const Caller&) { return daemon_.connect_now(id); });
+}
+
 Status GodwitService::Exec(Context* context, const api::ExecRequest* request, api::ExecReply* reply) {
   return where_it_is(context, request, reply, &api::Godwit::Stub::Exec,
                      [&](const std::string& id, const Caller& caller) { return daemon_.exec(id, *request, caller); });

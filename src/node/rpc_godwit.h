@@ -20,6 +20,7 @@ class GodwitService final : public api::Godwit::Service {
   Status Inspect(Context*, const api::JobRequest*, api::Job*) override;
   Status Move(Context*, const api::MoveRequest*, grpc::ServerWriter<api::MoveEvent>*) override;
   Status Cancel(Context*, const api::JobRequest*, api::Done*) override;
+  Status Resume(Context*, const api::JobRequest*, api::Done*) override;
   Status Switch(Context*, const api::JobRequest*, api::Done*) override;
   Status Attach(Context*, grpc::ServerReaderWriter<api::Output, api::AttachInput>*) override;
   Status Logs(Context*, const api::LogsRequest*, grpc::ServerWriter<api::Output>*) override;

@@ -23,6 +23,13 @@ Status PeerService::Abandon(Context* context, const api::AbandonRequest* request
   return Status::OK;
 }
 
+Status PeerService::StillLeaving(Context* context, const api::AbandonRequest* request, api::Done*) {
+  if (peer_node(*context).empty()) return kNoNode;
+  if (daemon_.is_leaving(request->migration())) return Status::OK;
+  return {grpc::StatusCode::NOT_FOUND,
+          "node " + daemon_.config().node + " has nothing more of the memory that was still to come from there"};
+}
+
 Status PeerService::Where(Context* context, const api::WhereRequest* request, api::Whereabouts* reply) {
   if (peer_node(*context).empty()) return kNoNode;
   *reply = daemon_.where(*request);

@@ -17,6 +17,7 @@ class PeerService final : public api::Peer::Service {
 
   Status Prepare(Context*, const api::PrepareRequest*, api::PrepareReply*) override;
   Status Abandon(Context*, const api::AbandonRequest*, api::AbandonReply*) override;
+  Status StillLeaving(Context*, const api::AbandonRequest*, api::Done*) override;
   Status Where(Context*, const api::WhereRequest*, api::Whereabouts*) override;
   Status TellWhere(Context*, const api::Whereabouts*, api::Done*) override;
   Status TellMoved(Context*, const api::MovedReport*, api::Done*) override;

@@ -79,6 +79,8 @@ Captured capture_anonymous(const OpenDescriptor& open, CaptureTools& tools, imag
     capture_epoll(open.info, *into.mutable_epoll());
   } else if (kind == "[timerfd]") {
     capture_timer(open.info, *into.mutable_timerfd());
+  } else if (kind == "inotify") {
+    return capture_inotify(open, tools, into);
   } else if (kind == "[pidfd]") {
     return capture_pidfd(open, tools, *into.mutable_pidfd());
   } else if (kind == "[signalfd]") {

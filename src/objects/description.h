@@ -21,6 +21,7 @@
 #include "objects/sockets.h"
 #include "proc/fdinfo.h"
 #include "sys/namespace_visit.h"
+#include "sys/socket_state.h"
 
 namespace godwit::objects {
 
@@ -54,6 +55,12 @@ struct OpenDescriptor {
   proc::FdInfo info;
 };
 
+// A queue of what cannot move: it is waited for until the program has read it.
+struct Unread {
+  UniqueFd fd;
+  bool may_be_lost;  // when that does not end
+};
+
 struct CaptureTools {
   Depth depth;
   files::FileTable& files;
@@ -61,6 +68,7 @@ struct CaptureTools {
   const ConsoleEnds& consoles;
   std::map<uint64_t, bool>& pipes_with_content;  // pipes whose content has been captured
   SocketCapture& sockets;
+  std::vector<Unread>& to_be_read;
   std::function<pid_t(pid_t)> inner_pid;  // of a process in our own pid namespace; 0: it is not in the job
 };
 
@@ -86,6 +94,8 @@ struct Unsupported {
   std::string code, what, remedy;
 };
 using Captured = Result<std::optional<Unsupported>>;
+// `kind`: of socket, for a person.
+Unsupported unreadable_filter(const std::string& kind);
 
 Captured capture_file(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_pipe(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
@@ -93,9 +103,13 @@ Captured capture_terminal(const OpenDescriptor& open, CaptureTools& tools, image
 Captured capture_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_unix_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_tcp_listener(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
-Captured capture_tcp_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
+Captured capture_tcp_socket(const OpenDescriptor& open, const sys::SocketKind& kind, CaptureTools& tools,
+                            image::Description& into);
 Captured capture_udp_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_netlink_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
+Captured capture_inotify(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
+Captured capture_raw_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
+Captured capture_packet_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_anonymous(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 
 Result<UniqueFd> restore_file(const image::Description& description, RestoreTools& tools);
@@ -104,6 +118,16 @@ Result<UniqueFd> restore_terminal(const image::Description& description, Restore
 Result<UniqueFd> restore_tcp_listener(const image::Description& description, RestoreTools& tools);
 Result<UniqueFd> restore_udp_socket(const image::Description& description, RestoreTools& tools);
 Result<UniqueFd> restore_netlink_socket(const image::Description& description, RestoreTools& tools);
+// Without its watches, and without what is queued.
+Result<UniqueFd> restore_inotify(const image::Description& description, RestoreTools& tools);
+// The watches; from now on events are told.
+Result<void> watch_again(int inotify, const image::Inotify& state, files::Opener& opener, const files::Owner& owner);
+// Raw and packet sockets, deaf: no packet that others of this worker make comes in.
+Result<UniqueFd> restore_raw_socket(const image::Description& description, RestoreTools& tools);
+Result<UniqueFd> restore_packet_socket(const image::Description& description, RestoreTools& tools);
+// They hear again, what was queued first. Requires: no packet but the program's is made any more.
+Result<void> hear_again(int fd, const image::RawSocket& socket);
+Result<void> hear_again(int fd, const image::PacketSocket& socket);
 Result<UniqueFd> restore_anonymous(const image::Description& description, RestoreTools& tools);
 
 }  // namespace godwit::objects

@@ -45,7 +45,7 @@ Captured capture_netlink_socket(const OpenDescriptor& open, CaptureTools& tools,
   socket.set_filter(std::move(*filter));
   socket.set_uid(open.status.st_uid);
   socket.set_gid(open.status.st_gid);
-  TRY(tools.sockets.add_options(fd, *socket.mutable_options()));
+  TRY(tools.sockets.add_options(fd, *socket.mutable_options(), shape));
   return std::optional<Unsupported>();
 }
 

@@ -2,11 +2,13 @@
 
 #include <fcntl.h>
 
+#include <bit>
 #include <charconv>
 #include <cstdio>
 #include <set>
 
 #include "sys/file.h"
+#include "sys/huge_page_pool.h"
 #include "sys/memory_object.h"
 
 namespace godwit::objects {
@@ -49,6 +51,7 @@ Result<uint32_t> SharedMemoryTable::add(UniqueFd fd, std::string_view link) {
   object.image.set_mode(status.st_mode & 0777);
   object.image.set_uid(status.st_uid);
   object.image.set_gid(status.st_gid);
+  object.image.set_page_bytes(sys::pool_page_bytes(fd.get()));
   // The inode number of a System V segment is its identifier (ipc/shm.c, newseg).
   if (object.image.kind() == image::SharedMemory::SYSV) object.image.set_shmid(static_cast<int32_t>(status.st_ino));
   object.fd = std::move(fd);
@@ -73,6 +76,8 @@ Result<int> SharedMemoryTable::fd_of(uint32_t id) const {
   return object->second.fd.get();
 }
 
+uint64_t SharedMemoryTable::page_bytes_of(uint32_t id) const { return objects_.at(id).image.page_bytes(); }
+
 void SharedMemoryTable::fill(image::LogicalHost& host) const {
   host.clear_shared_memory();
   for (auto& [id, object] : objects_) {
@@ -84,29 +89,48 @@ void SharedMemoryTable::fill(image::LogicalHost& host) const {
   }
 }
 
+bool same_kind(const image::SharedMemory& one, const image::SharedMemory& other) {
+  return one.kind() == other.kind() && one.name() == other.name() && one.page_bytes() == other.page_bytes();
+}
+
+namespace {
+
+Result<void> check_object(const image::SharedMemory& image) {
+  bool possible = image.size() <= kMostBytes;
+  if (uint64_t page = image.page_bytes(); page != 0) {
+    possible = possible && std::has_single_bit(page) && image.size() % page == 0;
+  }
+  if (!possible) return error(ErrorKind::corrupt, "a memory object of impossible size");
+  return {};
+}
+
+Result<UniqueFd> make(const image::SharedMemory& image) {
+  if (image.kind() == image::SharedMemory::MEMFD) {
+    constexpr uint32_t kNoSealing = 1;  // F_SEAL_SEAL: made without MFD_ALLOW_SEALING, or sealed for good
+    bool sealable = (image.seals() & kNoSealing) == 0 || image.seals() != kNoSealing;
+    return sys::make_memfd(image.name(), sealable, image.size(), image.page_bytes());
+  }
+  if (image.kind() == image::SharedMemory::SYSV) {
+    return sys::make_sysv_segment(
+        {image.shmid(), image.key(), image.mode(), image.uid(), image.gid(), image.size(), image.page_bytes()});
+  }
+  return sys::make_anonymous_shared(image.size(), image.page_bytes());
+}
+
+}  // namespace
+
 Result<void> SharedMemorySet::adapt(const image::LogicalHost& host) {
   std::set<uint32_t> wanted;
   for (const image::SharedMemory& image : host.shared_memory()) {
-    if (image.size() > kMostBytes) return error(ErrorKind::corrupt, "a memory object of impossible size");
+    TRY(check_object(image));
     wanted.insert(image.id());
     auto known = images_.find(image.id());
-    bool fits = known != images_.end() && known->second.kind() == image.kind() && known->second.name() == image.name();
+    bool fits = known != images_.end() && same_kind(known->second, image);
     if (fits && image.kind() == image::SharedMemory::MEMFD) {
       TRY(sys::set_size(objects_.at(image.id()).get(), image.size()));
     } else if (!fits || known->second.size() != image.size()) {
       objects_.erase(image.id());
-      UniqueFd made;
-      if (image.kind() == image::SharedMemory::MEMFD) {
-        constexpr uint32_t kNoSealing = 1;  // F_SEAL_SEAL: made without MFD_ALLOW_SEALING, or sealed for good
-        bool sealable = (image.seals() & kNoSealing) == 0 || image.seals() != kNoSealing;
-        made = TRY(sys::make_memfd(image.name(), sealable, image.size()));
-      } else if (image.kind() == image::SharedMemory::SYSV) {
-        made = TRY(
-            sys::make_sysv_segment({image.shmid(), image.key(), image.mode(), image.uid(), image.gid(), image.size()}));
-      } else {
-        made = TRY(sys::make_anonymous_shared(image.size()));
-      }
-      objects_[image.id()] = std::move(made);
+      objects_[image.id()] = TRY(make(image));
     }
     images_[image.id()] = image;
   }

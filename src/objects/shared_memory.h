@@ -27,6 +27,8 @@ class SharedMemoryTable {
   Result<uint32_t> add_memfd(int fd, std::string_view link);
   // Readable; belongs to the table.
   Result<int> fd_of(uint32_t id) const;
+  // Of huge pages from the kernel's pool; 0: it lies in ordinary ones. Requires: known.
+  uint64_t page_bytes_of(uint32_t id) const;
   // All objects, sizes as they are now.
   void fill(image::LogicalHost& host) const;
 
@@ -39,6 +41,9 @@ class SharedMemoryTable {
   std::map<std::pair<uint64_t, uint64_t>, uint32_t> by_inode_;
   std::map<uint32_t, Object> objects_;
 };
+
+// Whether one can stand for the other, but for its size.
+bool same_kind(const image::SharedMemory& one, const image::SharedMemory& other);
 
 class SharedMemorySet {
  public:

@@ -1,11 +1,14 @@
 #include "objects/sockets.h"
 
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "objects/tcp_connection.h"
 #include "sys/file.h"
 #include "sys/network_visit.h"
+#include "sys/ping_groups.h"
+#include "sys/raw_peer.h"
 #include "sys/socket_state.h"
 #include "sys/stream_socket.h"
 
@@ -24,6 +27,7 @@ void SocketCapture::begin() {
   unix_.clear();
   waiting_.clear();
   groups_.reset();
+  packet_.reset();
   in_flight.clear();
   has_requests_ = false;
   release();
@@ -57,6 +61,21 @@ const sys::AcceptQueue* SocketCapture::accept_queue() {
   return *accept_queue_ ? &**accept_queue_ : nullptr;
 }
 
+bool SocketCapture::sees_urgent() {
+  if (!urgent_marks_) urgent_marks_ = sys::UrgentMarks::load();
+  return urgent_marks_->has_value();
+}
+
+Result<sys::TcpUrgent> SocketCapture::urgent_of(int fd) {
+  sys::TcpUrgent urgent;
+  if (!sys::UrgentMarks::may_be(fd) || !sees_urgent()) return urgent;
+  TRY(sys::in_network_of(init_.get(), [&]() -> Result<void> {
+    urgent = TRY((*urgent_marks_)->of(fd));
+    return {};
+  }));
+  return urgent;
+}
+
 Result<std::vector<sys::TcpConnection>> SocketCapture::take_waiting(int listening) {
   TRY(freeze());
   std::vector<sys::TcpConnection> connections;
@@ -64,12 +83,22 @@ Result<std::vector<sys::TcpConnection>> SocketCapture::take_waiting(int listenin
     UniqueFd fd = TRY(sys::accept_from(listening));
     sys::TcpState state = TRY(sys::tcp_state(fd.get()));
     if (state != sys::TcpState::established && state != sys::TcpState::close_wait) continue;  // reset by its peer
-    sys::RepairMode still = TRY(sys::RepairMode::enter(fd.get(), drop_));
-    sys::TcpConnection connection = TRY(sys::read_connection(still));
+    sys::RepairMode still = TRY(sys::RepairMode::enter(fd.get(), drop_, TRY(sys::read_filter(fd.get()))));
+    sys::TcpConnection connection = TRY(sys::read_connection(still, TRY(urgent_of(fd.get()))));
     connections.push_back(connection);
     taken_.push_back({std::move(still), std::move(connection)});
   }
   return connections;
+}
+
+image::TcpRest SocketCapture::taken() const {
+  image::TcpRest rest;
+  for (const Taken& taken : taken_) {
+    image::TcpSocket& socket = *rest.add_waiting();
+    socket.set_state(static_cast<uint32_t>(taken.connection.state));
+    tell(taken.connection, socket);
+  }
+  return rest;
 }
 
 Result<void> SocketCapture::note_requests(int listening) {
@@ -88,9 +117,9 @@ Result<void> SocketCapture::add_requests(image::LogicalHost& host) {
   });
 }
 
-Result<const sys::RepairMode*> SocketCapture::hold_still(int fd) {
+Result<const sys::RepairMode*> SocketCapture::hold_still(int fd, std::string filter) {
   TRY(freeze());
-  still_.push_back(TRY(sys::RepairMode::enter(fd, drop_)));
+  still_.push_back(TRY(sys::RepairMode::enter(fd, drop_, std::move(filter))));
   return &still_.back();
 }
 
@@ -126,16 +155,75 @@ Result<std::vector<sys::MulticastGroup>> SocketCapture::groups() {
   return *groups_;
 }
 
-Result<void> SocketCapture::add_options(int fd, google::protobuf::RepeatedPtrField<image::SocketOption>& into) {
-  sys::SocketShape shape = TRY(sys::shape_of(fd));
-  auto known = defaults_.find(shape);
-  if (known == defaults_.end()) {
-    std::vector<sys::SocketOptionValue> values;
-    auto fresh = sys::socket_in_network_of(init_.get(), shape.family, shape.type, shape.protocol);
-    if (fresh) values = sys::read_options(fresh->get(), shape);  // otherwise every option is told
-    known = defaults_.emplace(shape, std::move(values)).first;
+Result<void> SocketCapture::add_memberships(int fd, int family,
+                                            google::protobuf::RepeatedPtrField<image::Membership>& into) {
+  for (sys::Membership& membership : sys::memberships_of(fd, family, TRY(groups()))) {
+    image::Membership& told = *into.Add();
+    told.set_group(std::move(membership.group.address));
+    told.set_interface(membership.group.interface);
+    told.set_source(std::move(membership.filter));
   }
-  for (sys::SocketOptionValue& value : sys::changed_options(sys::read_options(fd, shape), known->second)) {
+  return {};
+}
+
+Result<void> join_groups(int fd, int family, const google::protobuf::RepeatedPtrField<image::Membership>& groups) {
+  for (const image::Membership& group : groups) {
+    TRY(sys::join_group(fd, family, {{group.interface(), group.group()}, group.source()}));
+  }
+  return {};
+}
+
+Result<std::optional<sys::PacketRecord>> SocketCapture::packet_socket(uint64_t inode) {
+  if (!packet_) {
+    UniqueFd netlink = TRY(sys::socket_in_network_of(init_.get(), AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG));
+    packet_ = TRY(sys::packet_sockets(netlink.get()));
+  }
+  auto found = packet_->find(inode);
+  return found == packet_->end() ? std::nullopt : std::optional(found->second);
+}
+
+Result<std::string> SocketCapture::raw_peer(const sys::SocketShape& shape, uint64_t inode) const {
+  return sys::raw_peer(init_pid_, shape, inode);
+}
+
+Result<std::string> SocketCapture::ping_groups() {
+  std::string range;
+  TRY(sys::in_network_of(init_.get(), [&]() -> Result<void> {
+    range = TRY(sys::ping_groups());
+    return {};
+  }));
+  return range;
+}
+
+const SocketCapture::Options& SocketCapture::defaults(const sys::SocketShape& shape) {
+  auto known = defaults_.find(shape);
+  if (known != defaults_.end()) return known->second;
+  Options values;
+  auto fresh = sys::socket_in_network_of(init_.get(), shape.family, shape.type, shape.protocol);
+  if (fresh) values = sys::read_options(fresh->get(), shape);  // otherwise every option is told
+  return defaults_.emplace(shape, std::move(values)).first->second;
+}
+
+Result<void> SocketCapture::know_options(int fd, uint64_t inode, const sys::SocketShape& shape) {
+  if (!watch_) watch_ = sys::OptionWatch::begin(cgroup_);
+  const Result<sys::OptionWatch>& watch = *watch_;
+  if (!watch || (known_options_.contains(inode) && watch->unchanged(fd))) return {};
+  known_options_.erase(inode);
+  if (!watch->note(fd)) return {};
+  known_options_[inode] = sys::changed_options(sys::read_options(fd, shape), defaults(shape));
+  return {};
+}
+
+Result<void> SocketCapture::add_options(int fd, OptionsToTell& into, const sys::SocketShape& shape, uint64_t inode) {
+  Options values;
+  auto known = known_options_.find(inode);
+  if (known != known_options_.end() && (*watch_)->unchanged(fd)) {
+    values = known->second;
+    sys::read_moving_options(fd, shape, defaults(shape), values);
+  } else {
+    values = sys::changed_options(sys::read_options(fd, shape), defaults(shape));
+  }
+  for (sys::SocketOptionValue& value : values) {
     image::SocketOption& option = *into.Add();
     option.set_level(value.level);
     option.set_name(value.name);

@@ -16,10 +16,13 @@
 #include "godwit/image.pb.h"
 #include "sys/accept_queue.h"
 #include "sys/multicast.h"
+#include "sys/option_watch.h"
+#include "sys/packet_name.h"
 #include "sys/socket_filter.h"
 #include "sys/socket_options.h"
 #include "sys/tcp_repair.h"
 #include "sys/unix_diag.h"
+#include "sys/urgent_marks.h"
 
 namespace godwit::objects {
 
@@ -47,16 +50,34 @@ class SocketCapture {
   Result<bool> of_the_job(int fd) const;
   // The multicast groups that are joined in the job.
   Result<std::vector<sys::MulticastGroup>> groups();
-  // The options of `fd` that are worth telling.
-  Result<void> add_options(int fd, google::protobuf::RepeatedPtrField<image::SocketOption>& into);
+  // Of the job's own network namespace; nothing: the kernel does not tell of it.
+  Result<std::optional<sys::PacketRecord>> packet_socket(uint64_t inode);
+  // Whom a raw or ping socket is connected to; empty: to nobody.
+  Result<std::string> raw_peer(const sys::SocketShape& shape, uint64_t inode) const;
+  // Who may have ping sockets in the job.
+  Result<std::string> ping_groups();
+  // The options of `fd` that are worth telling; `inode`: as know_options() was told.
+  using OptionsToTell = google::protobuf::RepeatedPtrField<image::SocketOption>;
+  Result<void> add_options(int fd, OptionsToTell& into, const sys::SocketShape& shape, uint64_t inode = 0);
+  // Before the freeze: add_options() will be quick for this socket if the program sets none of them until then.
+  Result<void> know_options(int fd, uint64_t inode, const sys::SocketShape& shape);
+
+  // The multicast groups that this socket has joined.
+  Result<void> add_memberships(int fd, int family, google::protobuf::RepeatedPtrField<image::Membership>& into);
 
   // Holds a TCP socket still until this capture begins again or ends; the reference is good until the next call.
-  Result<const sys::RepairMode*> hold_still(int fd);
+  // `filter`: the one that it has.
+  Result<const sys::RepairMode*> hold_still(int fd, std::string filter);
+  // Whether urgent data can be found; loaded when first asked for. Then where that of a connection is.
+  bool sees_urgent();
+  Result<sys::TcpUrgent> urgent_of(int fd);
   // Null: this kernel cannot fill one. Loaded when first asked for, which takes milliseconds.
   const sys::AcceptQueue* accept_queue();
   // Accepts what waits for a listening socket and holds it still. Requires: accept_queue(). When the job stays it is
   // put back.
   Result<std::vector<sys::TcpConnection>> take_waiting(int listening);
+  // What was taken, for whoever has to put it back when we are killed (objects/tcp_rest.h).
+  image::TcpRest taken() const;
   // A listening socket; whether requests wait for one of them decides what add_requests() does.
   Result<void> note_requests(int listening);
   Result<void> add_requests(image::LogicalHost& host);
@@ -96,13 +117,19 @@ class SocketCapture {
   std::vector<Taken> taken_;  // out of accept queues
   bool has_requests_ = false;
   std::optional<Result<sys::AcceptQueue>> accept_queue_;
+  std::optional<Result<sys::UrgentMarks>> urgent_marks_;
   std::optional<freeze::FrozenCgroup> frozen_;
   uint64_t network_;
   bool looked_ = false;
   std::optional<std::vector<sys::MulticastGroup>> groups_;
+  std::optional<std::map<uint64_t, sys::PacketRecord>> packet_;
   std::map<uint64_t, sys::UnixSocketRecord> unix_;
   std::map<uint64_t, uint64_t> waiting_;
-  std::map<sys::SocketShape, std::vector<sys::SocketOptionValue>> defaults_;
+  using Options = std::vector<sys::SocketOptionValue>;
+  const Options& defaults(const sys::SocketShape& shape);
+  std::map<sys::SocketShape, Options> defaults_;
+  std::optional<Result<sys::OptionWatch>> watch_;
+  std::map<uint64_t, Options> known_options_;  // those worth telling, by inode
 };
 
 // What a capture holds still is let go of with this scope, before the program's threads are.
@@ -120,6 +147,8 @@ class StillSockets {
 };
 
 std::vector<sys::SocketOptionValue> options_of(const google::protobuf::RepeatedPtrField<image::SocketOption>& options);
+
+Result<void> join_groups(int fd, int family, const google::protobuf::RepeatedPtrField<image::Membership>& groups);
 
 using MadeDescriptions = std::map<uint32_t, UniqueFd>;  // by Description.id
 
@@ -147,6 +176,7 @@ class TcpSocketRestore {
                                                         MadeDescriptions& made);
   virtual ~TcpSocketRestore() = default;
   virtual Result<void> connect_inside() = 0;
+  virtual image::TcpRest rest() const = 0;  // that connect_outside() is to do
   virtual Result<void> connect_outside() = 0;
 };
 

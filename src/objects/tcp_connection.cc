@@ -26,6 +26,10 @@ void tell(sys::TcpConnection connection, image::TcpSocket& into) {
   into.set_window_largest(connection.window.largest);
   into.set_window_receive(connection.window.receive);
   into.set_window_receive_from(connection.window.receive_from);
+  into.set_urgent(static_cast<image::TcpSocket::Urgent>(connection.urgent.received));
+  into.set_urgent_at(connection.urgent.at);
+  into.set_sends_urgent(connection.urgent.sends);
+  into.set_urgent_end(connection.urgent.sent_end);
 }
 
 sys::TcpConnection connection_of(const image::TcpSocket& socket) {
@@ -47,6 +51,11 @@ sys::TcpConnection connection_of(const image::TcpSocket& socket) {
   connection.timestamp = socket.timestamp();
   connection.window = {socket.window_last_update(), socket.window_size(), socket.window_largest(),
                        socket.window_receive(), socket.window_receive_from()};
+  if (socket.urgent() == image::TcpSocket::UNREAD) connection.urgent.received = sys::TcpUrgent::Received::unread;
+  if (socket.urgent() == image::TcpSocket::READ) connection.urgent.received = sys::TcpUrgent::Received::read;
+  connection.urgent.at = socket.urgent_at();
+  connection.urgent.sends = socket.sends_urgent();
+  connection.urgent.sent_end = socket.urgent_end();
   return connection;
 }
 

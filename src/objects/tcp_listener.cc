@@ -20,10 +20,7 @@ namespace {
 
 std::optional<Unsupported> what_blocks(const sys::SocketShape& shape, uint32_t waiting, SocketCapture& sockets,
                                        bool filter_known) {
-  if (!filter_known) {
-    return Unsupported{"socket.filter", "listening TCP socket with a BPF filter that cannot be read",
-                       "have the program remove it before the move"};
-  }
+  if (!filter_known) return unreadable_filter("listening TCP socket");
   if (waiting == 0) return std::nullopt;
   bool can_wait = shape.protocol != IPPROTO_MPTCP && sockets.accept_queue() != nullptr;
   if (can_wait) return std::nullopt;
@@ -49,7 +46,7 @@ Captured capture_tcp_listener(const OpenDescriptor& open, CaptureTools& tools, i
   listener.set_filter(std::move(*filter));
   listener.set_uid(open.status.st_uid);
   listener.set_gid(open.status.st_gid);
-  TRY(tools.sockets.add_options(fd, *listener.mutable_options()));
+  TRY(tools.sockets.add_options(fd, *listener.mutable_options(), shape));
   TRY(tools.sockets.note_requests(fd));
   if (state.waiting == 0) return std::optional<Unsupported>();
   for (sys::TcpConnection& connection : TRY(tools.sockets.take_waiting(fd))) {

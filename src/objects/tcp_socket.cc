@@ -17,6 +17,7 @@
 #include "objects/description.h"
 #include "objects/sockets.h"
 #include "objects/tcp_connection.h"
+#include "objects/tcp_rest.h"
 #include "sys/ended_connection.h"
 #include "sys/file.h"
 #include "sys/socket_names.h"
@@ -31,34 +32,19 @@ namespace {
 using sys::TcpConnection;
 using sys::TcpState;
 
-bool is_connected(TcpState state) {
-  switch (state) {
-    case TcpState::established:
-    case TcpState::fin_wait1:
-    case TcpState::fin_wait2:
-    case TcpState::close_wait:
-    case TcpState::last_ack:
-    case TcpState::closing: return true;
-    default: return false;
-  }
-}
-
 // Both streams have ended; there may still be something to read.
 bool is_ended(const image::TcpSocket& socket) {
   return static_cast<TcpState>(socket.state()) == TcpState::closed && socket.receives_no_more();
 }
 
 std::optional<Unsupported> what_blocks(const OpenDescriptor& open, const sys::SocketKind& kind, TcpState state,
-                                       const Result<std::string>& filter) {
-  if (!filter) {
-    return Unsupported{"socket.filter", "TCP socket with a BPF filter that cannot be read",
-                       "have the program remove it before the move"};
-  }
+                                       const Result<std::string>& filter, CaptureTools& tools) {
+  if (!filter) return unreadable_filter("TCP socket");
   if (kind.name == "tcp.tls") {
     return Unsupported{"socket.tcp.tls", "TCP connection encrypted by the kernel",
                        "configure the program not to use kernel TLS"};
   }
-  if (is_connected(state) && sys::has_urgent_byte(open.copy.get())) {
+  if (is_connected(state) && !tools.sockets.sees_urgent() && sys::has_urgent_byte(open.copy.get())) {
     return Unsupported{"socket.tcp.urgent", "TCP connection with an urgent byte that was not read",
                        "try again when the program has read it"};
   }
@@ -67,34 +53,38 @@ std::optional<Unsupported> what_blocks(const OpenDescriptor& open, const sys::So
 
 }  // namespace
 
-Captured capture_tcp_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into) {
-  sys::SocketKind kind = TRY(sys::socket_kind(open.copy.get()));
-  sys::SocketShape shape = TRY(sys::shape_of(open.copy.get()));
-  TcpState state = TRY(sys::tcp_state(open.copy.get()));
+Captured capture_tcp_socket(const OpenDescriptor& open, const sys::SocketKind& kind, CaptureTools& tools,
+                            image::Description& into) {
+  const sys::SocketShape& shape = kind.shape;
+  auto state = static_cast<TcpState>(kind.tcp_state);
   auto filter = sys::read_filter(open.copy.get());
-  if (auto blocked = what_blocks(open, kind, state, filter)) return blocked;
+  if (auto blocked = what_blocks(open, kind, state, filter, tools)) return blocked;
   image::TcpSocket& socket = *into.mutable_tcp_socket();
   socket.set_family(static_cast<uint32_t>(shape.family));
   socket.set_protocol(static_cast<uint32_t>(shape.protocol));
   socket.set_state(static_cast<uint32_t>(state));
-  if (tools.depth == Depth::plan) return std::optional<Unsupported>();
-  socket.set_filter(std::move(*filter));
+  if (tools.depth == Depth::plan) {
+    if (is_connected(state)) TRY(tools.sockets.know_options(open.copy.get(), open.status.st_ino, shape));
+    return std::optional<Unsupported>();
+  }
+  socket.set_filter(*filter);
   socket.set_receives_no_more(sys::receives_no_more(open.copy.get()));
   socket.set_uid(open.status.st_uid);
   socket.set_gid(open.status.st_gid);
   socket.set_local(TRY(sys::own_address(open.copy.get())));
-  TRY(tools.sockets.add_options(open.copy.get(), *socket.mutable_options()));
+  TRY(tools.sockets.add_options(open.copy.get(), *socket.mutable_options(), shape, open.status.st_ino));
   if (is_ended(socket)) socket.set_received(TRY(sys::peek_unread(open.copy.get())));
   bool asks = state == TcpState::syn_sent || state == TcpState::syn_received;
   if (!is_connected(state) && !asks) return std::optional<Unsupported>();
-  const sys::RepairMode* still = TRY(tools.sockets.hold_still(open.copy.get()));
+  const sys::RepairMode* still = TRY(tools.sockets.hold_still(open.copy.get(), std::move(*filter)));
   if (asks) {
     socket.set_state(static_cast<uint32_t>(TcpState::syn_sent));
     socket.set_peer(TRY(sys::asked_address(open.copy.get())));
     socket.set_send_first(TRY(sys::first_number(*still)));
     return std::optional<Unsupported>();
   }
-  tell(TRY(sys::read_connection(*still)), socket);
+  sys::TcpUrgent urgent = TRY(tools.sockets.urgent_of(open.copy.get()));
+  tell(TRY(sys::read_connection(*still, urgent)), socket);
   return std::optional<Unsupported>();
 }
 
@@ -144,6 +134,7 @@ class Restore final : public TcpSocketRestore {
   explicit Restore(std::chrono::nanoseconds elapsed);
   Result<void> make_all(const image::LogicalHost& host, const files::Owner& owner, MadeDescriptions& made);
   Result<void> connect_inside() override { return take_part(true); }
+  image::TcpRest rest() const override;
   Result<void> connect_outside() override { return take_part(false); }
 
  private:
@@ -153,7 +144,7 @@ class Restore final : public TcpSocketRestore {
   Result<void> make_one(Entry& entry);
   Result<void> make_stand_in(Entry& entry);
   Result<void> take_part(bool inside);
-  Result<void> finish(Entry& entry);
+  bool is_inside(const Entry& entry) const;
   uint32_t clock_advance_;
   std::vector<Entry> entries_;
   std::optional<sys::AcceptQueue> accept_queue_;
@@ -288,46 +279,43 @@ Result<void> Restore::make_all(const image::LogicalHost& host, const files::Owne
   return {};
 }
 
-Result<void> Restore::finish(Entry& entry) {
-  const image::TcpSocket& socket = *entry.socket;
-  TRY(sys::send_unsent(entry.fd, entry.connection.unsent));
-  TRY(sys::set_options(entry.fd, shape(socket), options_of(socket.options()), sys::OptionTime::after_bind));
-  if (!socket.filter().empty()) TRY(sys::set_filter(entry.fd, socket.filter()));
-  bool sends_no_more = is_connected(entry.state()) && entry.connection.finished();
-  bool by_itself = socket.receives_no_more() && is_connected(entry.state()) && !entry.connection.peer_finished();
-  TRY(sys::shut_down(entry.fd, by_itself, sends_no_more));
-  TRY(sys::set_file_flags(entry.fd, entry.description->flags() & (O_NONBLOCK | O_ASYNC)));
-  if (entry.state() == TcpState::syn_sent) return sys::begin_to_connect(entry.fd, socket.peer());
-  return {};
+bool Restore::is_inside(const Entry& entry) const {
+  bool stands_in = std::any_of(stand_ins_.begin(), stand_ins_.end(), [&](auto& each) { return each.second == &entry; });
+  bool alone = !is_connected(entry.state()) && entry.state() != TcpState::syn_sent;
+  return entry.other != nullptr || stands_in || alone;
+}
+
+image::TcpRest Restore::rest() const {
+  image::TcpRest rest;
+  for (const Entry& entry : entries_) {
+    if (is_inside(entry)) continue;
+    image::TcpRest::Connection& left = *rest.add_connections();
+    *left.mutable_socket() = rest_of(entry.connection, *entry.socket);
+    left.set_flags(entry.description->flags());
+  }
+  for (const TcpConnection& connection : waiting_) {
+    image::TcpSocket& socket = *rest.add_waiting();
+    socket.set_state(static_cast<uint32_t>(connection.state));
+    tell(connection, socket);
+  }
+  return rest;
 }
 
 Result<void> Restore::take_part(bool inside) {
   if (!inside && !waiting_.empty()) TRY(accept_queue_->put(waiting_));
-  auto chosen = [&](const Entry& entry) {
-    bool stands_in =
-        std::any_of(stand_ins_.begin(), stand_ins_.end(), [&](auto& each) { return each.second == &entry; });
-    bool is_inside =
-        entry.other != nullptr || stands_in || (!is_connected(entry.state()) && entry.state() != TcpState::syn_sent);
-    return is_inside == inside;
-  };
   for (Entry& entry : entries_) {
-    // Both ends in the job: each knows already where the other stands.
-    if (!chosen(entry) || !is_connected(entry.state())) continue;
-    TRY(sys::end_repair(entry.fd, entry.other == nullptr));
-    const TcpConnection& connection = entry.connection;
-    if (!inside && connection.peer_finished()) {  // the end of its stream has come; it does not send it again
-      TRY(sys::deliver_segment(connection, connection.receive_next, {}, true));
-    }
+    if (is_inside(entry) != inside || !is_connected(entry.state())) continue;
+    TRY(objects::take_part(entry.fd, entry.connection, entry.other != nullptr));
   }
   if (inside) {
     for (auto& [fd, entry] : stand_ins_) {
-      TRY(sys::end_repair(fd.get(), false));
+      TRY(sys::end_repair(fd.get(), {}, false));
       TRY(sys::shut_down(fd.get(), false, true));
       fd.reset();
     }
   }
   for (Entry& entry : entries_) {
-    if (chosen(entry)) TRY(finish(entry));
+    if (is_inside(entry) == inside) TRY(finish(entry.fd, entry.connection, *entry.socket, entry.description->flags()));
   }
   return {};
 }

@@ -21,10 +21,7 @@ Captured capture_udp_socket(const OpenDescriptor& open, CaptureTools& tools, ima
   int fd = open.copy.get();
   sys::SocketShape shape = TRY(sys::shape_of(fd));
   auto filter = sys::read_filter(fd);
-  if (!filter) {
-    return Unsupported{"socket.filter", "UDP socket with a BPF filter that cannot be read",
-                       "have the program remove it before the move"};
-  }
+  if (!filter) return unreadable_filter("UDP socket");
   image::UdpSocket& socket = *into.mutable_udp_socket();
   socket.set_family(static_cast<uint32_t>(shape.family));
   socket.set_protocol(static_cast<uint32_t>(shape.protocol));
@@ -35,13 +32,8 @@ Captured capture_udp_socket(const OpenDescriptor& open, CaptureTools& tools, ima
   socket.set_address(TRY(sys::own_address(fd)));
   socket.set_peer(TRY(sys::peer_address(fd)));
   socket.set_shut_down(!socket.peer().empty() && sys::receives_no_more(fd));
-  TRY(tools.sockets.add_options(fd, *socket.mutable_options()));
-  for (sys::Membership& membership : sys::memberships_of(fd, shape.family, TRY(tools.sockets.groups()))) {
-    image::Membership& told = *socket.add_memberships();
-    told.set_group(std::move(membership.group.address));
-    told.set_interface(membership.group.interface);
-    told.set_source(std::move(membership.filter));
-  }
+  TRY(tools.sockets.add_options(fd, *socket.mutable_options(), shape));
+  TRY(tools.sockets.add_memberships(fd, shape.family, *socket.mutable_memberships()));
   for (sys::Datagram& datagram : TRY(sys::peek_datagrams(fd))) {
     image::Datagram& told = *socket.add_datagrams();
     told.set_from(std::move(datagram.from));
@@ -109,9 +101,7 @@ Result<UniqueFd> restore_udp_socket(const image::Description& description, Resto
   }
   if (!socket.peer().empty()) TRY(sys::connect_to(fd.get(), socket.peer()));
   TRY(sys::set_options(fd.get(), shape, options, sys::OptionTime::after_bind));
-  for (const image::Membership& membership : socket.memberships()) {
-    TRY(sys::join_group(fd.get(), shape.family, {{membership.interface(), membership.group()}, membership.source()}));
-  }
+  TRY(join_groups(fd.get(), shape.family, socket.memberships()));
   TRY(sys::set_filter(fd.get(), socket.filter()));
   TRY(sys::shut_down(fd.get(), socket.shut_down(), socket.shut_down()));
   TRY(sys::set_file_flags(fd.get(), description.flags() & (O_NONBLOCK | O_ASYNC)));

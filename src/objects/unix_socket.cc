@@ -91,7 +91,7 @@ Captured capture_unix_socket(const OpenDescriptor& open, CaptureTools& tools, im
   std::string name = TRY(sys::own_address(open.copy.get()));
   if (name.size() > kNameOffset) socket.set_name(name);
   TRY(find_name(open, *record, tools, socket));
-  TRY(tools.sockets.add_options(open.copy.get(), *socket.mutable_options()));
+  TRY(tools.sockets.add_options(open.copy.get(), *socket.mutable_options(), TRY(sys::shape_of(open.copy.get()))));
   if (socket.listening()) {
     socket.set_backlog(record->backlog);
     for (uint64_t waiting : record->waiting) socket.add_waiting(waiting);

@@ -54,6 +54,15 @@ bool is_attribute(std::string_view line) {  // "Rss:   4 kB" and the like begin 
   return !line.empty() && line[0] >= 'A' && line[0] <= 'Z';
 }
 
+void take_attribute(std::string_view line, MapEntry& entry) {
+  constexpr std::string_view kFlags = "VmFlags:";
+  constexpr std::string_view kKey = "ProtectionKey:";
+  if (line.starts_with(kFlags)) entry.vm_flags = line.substr(kFlags.size());
+  if (!line.starts_with(kKey)) return;
+  line.remove_prefix(std::min(line.find_first_not_of(' ', kKey.size()), line.size()));
+  std::from_chars(line.data(), line.data() + line.size(), entry.protection_key);
+}
+
 }  // namespace
 
 Result<std::vector<MapEntry>> parse_maps(std::string_view text) {
@@ -69,8 +78,7 @@ Result<void> parse_maps(std::string_view lines, std::vector<MapEntry>& entries) 
     lines.remove_prefix(std::min(end + 1, lines.size()));
     if (line.empty()) continue;
     if (is_attribute(line)) {
-      constexpr std::string_view kFlags = "VmFlags:";
-      if (line.starts_with(kFlags) && !entries.empty()) entries.back().vm_flags = line.substr(kFlags.size());
+      if (!entries.empty()) take_attribute(line, entries.back());
       continue;
     }
     MapEntry entry;
@@ -78,6 +86,19 @@ Result<void> parse_maps(std::string_view lines, std::vector<MapEntry>& entries) 
     entries.push_back(std::move(entry));
   }
   return {};
+}
+
+void make_disjoint(std::vector<MapEntry>& entries) {
+  uint64_t end = 0;
+  for (MapEntry& entry : entries) {
+    uint64_t told = std::min(end, entry.end);
+    if (told > entry.start) {
+      entry.offset += entry.inode != 0 ? told - entry.start : 0;
+      entry.start = told;
+    }
+    end = std::max(end, entry.end);
+  }
+  std::erase_if(entries, [](const MapEntry& entry) { return entry.start >= entry.end; });
 }
 
 bool MapEntry::has_flag(std::string_view two_letters) const {

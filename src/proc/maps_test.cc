@@ -26,8 +26,10 @@ TEST(Maps, ReadsLinesOfSeveralKinds) {
 TEST(Maps, TakesFlagsFromSmaps) {
   auto entries = parse_maps(
       "7f0000000000-7f0000001000 rw-p 00000000 00:00 0 [anon:pool\\012x]\n"
-      "Size:                  4 kB\nTHPeligible:           0\nVmFlags: rd wr mr mw me ac gd \n");
+      "Size:                  4 kB\nTHPeligible:           0\nProtectionKey:        12\nVmFlags: rd wr mr mw me ac gd "
+      "\n");
   ASSERT_TRUE(entries);
+  EXPECT_EQ((*entries)[0].protection_key, 12u);
   EXPECT_EQ((*entries)[0].name, "[anon:pool\nx]");
   EXPECT_TRUE((*entries)[0].has_flag("gd"));
   EXPECT_TRUE((*entries)[0].has_flag("rd"));
@@ -41,6 +43,21 @@ TEST(Maps, TakesATextInParts) {
   ASSERT_EQ(entries.size(), 2u);
   EXPECT_TRUE(entries[0].has_flag("lo"));
   EXPECT_TRUE(entries[1].vm_flags.empty());
+}
+
+TEST(Maps, TellsNothingTwice) {
+  auto entries = parse_maps(
+      "1000-3000 rw-p 00000000 00:00 0 \n"
+      "2000-6000 r--p 00001000 08:01 77 /file\n"
+      "4000-5000 rw-p 00000000 00:00 0 \n"
+      "6000-7000 rw-p 00000000 00:00 0 \n");
+  ASSERT_TRUE(entries);
+  make_disjoint(*entries);
+  ASSERT_EQ(entries->size(), 3U);
+  EXPECT_EQ((*entries)[1].start, 0x3000U);
+  EXPECT_EQ((*entries)[1].end, 0x6000U);
+  EXPECT_EQ((*entries)[1].offset, 0x2000U);
+  EXPECT_EQ((*entries)[2].start, 0x6000U);
 }
 
 TEST(Maps, RefusesWhatIsNotALine) {

@@ -111,7 +111,7 @@ TcpRequest request_of(const TcpConnection& connection) {
 }  // namespace
 
 Result<AcceptQueue> AcceptQueue::load() {
-  return AcceptQueue(TRY(BpfIterators::load(std::span(godwit_accept_queue_program, godwit_accept_queue_program_end))));
+  return AcceptQueue(TRY(BpfPrograms::load(std::span(godwit_accept_queue_program, godwit_accept_queue_program_end))));
 }
 
 Result<bool> AcceptQueue::has_requests(int fd) const {
@@ -140,7 +140,7 @@ Result<bool> AcceptQueue::has_requests(int fd) const {
 }
 
 Result<std::vector<TcpRequest>> AcceptQueue::requests() const {
-  auto bytes = TRY(programs_.run("write_request", BpfIterators::Over::everything));
+  auto bytes = TRY(programs_.run("write_request", BpfPrograms::Over::everything));
   std::vector<TcpRequest> requests(bytes.size() / sizeof(TcpRequest));
   std::memcpy(requests.data(), bytes.data(), requests.size() * sizeof(TcpRequest));
   return requests;

@@ -13,7 +13,7 @@
 
 #include "base/result.h"
 #include "sys/accept_queue_record.h"
-#include "sys/bpf_iterator.h"
+#include "sys/bpf_programs.h"
 #include "sys/tcp_repair.h"
 
 namespace godwit::sys {
@@ -36,11 +36,11 @@ class AcceptQueue {
   Result<void> expect(std::span<const TcpRequest> requests, std::span<const std::string> interfaces) const;
 
  private:
-  explicit AcceptQueue(BpfIterators programs) : programs_(std::move(programs)) {}
+  explicit AcceptQueue(BpfPrograms programs) : programs_(std::move(programs)) {}
   Result<void> add(const TcpRequest& request) const;
   Result<bool> is_expected(const TcpRequest& request) const;
   Result<void> put_one(const TcpConnection& connection) const;
-  BpfIterators programs_;
+  BpfPrograms programs_;
 };
 
 }  // namespace godwit::sys

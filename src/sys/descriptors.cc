@@ -1,8 +1,11 @@
 #include "sys/descriptors.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "sys/errno.h"
 
@@ -16,6 +19,17 @@ Result<UniqueFd> duplicate_above(int fd, int from) {
 
 Result<void> duplicate_to(int fd, int number, bool close_on_exec) {
   return checked_void(::dup3(fd, number, close_on_exec ? O_CLOEXEC : 0), "dup3");
+}
+
+void reserve_descriptors(size_t descriptions) {
+  constexpr size_t kOthers = 512;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);
+  UniqueFd lowest(::open("/", O_PATH | O_CLOEXEC));
+  auto highest = std::min<size_t>(static_cast<size_t>(lowest.get()) + kOthers + 2 * descriptions, limit.rlim_cur - 1);
+  UniqueFd made(::fcntl(lowest.get(), F_DUPFD_CLOEXEC, static_cast<int>(highest)));
 }
 
 Result<void> make_private_directory(const std::string& path, uid_t uid, gid_t gid) {

@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 
 #include "base/unique_fd.h"
 #include "sys/errno.h"
+#include "sys/file.h"
 
 namespace godwit::sys {
 namespace {
@@ -40,6 +42,21 @@ Result<void> replace_file(const std::string& path, std::string_view content, mod
     ::unlink(beside.c_str());
     return std::move(result).within(path);
   }
+  return sync_directory_of(path).within(path);
+}
+
+Result<UniqueFd> begin_file(const std::string& path) {
+  std::filesystem::path directory = std::filesystem::path(path).parent_path();
+  std::error_code failed;  // then it cannot be opened either
+  std::filesystem::create_directories(directory, failed);
+  std::filesystem::permissions(directory, std::filesystem::perms::owner_all, failed);
+  std::filesystem::remove(path + kUnfinished, failed);
+  return open_path(path + kUnfinished, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+}
+
+Result<void> name_durably(int fd, const std::string& path) {
+  TRY(checked_void(::fdatasync(fd), "fdatasync").within(path));
+  TRY(rename_path(path + kUnfinished, path));
   return sync_directory_of(path).within(path);
 }
 

@@ -50,7 +50,8 @@ constexpr Entry kEntries[] = {
     {"xsave", "XSAVE extended state", Need::required, probe_xsave,
      "vector registers cannot be moved: nothing can be moved from or to here"},
     {"userfaultfd_wp_async", "userfaultfd with WP_ASYNC", Need::optional, probe_userfaultfd_wp_async,
-     "written pages cannot be tracked: only total freezing works, so freezes last as long as the copy"},
+     "written pages cannot be tracked (the soft-dirty bit does not stand in for it): only total freezing works, so "
+     "freezes last as long as the copy"},
     {"bpf_task_iterator", "BPF task iterators (BTF)", Need::optional, probe_bpf_task_iterator,
      "the time left of a sleep in progress cannot be read: such a sleep would begin anew"},
     {"cap_checkpoint_restore", "CAP_CHECKPOINT_RESTORE", Need::optional, checkpoint_restore,

@@ -1,6 +1,5 @@
 #include "sys/file_lock.h"
 
-#include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
@@ -28,6 +27,12 @@ Result<UniqueFd> lock_directory(const std::string& path, std::chrono::millisecon
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   } while (std::chrono::steady_clock::now() < end);
   return error(ErrorKind::retry, path + " is locked by another process");
+}
+
+Result<void> change_flock(int fd, int operation) { return checked_void(::flock(fd, operation), "flock"); }
+
+Result<void> change_description_lock(int fd, struct flock wanted) {
+  return checked_void(::fcntl(fd, F_OFD_SETLK, &wanted), "fcntl(F_OFD_SETLK)");
 }
 
 }  // namespace godwit::sys

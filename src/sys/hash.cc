@@ -10,13 +10,19 @@
 
 namespace godwit::sys {
 
-std::string sha256(std::span<const std::byte> bytes) {
-  std::string digest(32, '\0');
+Sha256 sha256_digest(std::span<const std::byte> bytes) {
+  static const EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);  // once: it is looked up by name
+  Sha256 digest;
   unsigned length = 0;
-  int done = EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(digest.data()), &length,
-                        EVP_sha256(), nullptr);
+  int done = EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(digest.data()), &length, algorithm,
+                        nullptr);
   CHECK(done == 1 && length == digest.size());
   return digest;
+}
+
+std::string sha256(std::span<const std::byte> bytes) {
+  Sha256 digest = sha256_digest(bytes);
+  return {reinterpret_cast<const char*>(digest.data()), digest.size()};
 }
 
 Result<std::string> sha256_of_file(int fd) {

@@ -4,6 +4,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <string_view>
+
 #include "sys/errno.h"
 #include "sys/text_file.h"
 
@@ -15,8 +18,17 @@ bool huge_pages_allowed() {
 }
 
 bool huge_pages_for_all() {
-  auto setting = read_text("/sys/kernel/mm/transparent_hugepage/enabled");
-  return setting && setting->find("[always]") != std::string::npos;
+  const std::string settings = "/sys/kernel/mm/transparent_hugepage";
+  auto chosen = [](const std::filesystem::path& file, std::string_view choice) {
+    auto setting = read_text(file);
+    return setting && setting->find(choice) != std::string::npos;
+  };
+  if (chosen(settings + "/enabled", "[always]")) return true;
+  std::error_code unreadable;
+  for (const auto& size : std::filesystem::directory_iterator(settings, unreadable)) {
+    if (chosen(size.path() / "enabled", "[always]")) return true;
+  }
+  return false;
 }
 
 Result<void> collapse_to_huge_pages(int pidfd, AddressRange range) {

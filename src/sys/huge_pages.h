@@ -13,7 +13,7 @@ constexpr uint64_t kHugePageBytes = uint64_t{2} << 20;
 
 // Whether the node's administrator lets programs have them.
 bool huge_pages_allowed();
-// Whether programs have them that did not ask.
+// Whether programs have them, or smaller ones of several pages (since Linux 6.8), that did not ask.
 bool huge_pages_for_all();
 // Makes huge pages of what is there in small ones; holes stay. Blocks for the copying; the process runs on.
 // Requires: both ends are multiples of kHugePageBytes. Errors: retry when some could not be made.

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -32,6 +33,21 @@ Result<UniqueFd> make_signalfd(uint64_t mask, int flags) {
   UniqueFd fd(static_cast<int>(::syscall(SYS_signalfd4, -1, &mask, sizeof mask, SFD_CLOEXEC | (flags & O_NONBLOCK))));
   if (!fd.valid()) return last_error("signalfd4");
   return fd;
+}
+
+Result<UniqueFd> make_inotify(int flags) {
+  UniqueFd fd(::inotify_init1(IN_CLOEXEC | (flags & O_NONBLOCK)));
+  if (!fd.valid()) return last_error("inotify_init1");
+  return fd;
+}
+
+Result<void> add_inotify_watch(int inotify, int32_t watch, int fd, uint32_t mask) {
+  constexpr unsigned long kSetNext = _IOW('I', 0, int32_t);  // INOTIFY_IOC_SETNEXTWD, linux/inotify.h, Linux 4.17
+  if (::ioctl(inotify, kSetNext, watch) != 0) return last_error("ioctl(INOTIFY_IOC_SETNEXTWD)");
+  std::string path = "/proc/self/fd/" + std::to_string(fd);
+  int got = TRY(checked(::inotify_add_watch(inotify, path.c_str(), mask), "inotify_add_watch"));
+  if (got != watch) return error(ErrorKind::corrupt, "two inotify watches of one file or one number");
+  return {};
 }
 
 Result<UniqueFd> make_timerfd(const TimerSetting& setting, int flags) {

@@ -1,5 +1,5 @@
-// Small kernel objects behind descriptors: eventfd(2), epoll_create(2), timerfd_create(2), signalfd(2). Always
-// close-on-exec.
+// Small kernel objects behind descriptors: eventfd(2), epoll_create(2), timerfd_create(2), signalfd(2),
+// inotify(7). Always close-on-exec.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,10 @@ namespace godwit::sys {
 // `flags`: O_NONBLOCK or 0.
 Result<UniqueFd> make_eventfd(uint64_t count, bool semaphore, int flags);
 Result<UniqueFd> make_epoll();
+// `flags`: O_NONBLOCK or 0.
+Result<UniqueFd> make_inotify(int flags);
+// Watches what `fd` shows, under the number `watch`. Requires: it is free, and no later call asks for a lower one.
+Result<void> add_inotify_watch(int inotify, int32_t watch, int fd, uint32_t mask);
 Result<UniqueFd> make_signalfd(uint64_t mask, int flags);
 struct TimerSetting {
   int32_t clock;

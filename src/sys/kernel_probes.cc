@@ -5,12 +5,10 @@
 #include <bpf/libbpf.h>
 #include <cpuid.h>
 #include <fcntl.h>
-#include <linux/if_link.h>
 #include <linux/kcmp.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/prctl.h>
-#include <linux/rtnetlink.h>
 #include <linux/sched.h>
 #include <linux/userfaultfd.h>
 #include <netinet/in.h>
@@ -33,6 +31,9 @@
 #include "base/unique_fd.h"
 #include "sys/cpu_controller.h"
 #include "sys/errno.h"
+#include "sys/netlink_link.h"
+#include "sys/netlink_route.h"
+#include "sys/netlink_tunnel.h"
 #include "sys/pagemap_scan.h"
 #include "sys/ptrace.h"
 #include "sys/text_file.h"
@@ -279,36 +280,20 @@ ProbeResult probe_nftables() {
 }
 
 ProbeResult probe_vxlan() {
-  struct {
-    nlmsghdr header;
-    ifinfomsg link;
-    nlattr info;
-    nlattr kind;
-    char kind_name[8];
-    nlattr data;
-    nlattr id;
-    uint32_t id_value;
-    nlattr port;
-    uint16_t port_value;
-    uint16_t padding;
-  } request{};
-  request.header = {.nlmsg_len = sizeof request,
-                    .nlmsg_type = RTM_NEWLINK,
-                    .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
-                    .nlmsg_seq = 1,
-                    .nlmsg_pid = 0};
-  request.link.ifi_family = AF_UNSPEC;
-  request.info = {sizeof request - offsetof(decltype(request), info), IFLA_LINKINFO};
-  request.kind = {sizeof(nlattr) + 6, IFLA_INFO_KIND};
-  memcpy(request.kind_name, "vxlan", 6);
-  request.data = {sizeof request - offsetof(decltype(request), data), IFLA_INFO_DATA};
-  request.id = {sizeof(nlattr) + 4, IFLA_VXLAN_ID};
-  request.id_value = 7;
-  request.port = {sizeof(nlattr) + 2, IFLA_VXLAN_PORT};
-  request.port_value = htons(4789);
-  return in_own_thread([&]() -> ProbeResult {
+  return in_own_thread([]() -> ProbeResult {
     if (unshare(CLONE_NEWNET) < 0) return last_error("unshare");
-    TRY(ask_netlink(NETLINK_ROUTE, &request, sizeof request));
+    constexpr const char* kName = "tunnel";
+    constexpr uint16_t kPort = 4790;
+    auto netlink = TRY(Netlink::open());
+    NetlinkBatch made;
+    add_tunnel(made, kName, kPort);
+    TRY(netlink.run(made));
+    NetlinkBatch used;
+    unsigned index = interface_index(kName);
+    switch_on(used, index, Resolution::none);
+    IpAddress somewhere{AF_INET, {192, 0, 2, 1}};
+    set_route(used, {.to = somewhere, .prefix = somewhere.bits(), .interface = index, .tunnel_end = somewhere});
+    TRY(netlink.run(used));
     return "works";
   });
 }

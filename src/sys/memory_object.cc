@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "sys/errno.h"
+#include "sys/huge_page_pool.h"
 #include "sys/text_file.h"
 
 namespace godwit::sys {
@@ -25,20 +26,27 @@ Result<UniqueFd> open_mapping(void* address, uint64_t size) {
   return fd;
 }
 
-uint64_t in_pages(uint64_t size) { return (size + 4095) & ~uint64_t{4095}; }
+uint64_t in_pages(uint64_t size, uint64_t page_bytes) {
+  uint64_t mask = (page_bytes == 0 ? 4096 : page_bytes) - 1;
+  return (size + mask) & ~mask;
+}
 
 }  // namespace
 
-Result<UniqueFd> make_memfd(const std::string& name, bool sealable, uint64_t size) {
-  UniqueFd fd(::memfd_create(name.c_str(), MFD_CLOEXEC | (sealable ? MFD_ALLOW_SEALING : 0)));
+Result<UniqueFd> make_memfd(const std::string& name, bool sealable, uint64_t size, uint64_t page_bytes) {
+  unsigned flags = MFD_CLOEXEC | (sealable ? MFD_ALLOW_SEALING : 0);
+  if (page_bytes != 0) flags |= MFD_HUGETLB | pool_size_flag(page_bytes);
+  UniqueFd fd(::memfd_create(name.c_str(), flags));
   if (!fd.valid()) return last_error("memfd_create", name);
   if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) return last_error("ftruncate", name);
   return fd;
 }
 
-Result<UniqueFd> make_anonymous_shared(uint64_t size) {
-  size = in_pages(size);
-  void* address = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+Result<UniqueFd> make_anonymous_shared(uint64_t size, uint64_t page_bytes) {
+  size = in_pages(size, page_bytes);
+  int flags = MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE;
+  if (page_bytes != 0) flags |= static_cast<int>(pool_map_flags(page_bytes));
+  void* address = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, -1, 0);
   if (address == MAP_FAILED) return last_error("mmap");
   auto fd = open_mapping(address, size);
   ::munmap(address, size);
@@ -47,7 +55,9 @@ Result<UniqueFd> make_anonymous_shared(uint64_t size) {
 
 Result<UniqueFd> make_sysv_segment(const SysvSegment& segment) {
   TRY(write_text("/proc/sys/kernel/shm_next_id", std::to_string(segment.id)));
-  int id = ::shmget(segment.key, segment.size, IPC_CREAT | IPC_EXCL | static_cast<int>(segment.mode & 0777));
+  int flags = IPC_CREAT | IPC_EXCL | static_cast<int>(segment.mode & 0777);
+  if (segment.page_bytes != 0) flags |= static_cast<int>(SHM_HUGETLB | pool_size_flag(segment.page_bytes));
+  int id = ::shmget(segment.key, segment.size, flags);
   if (id < 0) return last_error("shmget");
   if (id != segment.id) return error(ErrorKind::conflict, "the System V segment's number is taken");
   shmid_ds settings{};
@@ -58,7 +68,7 @@ Result<UniqueFd> make_sysv_segment(const SysvSegment& segment) {
   if (::shmctl(id, IPC_SET, &settings) != 0) return last_error("shmctl");
   void* address = ::shmat(id, nullptr, 0);
   if (address == reinterpret_cast<void*>(-1)) return last_error("shmat");
-  auto fd = open_mapping(address, in_pages(segment.size));
+  auto fd = open_mapping(address, in_pages(segment.size, segment.page_bytes));
   ::shmdt(address);
   return fd;
 }

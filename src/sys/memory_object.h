@@ -10,13 +10,15 @@
 
 namespace godwit::sys {
 
-Result<UniqueFd> make_memfd(const std::string& name, bool sealable, uint64_t size);
+// `page_bytes` throughout: of huge pages from the kernel's pool; 0: ordinary pages.
+Result<UniqueFd> make_memfd(const std::string& name, bool sealable, uint64_t size, uint64_t page_bytes = 0);
 // What MAP_SHARED|MAP_ANONYMOUS makes, by way of a mapping of our own and /proc/self/map_files.
-Result<UniqueFd> make_anonymous_shared(uint64_t size);
+Result<UniqueFd> make_anonymous_shared(uint64_t size, uint64_t page_bytes);
 struct SysvSegment {
   int32_t id, key;
   uint32_t mode, uid, gid;
   uint64_t size;
+  uint64_t page_bytes;
 };
 // A segment with just this identifier in the current ipc namespace.
 Result<UniqueFd> make_sysv_segment(const SysvSegment& segment);

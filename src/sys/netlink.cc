@@ -14,6 +14,7 @@ namespace godwit::sys {
 namespace {
 
 constexpr size_t kReceiveBytes = 32768;
+constexpr int kMostQueuedBytes = 64 << 20;
 
 bool tolerated(int code, NetlinkBatch::Tolerate tolerate) {
   if (code == 0) return true;
@@ -79,6 +80,18 @@ void NetlinkBatch::attribute(uint16_t type, const void* bytes, size_t length) {
 
 void NetlinkBatch::attribute_text(uint16_t type, const char* text) { attribute(type, text, std::strlen(text) + 1); }
 
+void NetlinkBatch::raw(std::string_view attributes) {
+  append(attributes.data(), attributes.size());
+  last()->nlmsg_len = static_cast<uint32_t>(bytes_.size() - starts_.back());
+}
+
+nlmsghdr* NetlinkBatch::begin_unanswered(uint16_t type) {
+  ++unanswered_;
+  nlmsghdr* message = begin(type, 0);
+  message->nlmsg_flags = NLM_F_REQUEST;
+  return message;
+}
+
 size_t NetlinkBatch::open(uint16_t type) {
   size_t at = bytes_.size();
   attribute(static_cast<uint16_t>(type | NLA_F_NESTED), nullptr, 0);
@@ -91,6 +104,7 @@ void NetlinkBatch::close(size_t opened) {
 
 void NetlinkBatch::add(const NetlinkBatch& other) {
   size_t base = bytes_.size();
+  unanswered_ += other.unanswered_;
   bytes_.insert(bytes_.end(), other.bytes_.begin(), other.bytes_.end());
   for (size_t i = 0; i < other.starts_.size(); ++i) {
     starts_.push_back(base + other.starts_[i]);
@@ -99,12 +113,16 @@ void NetlinkBatch::add(const NetlinkBatch& other) {
   }
 }
 
-Result<Netlink> Netlink::open() {
-  Netlink netlink{UniqueFd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE))};
+Result<Netlink> Netlink::open(int protocol) {
+  Netlink netlink{UniqueFd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol))};
   if (!netlink.fd_.valid()) return last_error("socket(AF_NETLINK)");
   int on = 1;
   for (int option : {NETLINK_CAP_ACK, NETLINK_EXT_ACK}) {
     TRY(checked_void(::setsockopt(netlink.fd(), SOL_NETLINK, option, &on, sizeof on), "setsockopt(SOL_NETLINK)"));
+  }
+  for (int option : {SO_SNDBUFFORCE, SO_RCVBUFFORCE}) {  // both only bound what is queued
+    TRY(checked_void(::setsockopt(netlink.fd(), SOL_SOCKET, option, &kMostQueuedBytes, sizeof kMostQueuedBytes),
+                     "setsockopt(SO_SNDBUFFORCE)"));
   }
   timeval patience{5, 0};
   TRY(checked_void(::setsockopt(netlink.fd(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience),
@@ -122,23 +140,29 @@ Result<Netlink> Netlink::listen(uint32_t groups) {
   return netlink;
 }
 
-Result<void> Netlink::run(const NetlinkBatch& batch) {
+Result<void> Netlink::run(const NetlinkBatch& batch, const Told& told) {
   if (batch.empty()) return {};
   ssize_t sent = ::send(fd_.get(), batch.bytes_.data(), batch.bytes_.size(), 0);
   if (sent < 0) return last_error("send(AF_NETLINK)");
   Result<void> outcome;
   alignas(nlmsghdr) std::byte buffer[kReceiveBytes];
-  for (size_t answered = 0; answered < batch.starts_.size();) {
+  for (size_t answered = 0; answered < batch.starts_.size() - batch.unanswered_;) {
     ssize_t count = ::recv(fd_.get(), buffer, sizeof buffer, 0);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return last_error("recv(AF_NETLINK)");
     int left = static_cast<int>(count);
     for (auto* answer = reinterpret_cast<nlmsghdr*>(buffer); mnl_nlmsg_ok(answer, left);
          answer = mnl_nlmsg_next(answer, &left)) {
-      if (answer->nlmsg_type != NLMSG_ERROR || answer->nlmsg_seq == 0 || answer->nlmsg_seq > batch.starts_.size())
+      if (answer->nlmsg_seq == 0 || answer->nlmsg_seq > batch.starts_.size()) continue;
+      if (outcome && (answer->nlmsg_flags & NLM_F_DUMP_INTR) != 0) {
+        outcome = error(ErrorKind::retry, "the network changed while it was looked at");
+      }
+      if (answer->nlmsg_type != NLMSG_ERROR && answer->nlmsg_type != NLMSG_DONE) {
+        if (told) told(answer);
         continue;
+      }
       ++answered;
-      int code = -static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(answer))->error;
+      int code = -*static_cast<const int*>(mnl_nlmsg_get_payload(answer));  // the first of either kind's
       if (outcome && !tolerated(code, batch.tolerated_[answer->nlmsg_seq - 1])) {
         outcome = failure(code, answer, answer->nlmsg_seq);
       }
@@ -147,13 +171,17 @@ Result<void> Netlink::run(const NetlinkBatch& batch) {
   return outcome;
 }
 
-Result<void> Netlink::receive(const std::function<void(const nlmsghdr*)>& told) {
+Result<bool> Netlink::receive(const Told& told) {
+  bool all = true;
   alignas(nlmsghdr) std::byte buffer[kReceiveBytes];
   constexpr int kAtOnce = 64;
   for (int i = 0; i < kAtOnce; ++i) {
     ssize_t count = ::recv(fd_.get(), buffer, sizeof buffer, 0);
-    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return {};
-    if (count < 0 && errno == ENOBUFS) continue;  // some were lost; whoever needs them is told again
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return all;
+    if (count < 0 && errno == ENOBUFS) {
+      all = false;
+      continue;
+    }
     if (count < 0) return last_error("recv(AF_NETLINK)");
     int left = static_cast<int>(count);
     for (auto* message = reinterpret_cast<nlmsghdr*>(buffer); mnl_nlmsg_ok(message, left);
@@ -161,7 +189,7 @@ Result<void> Netlink::receive(const std::function<void(const nlmsghdr*)>& told) 
       told(message);
     }
   }
-  return {};
+  return all;
 }
 
 }  // namespace godwit::sys

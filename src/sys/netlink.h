@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -29,6 +30,10 @@ class NetlinkBatch {
   void attribute_u32(uint16_t type, uint32_t value) { attribute(type, &value, sizeof value); }
   void attribute_u64(uint16_t type, uint64_t value) { attribute(type, &value, sizeof value); }
   void attribute_text(uint16_t type, const char* text);
+  // Attributes as they lie in a message.
+  void raw(std::string_view attributes);
+  // A message that the kernel does not answer.
+  nlmsghdr* begin_unanswered(uint16_t type);
   // Attributes between these lie inside one of type `type`. open() returns what close() takes.
   size_t open(uint16_t type);
   void close(size_t opened);
@@ -43,20 +48,23 @@ class NetlinkBatch {
   std::vector<std::byte> bytes_;
   std::vector<size_t> starts_;
   std::vector<Tolerate> tolerated_;
+  size_t unanswered_ = 0;
 };
 
 class Netlink {
  public:
-  // Of the calling thread's network namespace.
-  static Result<Netlink> open();
+  // Of the calling thread's network namespace. `protocol`: NETLINK_*, by default about routes and links.
+  static Result<Netlink> open(int protocol = NETLINK_ROUTE);
   // To be told of changes: `groups` as in RTMGRP_*. Non-blocking.
   static Result<Netlink> listen(uint32_t groups);
 
+  using Told = std::function<void(const nlmsghdr*)>;
   // Makes the changes in order. All are tried; the first failure that is not tolerated is returned. Blocks some
-  // microseconds for each.
-  Result<void> run(const NetlinkBatch& batch);
-  // Calls `told` for every message that has come. Messages that were lost because too many came are not told of.
-  Result<void> receive(const std::function<void(const nlmsghdr*)>& told);
+  // microseconds for each. What the kernel says in answer to questions goes to `told`. Errors beside the kernel's:
+  // retry when a list changed while it was read.
+  Result<void> run(const NetlinkBatch& batch, const Told& told = {});
+  // Calls `told` for every message that has come. Returns whether it was told of all: too many at once are lost.
+  Result<bool> receive(const Told& told);
   int fd() const { return fd_.get(); }
 
  private:

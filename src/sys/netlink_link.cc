@@ -65,6 +65,14 @@ void remove_link(NetlinkBatch& batch, const std::string& name) {
   batch.attribute_text(IFLA_IFNAME, name.c_str());
 }
 
+void set_mtu(NetlinkBatch& batch, unsigned index, uint32_t bytes) {
+  batch.begin(RTM_NEWLINK, 0);
+  ifinfomsg link{};
+  link.ifi_index = static_cast<int>(index);
+  batch.header(&link, sizeof link);
+  batch.attribute_u32(IFLA_MTU, bytes);
+}
+
 unsigned interface_index(const std::string& name) { return ::if_nametoindex(name.c_str()); }
 
 std::string interface_name(unsigned index) {

@@ -22,6 +22,7 @@ void add_veth(NetlinkBatch& batch, const VethPair& pair);
 enum class Resolution { usual, none };  // none: no address resolution, every neighbour is at the other end
 void switch_on(NetlinkBatch& batch, unsigned index, Resolution resolution);
 void remove_link(NetlinkBatch& batch, const std::string& name);
+void set_mtu(NetlinkBatch& batch, unsigned index, uint32_t bytes);
 // 0: there is no such interface here.
 unsigned interface_index(const std::string& name);
 std::string interface_name(unsigned index);

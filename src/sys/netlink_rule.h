@@ -16,4 +16,8 @@ void remove_drop_rule(NetlinkBatch& batch, const IpAddress& to, const std::strin
 inline constexpr uint32_t kPublishedMark = 0x67770001;
 void add_published_rule(NetlinkBatch& batch, int family);
 
+// Packets from these addresses look into `table` first.
+void add_table_rule(NetlinkBatch& batch, const IpAddress& from, uint8_t prefix, uint32_t table);
+void remove_table_rule(NetlinkBatch& batch, const IpAddress& from, uint8_t prefix, uint32_t table);
+
 }  // namespace godwit::sys

@@ -4,10 +4,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
 
 #include "sys/errno.h"
+#include "sys/swap_space.h"
 
 namespace godwit::sys {
 
@@ -77,8 +79,10 @@ Result<void> PageMap::scan(AddressRange range, const PageQuery& query, std::vect
         into.push_back({{raw.start, raw.end}, raw.categories});
       }
     }
-    if (argument.walk_end <= at) return error(ErrorKind::bug, "PAGEMAP_SCAN did not advance");
-    at = argument.walk_end;
+    // walk_end is where the kernel's own buffer of 512 was last full, also when it went on from there to the end
+    // (fs/proc/task_mmu.c, do_pagemap_scan): to go on there would find the rest twice.
+    bool all = static_cast<size_t>(count) < found.size();
+    at = all ? range.end : std::max<uint64_t>(argument.walk_end, found.back().end);
   }
   return {};
 }
@@ -96,6 +100,11 @@ Result<std::optional<uint64_t>> PageMap::first_used(AddressRange range) const {
   int count = ::ioctl(fd_.get(), kPagemapScan, &argument);
   if (count < 0) return last_error("ioctl(PAGEMAP_SCAN)");
   return count == 0 ? std::nullopt : std::optional(found.start);
+}
+
+uint64_t pages_with_content() {
+  static const uint64_t swapped = has_swap_space() ? uint64_t{kPageSwapped} : 0;
+  return kPagePresent | swapped;
 }
 
 bool tells_guard_pages() {

@@ -43,6 +43,10 @@ struct PageQuery {
 // Whether the kernel tells guard pages apart: madvise(2), MADV_GUARD_INSTALL. One scan of our own memory, once.
 bool tells_guard_pages();
 
+// Each of these means content. Where a protected page never was the kernel keeps a marker and calls it swapped
+// (fs/proc/task_mmu.c, pagemap_page_category): without swap space that means nothing.
+uint64_t pages_with_content();
+
 class PageMap {
  public:
   static Result<PageMap> open(pid_t pid);

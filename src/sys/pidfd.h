@@ -14,7 +14,7 @@ Result<UniqueFd> pidfd_getfd(int pidfd, int number);
 // The kernel's order of two open file descriptions: 0 the same, 1 less, 2 greater. Any total order, good while both are
 // open.
 Result<int> compare_descriptions(pid_t first, int first_fd, pid_t second, int second_fd);
-// Whether two processes share one descriptor table.
+// Whether two processes share one descriptor table. One that is ending has none any more.
 Result<bool> same_descriptor_table(pid_t first, pid_t second);
 
 }  // namespace godwit::sys

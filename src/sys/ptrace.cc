@@ -60,6 +60,10 @@ Result<void> ptrace_system_call(pid_t tid, int signal) {
   return plain(PTRACE_SYSCALL, "ptrace(SYSCALL)", tid, nullptr, static_cast<uintptr_t>(signal));
 }
 
+Result<void> ptrace_set_options(pid_t tid, unsigned long options) {
+  return plain(PTRACE_SETOPTIONS, "ptrace(SETOPTIONS)", tid, nullptr, options);
+}
+
 Result<void> ptrace_detach(pid_t tid, int signal) {
   return plain(PTRACE_DETACH, "ptrace(DETACH)", tid, nullptr, static_cast<uintptr_t>(signal));
 }

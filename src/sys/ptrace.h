@@ -40,6 +40,8 @@ Result<void> ptrace_continue(pid_t tid, int signal = 0);
 // Continues to the next entry to or exit from a system call.
 Result<void> ptrace_system_call(pid_t tid, int signal = 0);
 Result<void> ptrace_detach(pid_t tid, int signal = 0);
+// Instead of what ptrace_seize() was given.
+Result<void> ptrace_set_options(pid_t tid, unsigned long options);
 
 Result<user_regs_struct> get_registers(pid_t tid);
 Result<void> set_registers(pid_t tid, const user_regs_struct& registers);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sys/errno.h"
+#include "sys/socket_options.h"
 
 namespace godwit::sys {
 
@@ -40,6 +41,15 @@ Result<void> set_filter(int fd, const std::string& instructions) {
   return checked_void(::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program),
                       "setsockopt(SO_ATTACH_FILTER)");
 }
+
+Result<void> let_nothing_in(int fd) {
+  const sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+  return set_filter(fd, std::string(reinterpret_cast<const char*>(&drop), sizeof drop));
+}
+
+Result<bool> filter_is_locked(int fd) { return TRY(read_option(fd, SOL_SOCKET, SO_LOCK_FILTER)) != 0; }
+
+Result<void> lock_filter(int fd) { return set_option(fd, SOL_SOCKET, SO_LOCK_FILTER, 1); }
 
 Result<DropFilter> DropFilter::load() {
   const bpf_insn instructions[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 0},

@@ -24,6 +24,11 @@ class DropFilter {
   explicit DropFilter(UniqueFd program) : program_(std::move(program)) {}
   UniqueFd program_;
 };
+// Lets nothing in, until set_filter() or remove_filter().
+Result<void> let_nothing_in(int fd);
+// SO_LOCK_FILTER: nobody changes it any more.
+Result<bool> filter_is_locked(int fd);
+Result<void> lock_filter(int fd);
 // No filter at all. None there is no error.
 Result<void> remove_filter(int fd);
 

@@ -1,13 +1,17 @@
 #include "sys/socket_options.h"
 
+#include <linux/icmp.h>
+#include <linux/if_packet.h>
 #include <linux/netlink.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
+#include <netinet/icmp6.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "sys/errno.h"
 
@@ -15,7 +19,24 @@ namespace godwit::sys {
 
 namespace {
 
-enum class Use : uint8_t { any, local, internet, ipv4, ipv6, ipv6_datagram, tcp, udp, udplite, datagram, netlink };
+enum class Use : uint8_t {
+  any,
+  local,
+  internet,
+  ipv4,
+  ipv6,
+  ipv6_datagram,
+  tcp,
+  udp,
+  udplite,
+  datagram,
+  netlink,
+  raw4,
+  raw4_icmp,
+  raw6,
+  raw6_icmp,
+  packet
+};
 
 // An option that asks differently than it is told.
 enum class Way : uint8_t { plain, buffer, name_only_if_set };
@@ -26,6 +47,7 @@ struct Known {
   Use use;
   Way way = Way::plain;
   bool always = false;  // nodes may have other defaults
+  bool moves = false;   // the kernel itself changes it
 };
 
 constexpr size_t kInt = sizeof(int);
@@ -59,14 +81,14 @@ constexpr Known kTable[] = {
     {SOL_SOCKET, SO_PASSSEC, kInt, Use::local},
     {SOL_SOCKET, kPassPidfd, kInt, Use::local},
     {SOL_SOCKET, kPassRights, kInt, Use::local},
-    {SOL_SOCKET, SO_PEEK_OFF, kInt, Use::any},
+    {SOL_SOCKET, SO_PEEK_OFF, kInt, Use::any, Way::plain, false, true},
     {SOL_SOCKET, SO_BUSY_POLL, kInt, Use::any},
     {SOL_SOCKET, SO_MAX_PACING_RATE, 8, Use::any},
     {SOL_SOCKET, SO_ZEROCOPY, kInt, Use::internet},
     {SOL_SOCKET, kTxRehash, kInt, Use::tcp},
     {SOL_SOCKET, SO_NO_CHECK, kInt, Use::udp},
-    {SOL_SOCKET, kSendBuffer, kInt, Use::any, Way::buffer, true},
-    {SOL_SOCKET, kReceiveBuffer, kInt, Use::any, Way::buffer, true},
+    {SOL_SOCKET, kSendBuffer, kInt, Use::any, Way::buffer, true, true},
+    {SOL_SOCKET, kReceiveBuffer, kInt, Use::any, Way::buffer, true, true},
     {SOL_SOCKET, kBufferLock, kInt, Use::any, Way::plain, true},
     {IPPROTO_IP, IP_TOS, kInt, Use::internet},
     {IPPROTO_IP, IP_TTL, kInt, Use::internet},
@@ -107,7 +129,8 @@ constexpr Known kTable[] = {
     {IPPROTO_IPV6, IPV6_MULTICAST_IF, kInt, Use::ipv6_datagram},
     {IPPROTO_IPV6, IPV6_MULTICAST_ALL, kInt, Use::ipv6_datagram},
     {IPPROTO_TCP, TCP_CONGESTION, 16, Use::tcp, Way::plain, true},
-    {IPPROTO_TCP, TCP_WINDOW_CLAMP, kInt, Use::tcp},  // of a connection: how far its window has grown
+    // of a connection: how far its window has grown
+    {IPPROTO_TCP, TCP_WINDOW_CLAMP, kInt, Use::tcp, Way::plain, false, true},
     {IPPROTO_TCP, TCP_NODELAY, kInt, Use::tcp},
     {IPPROTO_TCP, TCP_CORK, kInt, Use::tcp},
     {IPPROTO_TCP, TCP_KEEPIDLE, kInt, Use::tcp},
@@ -132,6 +155,21 @@ constexpr Known kTable[] = {
     {IPPROTO_UDP, UDP_NO_CHECK6_RX, kInt, Use::udp},
     {IPPROTO_UDPLITE, kUdpliteSend, kInt, Use::udplite},
     {IPPROTO_UDPLITE, kUdpliteReceive, kInt, Use::udplite},
+    {IPPROTO_IP, IP_HDRINCL, kInt, Use::raw4},
+    {IPPROTO_IP, IP_NODEFRAG, kInt, Use::raw4},
+    {SOL_RAW, ICMP_FILTER, kInt, Use::raw4_icmp},
+    {SOL_RAW, IPV6_CHECKSUM, kInt, Use::raw6},
+    {IPPROTO_IPV6, IPV6_HDRINCL, kInt, Use::raw6},
+    {IPPROTO_ICMPV6, ICMP6_FILTER, sizeof(icmp6_filter), Use::raw6_icmp},
+    {SOL_PACKET, PACKET_AUXDATA, kInt, Use::packet},
+    {SOL_PACKET, PACKET_ORIGDEV, kInt, Use::packet},
+    {SOL_PACKET, PACKET_VNET_HDR, kInt, Use::packet},
+    {SOL_PACKET, PACKET_VERSION, kInt, Use::packet},
+    {SOL_PACKET, PACKET_RESERVE, kInt, Use::packet},
+    {SOL_PACKET, PACKET_LOSS, kInt, Use::packet},
+    {SOL_PACKET, PACKET_TIMESTAMP, kInt, Use::packet},
+    {SOL_PACKET, PACKET_QDISC_BYPASS, kInt, Use::packet},
+    {SOL_PACKET, PACKET_IGNORE_OUTGOING, kInt, Use::packet},
     {SOL_NETLINK, NETLINK_PKTINFO, kInt, Use::netlink},
     {SOL_NETLINK, NETLINK_BROADCAST_ERROR, kInt, Use::netlink},
     {SOL_NETLINK, NETLINK_NO_ENOBUFS, kInt, Use::netlink},
@@ -155,6 +193,11 @@ bool fits(Use use, const SocketShape& shape) {
     case Use::udp: return udp && shape.protocol == IPPROTO_UDP;
     case Use::udplite: return udp && shape.protocol == IPPROTO_UDPLITE;
     case Use::netlink: return shape.family == AF_NETLINK;
+    case Use::raw4: return shape.family == AF_INET && shape.type == SOCK_RAW;
+    case Use::raw4_icmp: return fits(Use::raw4, shape) && shape.protocol == IPPROTO_ICMP;
+    case Use::raw6: return shape.family == AF_INET6 && shape.type == SOCK_RAW;
+    case Use::raw6_icmp: return fits(Use::raw6, shape) && shape.protocol == IPPROTO_ICMPV6;
+    case Use::packet: return shape.family == AF_PACKET;
     case Use::datagram: return internet && shape.type != SOCK_STREAM;
   }
   return false;
@@ -207,26 +250,51 @@ Result<SocketShape> shape_of(int fd) {
   return shape;
 }
 
+namespace {
+
+std::optional<SocketOptionValue> read(int fd, const Known& known) {
+  char value[64] = {};
+  socklen_t size = static_cast<socklen_t>(known.most_bytes);
+  if (::getsockopt(fd, known.level, known.name, value, &size) != 0) return std::nullopt;  // this kind has it not
+  if (known.way == Way::name_only_if_set && size == 0) return std::nullopt;
+  return SocketOptionValue{known.level, known.name, std::string(value, size)};
+}
+
+auto is_of(const Known& known) {
+  return [&known](const SocketOptionValue& value) { return value.level == known.level && value.name == known.name; };
+}
+
+}  // namespace
+
 std::vector<SocketOptionValue> read_options(int fd, const SocketShape& shape) {
   std::vector<SocketOptionValue> values;
   values.reserve(std::size(kTable));
   for (const Known& known : kTable) {
     if (!fits(known.use, shape)) continue;
-    char value[64] = {};
-    socklen_t size = static_cast<socklen_t>(known.most_bytes);
-    if (::getsockopt(fd, known.level, known.name, value, &size) != 0) continue;  // this kernel or kind has it not
-    if (known.way == Way::name_only_if_set && size == 0) continue;
-    values.push_back({known.level, known.name, std::string(value, size)});
+    if (auto value = read(fd, known)) values.push_back(std::move(*value));
   }
   return values;
+}
+
+void read_moving_options(int fd, const SocketShape& shape, const std::vector<SocketOptionValue>& defaults,
+                         std::vector<SocketOptionValue>& changed) {
+  for (const Known& known : kTable) {
+    if (!known.moves || !fits(known.use, shape)) continue;
+    auto value = read(fd, known);
+    if (!value) continue;
+    auto before = std::ranges::find_if(changed, is_of(known));
+    if (before != changed.end()) {
+      *before = std::move(*value);
+    } else if (auto usual = std::ranges::find_if(defaults, is_of(known));
+               usual == defaults.end() || usual->bytes != value->bytes) {
+      changed.push_back(std::move(*value));
+    }
+  }
 }
 
 // Both are in the table's order: one pass over the three.
 std::vector<SocketOptionValue> changed_options(std::vector<SocketOptionValue> values,
                                                const std::vector<SocketOptionValue>& defaults) {
-  auto is_of = [](const Known& known) {
-    return [&](const SocketOptionValue& value) { return value.level == known.level && value.name == known.name; };
-  };
   std::vector<SocketOptionValue> changed;
   auto value = values.begin();
   auto usual = defaults.begin();

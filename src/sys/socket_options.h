@@ -1,5 +1,5 @@
 // Options of sockets, read and set again by a table of what can be: socket(7), ip(7), ipv6(7), tcp(7), udp(7), unix(7),
-// netlink(7).
+// netlink(7), raw(7), packet(7).
 //
 // Only those that differ from a socket just made of the same kind are worth telling, and those a node may have other
 // defaults for. What comes from a peer is set only when the table has it and its size is right.
@@ -31,6 +31,10 @@ std::vector<SocketOptionValue> read_options(int fd, const SocketShape& shape);
 // `values` without those that are the same in `defaults`.
 std::vector<SocketOptionValue> changed_options(std::vector<SocketOptionValue> values,
                                                const std::vector<SocketOptionValue>& defaults);
+// Brings what changed_options() told before up to date for a socket on which nothing was set since: the kernel itself
+// changes some, buffers that it tunes for example.
+void read_moving_options(int fd, const SocketShape& shape, const std::vector<SocketOptionValue>& defaults,
+                         std::vector<SocketOptionValue>& changed);
 // Errors: corrupt when a value cannot have come from read_options(); denied and others when the kernel refuses one.
 enum class OptionTime { any, before_bind, after_bind };  // `any`: all of them
 Result<void> set_options(int fd, const SocketShape& shape, const std::vector<SocketOptionValue>& values,

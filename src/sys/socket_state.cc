@@ -23,45 +23,49 @@ Result<int> option(int fd, int name) {
   return value;
 }
 
-std::string tcp_state_name(int fd) {
+int tcp_state_of(int fd) {
   tcp_info info{};
   socklen_t length = sizeof info;
-  if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return "unknown";
+  return ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 ? info.tcpi_state : 0;
+}
+
+std::string name_of(int tcp_state) {
   constexpr std::array<const char*, 13> kNames{"unknown",   "established", "syn_sent",    "syn_received", "fin_wait1",
                                                "fin_wait2", "time_wait",   "closed",      "close_wait",   "last_ack",
                                                "listening", "closing",     "syn_received"};
-  return info.tcpi_state < kNames.size() ? kNames[info.tcpi_state] : "unknown";
+  auto number = static_cast<size_t>(tcp_state);
+  return number < kNames.size() ? kNames[number] : "unknown";
 }
 
 }  // namespace
 
 Result<SocketKind> socket_kind(int fd) {
   SocketKind kind{};
-  kind.family = static_cast<uint32_t>(TRY(option(fd, SO_DOMAIN)));
-  int type = TRY(option(fd, SO_TYPE));
-  int protocol = TRY(option(fd, SO_PROTOCOL));
+  kind.shape = TRY(shape_of(fd));
+  auto [family, type, protocol] = kind.shape;
   kind.listening = TRY(option(fd, SO_ACCEPTCONN)) != 0;
-  bool internet = kind.family == AF_INET || kind.family == AF_INET6;
+  bool internet = family == AF_INET || family == AF_INET6;
   kind.is_tcp = internet && type == SOCK_STREAM && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
   kind.is_udp = internet && type == SOCK_DGRAM && (protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE);
+  bool ping = type == SOCK_DGRAM && (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6);
+  kind.is_raw = internet && (type == SOCK_RAW || ping);
   if (kind.is_tcp) {
     char upper[16] = {};  // a layer above: TLS in the kernel
     socklen_t length = sizeof upper - 1;
     bool tls = ::getsockopt(fd, IPPROTO_TCP, TCP_ULP, upper, &length) == 0 && std::strcmp(upper, "tls") == 0;
-    std::string state = tcp_state_name(fd);
+    kind.tcp_state = tcp_state_of(fd);
+    std::string state = name_of(kind.tcp_state);
     kind.name = "tcp." + (tls ? "tls" : state);
     kind.description = "TCP, " + state;
   } else if (internet) {
     kind.name = type == SOCK_DGRAM ? "udp" : type == SOCK_RAW ? "raw" : "ip";
     kind.description = type == SOCK_DGRAM ? "UDP" : "IP protocol " + std::to_string(protocol);
-  } else if (kind.family == AF_UNIX) {
+  } else if (family == AF_UNIX) {
     const char* shape = type == SOCK_STREAM ? "stream" : type == SOCK_DGRAM ? "datagram" : "seqpacket";
     kind.name = std::string("unix.") + shape;
     kind.description = std::string("unix ") + shape + (kind.listening ? ", listening" : "");
   } else {
-    kind.name = kind.family == AF_NETLINK  ? "netlink"
-                : kind.family == AF_PACKET ? "packet"
-                                           : "family" + std::to_string(kind.family);
+    kind.name = family == AF_NETLINK ? "netlink" : family == AF_PACKET ? "packet" : "family" + std::to_string(family);
     kind.description = kind.name;
   }
   return kind;

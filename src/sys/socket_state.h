@@ -14,10 +14,11 @@
 namespace godwit::sys {
 
 struct SocketKind {
-  uint32_t family;
-  bool is_tcp, is_udp, listening;
-  std::string name;         // stable: "tcp.established", "unix.stream", "udp", "netlink", ...
-  std::string description;  // for a person
+  SocketShape shape;
+  int tcp_state;                           // as in sys/tcp_repair.h, of a TCP socket; 0: it is not told
+  bool is_tcp, is_udp, is_raw, listening;  // is_raw: or of ICMP
+  std::string name;                        // stable: "tcp.established", "unix.stream", "udp", "netlink", ...
+  std::string description;                 // for a person
 };
 Result<SocketKind> socket_kind(int fd);
 

@@ -8,11 +8,16 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "sys/errno.h"
+#include "sys/file.h"
 #include "sys/socket_names.h"
 #include "sys/socket_options.h"
+#include "sys/tcp_segment.h"
 
 namespace godwit::sys {
 
@@ -55,20 +60,63 @@ Result<tcp_info> info_of(int fd) {
   return info;
 }
 
-Result<void> put(int fd, std::string_view bytes) {
+Result<void> put(int fd, std::string_view bytes, int flags = 0) {
   while (!bytes.empty()) {
-    ssize_t count = ::send(fd, bytes.data(), std::min(bytes.size(), kPart), MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t count = ::send(fd, bytes.data(), std::min(bytes.size(), kPart), MSG_DONTWAIT | MSG_NOSIGNAL | flags);
     if (count < 0) return last_error("send", "filling a TCP queue");
     bytes.remove_prefix(static_cast<size_t>(count));
   }
   return {};
 }
 
+// Into the send queue; `first`: the number of the first byte.
+Result<void> put_sent(int fd, std::string_view bytes, uint32_t first, const TcpUrgent& urgent) {
+  uint32_t until = urgent.sent_end - first;  // the urgent byte is the last of these
+  if (!urgent.sends || until == 0 || until > bytes.size()) return put(fd, bytes);
+  TRY(put(fd, bytes.substr(0, until - 1)));
+  TRY(put(fd, bytes.substr(until - 1, 1), MSG_OOB));
+  return put(fd, bytes.substr(until));
+}
+
+// Looks into a queue not from its beginning on: SO_PEEK_OFF, which the scope's end takes back.
+class LookBehind {
+ public:
+  static Result<LookBehind> at(int fd, size_t bytes) {
+    LookBehind look(fd, TRY(read_option(fd, SOL_SOCKET, SO_PEEK_OFF)));
+    TRY(set_option(fd, SOL_SOCKET, SO_PEEK_OFF, static_cast<int>(bytes)));
+    return look;
+  }
+  ~LookBehind() {
+    if (fd_ >= 0) (void)set_option(fd_, SOL_SOCKET, SO_PEEK_OFF, before_);  // it could be set
+  }
+  LookBehind(LookBehind&& other) noexcept : fd_(std::exchange(other.fd_, -1)), before_(other.before_) {}
+  LookBehind& operator=(LookBehind&&) = delete;
+
+ private:
+  LookBehind(int fd, int before) : fd_(fd), before_(before) {}
+  int fd_, before_;
+};
+
+// Looking stops before an urgent byte, and begun there leaves it out, unless it is to be read with the others.
+Result<std::string> peek_around(int fd, size_t before, size_t all, const TcpUrgent& urgent) {
+  std::string received = TRY(peek(fd, before, 0));
+  bool in_line = TRY(read_option(fd, SOL_SOCKET, SO_OOBINLINE)) != 0;
+  if (!in_line) received += urgent.byte;
+  if (before == 0) return received + TRY(peek(fd, all - received.size(), 0));
+  LookBehind look = TRY(LookBehind::at(fd, before));
+  return received + TRY(peek(fd, all - received.size(), 0));
+}
+
 Result<void> read_queues(int fd, TcpConnection& into) {
-  size_t unread = TRY(queued(fd, SIOCINQ));
   TRY(set(fd, TCP_REPAIR_QUEUE, kReceiveQueue));
   into.receive_next = TRY(get(fd, TCP_QUEUE_SEQ)) - (into.peer_finished() ? 1 : 0);
-  into.received = TRY(peek(fd, unread, 0));
+  const TcpUrgent& urgent = into.urgent;
+  if (urgent.received == TcpUrgent::Received::none) {
+    into.received = TRY(peek(fd, TRY(queued(fd, SIOCINQ)), 0));
+  } else {
+    into.received =
+        TRY(peek_around(fd, urgent.at - urgent.first_unread, into.receive_next - urgent.first_unread, urgent));
+  }
   // Only while the send queue is chosen does the pacing timer send nothing (net/ipv4/tcp_output.c, tcp_write_xmit):
   // what it sent after we have looked, the peer would acknowledge to a connection that knows nothing of it. So it stays
   // chosen.
@@ -88,8 +136,34 @@ Result<void> read_queues(int fd, TcpConnection& into) {
   return {};
 }
 
+// How much of what was received lies before an urgent byte; all of it when there is none; more when that is impossible.
+size_t received_before_mark(const TcpConnection& connection) {
+  if (connection.urgent.received == TcpUrgent::Received::none) return connection.received.size();
+  uint32_t from_end = connection.receive_next - connection.urgent.at;
+  bool possible = from_end > 0 && from_end <= connection.received.size();
+  return possible ? connection.received.size() - from_end : SIZE_MAX;
+}
+
 }  // namespace
 
+TcpConnection TcpConnection::without_queues() const {
+  return {state,
+          local,
+          peer,
+          {},
+          {},
+          {},
+          receive_next,
+          send_first,
+          largest_segment,
+          timestamps,
+          selective_acknowledgements,
+          window_scaling,
+          send_scale,
+          receive_scale,
+          timestamp,
+          window};
+}
 bool TcpConnection::peer_finished() const {
   return state == TcpState::close_wait || state == TcpState::last_ack || state == TcpState::closing;
 }
@@ -98,11 +172,10 @@ bool TcpConnection::finished() const {
          state == TcpState::last_ack;
 }
 
-Result<RepairMode> RepairMode::enter(int fd, const DropFilter& drop) {
+Result<RepairMode> RepairMode::enter(int fd, const DropFilter& drop, std::string filter) {
   UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
   if (!copy.valid()) return last_error("fcntl(F_DUPFD_CLOEXEC)");
   int reuse = TRY(read_option(fd, SOL_SOCKET, SO_REUSEADDR));
-  std::string filter = TRY(read_filter(fd));
   RepairMode mode(std::move(copy), reuse, std::move(filter));
   TRY(drop.attach(fd));
   TRY(set(fd, TCP_REPAIR, kOn));
@@ -118,9 +191,13 @@ RepairMode::~RepairMode() {
   (void)set_filter(fd_.get(), filter_);
 }
 
-void leave_repair_mode(int fd) {
+bool in_repair_mode(int fd) {
   auto on = read_option(fd, IPPROTO_TCP, TCP_REPAIR);
-  if (!on || *on != kOn) return;
+  return on && *on == kOn;
+}
+
+void leave_repair_mode(int fd) {
+  if (!in_repair_mode(fd)) return;
   (void)set_option(fd, IPPROTO_TCP, TCP_REPAIR, kOffWithoutProbe);
   (void)set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);  // what accepted connections of servers have
   (void)remove_filter(fd);
@@ -150,9 +227,10 @@ Result<void> choose_first_number(int fd, uint32_t number) {
   return set(fd, TCP_REPAIR, kOffWithoutProbe);
 }
 
-Result<TcpConnection> read_connection(const RepairMode& socket) {
+Result<TcpConnection> read_connection(const RepairMode& socket, const TcpUrgent& urgent) {
   int fd = socket.fd();
   TcpConnection connection{};
+  connection.urgent = urgent;
   tcp_info info = TRY(info_of(fd));
   connection.state = static_cast<TcpState>(info.tcpi_state);
   connection.local = TRY(own_address(fd));
@@ -178,13 +256,15 @@ Result<void> rebuild_connection(int fd, const TcpConnection& connection) {
   if (connection.received.size() > kMostQueue || connection.unacknowledged.size() > kMostQueue) {
     return error(ErrorKind::corrupt, "a TCP connection with an impossible queue");
   }
+  auto first_unread = connection.receive_next - static_cast<uint32_t>(connection.received.size());
+  size_t at_first = received_before_mark(connection);
+  if (at_first > connection.received.size()) return error(ErrorKind::corrupt, "an urgent byte that was not received");
   TRY(set(fd, TCP_REPAIR, kOn));
   constexpr size_t kFitsAnyway = 8192;
   bool much_sent = connection.unacknowledged.size() + connection.unsent.size() > kFitsAnyway;
   if (much_sent) TRY(enlarge_send_buffer(fd, static_cast<int>(kMostQueue / 2)));
   if (connection.received.size() > kFitsAnyway) TRY(enlarge_receive_buffer(fd, static_cast<int>(kMostQueue / 2)));
   TRY(bind_to(fd, connection.local));
-  auto first_unread = connection.receive_next - static_cast<uint32_t>(connection.received.size());
   TRY(set(fd, TCP_REPAIR_QUEUE, kReceiveQueue));
   TRY(set(fd, TCP_QUEUE_SEQ, static_cast<int>(first_unread)));
   TRY(set(fd, TCP_REPAIR_QUEUE, kSendQueue));
@@ -204,15 +284,19 @@ Result<void> rebuild_connection(int fd, const TcpConnection& connection) {
   }
   if (connection.timestamps) TRY(set(fd, TCP_TIMESTAMP, static_cast<int>(connection.timestamp)));
   TRY(set(fd, TCP_REPAIR_QUEUE, kReceiveQueue));
-  TRY(put(fd, connection.received));
+  TRY(put(fd, std::string_view(connection.received).substr(0, at_first)));
   TRY(set(fd, TCP_REPAIR_QUEUE, kSendQueue));
-  TRY(put(fd, connection.unacknowledged));
+  TRY(put_sent(fd, connection.unacknowledged, connection.send_first, connection.urgent));
   TRY(set(fd, TCP_REPAIR_QUEUE, kNoQueue));
   TcpWindow window = connection.window;
-  auto at_most = [&](uint32_t& number) {  // an end that is received once more is not counted yet
-    if (static_cast<int32_t>(number - connection.receive_next) > 0) number = connection.receive_next;
+  uint32_t next = first_unread + static_cast<uint32_t>(at_first);
+  auto at_most = [&](uint32_t& number) {  // what is received once more is not counted yet
+    auto beyond = static_cast<int32_t>(number - next);
+    if (beyond <= 0) return uint32_t{0};
+    number = next;
+    return static_cast<uint32_t>(beyond);
   };
-  at_most(window.receive_from);
+  window.receive += at_most(window.receive_from);  // it ends where it did
   at_most(window.last_update);
   tcp_repair_window told{window.last_update, window.size, window.largest, window.receive, window.receive_from};
   if (::setsockopt(fd, IPPROTO_TCP, TCP_REPAIR_WINDOW, &told, sizeof told) != 0) {
@@ -221,8 +305,49 @@ Result<void> rebuild_connection(int fd, const TcpConnection& connection) {
   return {};
 }
 
-Result<void> end_repair(int fd, bool probe) { return set(fd, TCP_REPAIR, probe ? kOff : kOffWithoutProbe); }
+namespace {
 
-Result<void> send_unsent(int fd, const std::string& bytes) { return put(fd, bytes); }
+bool has_come(int fd, size_t bytes) {
+  auto unread = queued(fd, SIOCINQ);
+  return has_urgent_byte(fd) || (unread && *unread >= bytes);
+}
+
+// The kernel makes an urgent byte of nothing but a packet that has one. What follows it is put into the queue as usual.
+// Nobody is told of it by a signal for a second time.
+Result<void> receive_urgent(int fd, const TcpConnection& connection) {
+  constexpr int kMostLooks = 200;
+  constexpr std::chrono::milliseconds kBetweenLooks(1);
+  size_t before = received_before_mark(connection);
+  FileOwner owner = TRY(file_owner(fd));
+  TRY(set_file_owner(fd, {owner.type, 0, owner.signal}));
+  TRY(set(fd, TCP_REPAIR, kOffWithoutProbe));
+  TRY(deliver_segment(connection, connection.urgent.at, std::string_view(connection.received).substr(before, 1),
+                      false));
+  for (int look = 0; look < kMostLooks && !has_come(fd, before + 1); ++look) std::this_thread::sleep_for(kBetweenLooks);
+  char byte = 0;
+  bool read = connection.urgent.received == TcpUrgent::Received::read;
+  if (read) (void)::recv(fd, &byte, 1, MSG_OOB | MSG_DONTWAIT);  // impossible since it is read with the others
+  TRY(set(fd, TCP_REPAIR, kOn));
+  TRY(set(fd, TCP_REPAIR_QUEUE, kReceiveQueue));
+  // Should it not have come, it is a byte like the others: the stream counts for more than the mark.
+  uint32_t lacking = std::min<uint32_t>(connection.receive_next - TRY(get(fd, TCP_QUEUE_SEQ)), kMostQueue);
+  if (lacking <= connection.received.size() - before) {
+    TRY(put(fd, std::string_view(connection.received).substr(connection.received.size() - lacking)));
+  }
+  TRY(set(fd, TCP_REPAIR_QUEUE, kNoQueue));
+  return set_file_owner(fd, owner);
+}
+
+}  // namespace
+
+Result<void> end_repair(int fd, const TcpConnection& connection, bool probe) {
+  if (connection.urgent.received != TcpUrgent::Received::none) TRY(receive_urgent(fd, connection));
+  return set(fd, TCP_REPAIR, probe ? kOff : kOffWithoutProbe);
+}
+
+Result<void> send_unsent(int fd, const TcpConnection& connection) {
+  uint32_t first = connection.send_first + static_cast<uint32_t>(connection.unacknowledged.size());
+  return put_sent(fd, connection.unsent, first, connection.urgent);
+}
 
 }  // namespace godwit::sys

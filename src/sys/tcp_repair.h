@@ -16,8 +16,8 @@ namespace godwit::sys {
 
 class RepairMode {
  public:
-  // Errors: unsupported when a filter of the program's cannot be put back.
-  static Result<RepairMode> enter(int fd, const DropFilter& drop);
+  // `filter`: the socket's own (see read_filter()), which it gets back.
+  static Result<RepairMode> enter(int fd, const DropFilter& drop, std::string filter);
   ~RepairMode();
   RepairMode(RepairMode&& other) noexcept = default;
   RepairMode& operator=(RepairMode&&) = delete;
@@ -33,6 +33,7 @@ class RepairMode {
   int reuse_;  // SO_REUSEADDR, which repair mode overwrites
   std::string filter_;
 };
+bool in_repair_mode(int fd);
 // Lets go of sockets that somebody who died has left in repair mode. Others are not touched.
 void leave_repair_mode(int fd);
 
@@ -56,6 +57,16 @@ bool has_urgent_byte(int fd);
 struct TcpWindow {
   uint32_t last_update, size, largest, receive, receive_from;  // snd_wl1, snd_wnd, max_window, rcv_wnd, rcv_wup
 };
+// Urgent data (RFC 6093): one byte of what was received, and one of what was sent, at most.
+struct TcpUrgent {
+  enum class Received : uint8_t { none, unread, read };  // read: by MSG_OOB, and the mark is still ahead
+  Received received = Received::none;
+  uint32_t at = 0;            // its sequence number
+  char byte = 0;              // of one that is unread; in the stream too
+  uint32_t first_unread = 0;  // of the stream
+  bool sends = false;         // it is not acknowledged yet
+  uint32_t sent_end = 0;      // the number behind it
+};
 struct TcpConnection {
   TcpState state;
   std::string local, peer;  // sockaddr
@@ -66,9 +77,11 @@ struct TcpConnection {
   bool timestamps, selective_acknowledgements, window_scaling;
   uint32_t send_scale, receive_scale, timestamp;
   TcpWindow window;
+  TcpUrgent urgent;  // first_unread and byte are in `received`
 
-  bool peer_finished() const;  // its FIN was received
-  bool finished() const;       // ours is sent, or waits behind `unsent`
+  TcpConnection without_queues() const;  // all the rest of it
+  bool peer_finished() const;            // its FIN was received
+  bool finished() const;                 // ours is sent, or waits behind `unsent`
 };
 
 // A connection that is asked for and not answered yet: the first sequence number of what it sends, and of which socket
@@ -76,11 +89,14 @@ struct TcpConnection {
 Result<uint32_t> first_number(const RepairMode& socket);
 Result<void> choose_first_number(int fd, uint32_t number);
 
-Result<TcpConnection> read_connection(const RepairMode& socket);
-// A socket in repair mode, connected, with everything but what is unsent. In the calling thread's network namespace.
+// Requires: `urgent` is what the socket has. Errors: unsupported before Linux 6.9 when something unread lies before an
+// urgent byte.
+Result<TcpConnection> read_connection(const RepairMode& socket, const TcpUrgent& urgent);
+// A socket in repair mode, connected, with everything but what is unsent, and what was received from an urgent byte on.
+// In the calling thread's network namespace.
 Result<void> rebuild_connection(int fd, const TcpConnection& connection);
-// It takes part again. With `probe` it asks the other side where it stands, at once.
-Result<void> end_repair(int fd, bool probe);
-Result<void> send_unsent(int fd, const std::string& bytes);
+// It takes part again, with all that was received. With `probe` it asks the other side where it stands, at once.
+Result<void> end_repair(int fd, const TcpConnection& connection, bool probe);
+Result<void> send_unsent(int fd, const TcpConnection& connection);
 
 }  // namespace godwit::sys

@@ -23,6 +23,11 @@ Result<void> deliver_segment(const TcpConnection& connection, uint32_t at, std::
   header.ack = 1;
   header.psh = !content.empty();
   header.fin = end;
+  uint32_t mark = connection.urgent.at - at;
+  if (connection.urgent.received != TcpUrgent::Received::none && mark < content.size()) {
+    header.urg = 1;
+    header.urg_ptr = htons(static_cast<uint16_t>(mark + 1));  // the number behind it, unless net.ipv4.tcp_stdurg is set
+  }
   uint32_t window = connection.window.size >> (connection.window_scaling ? connection.send_scale : 0);
   header.window = htons(static_cast<uint16_t>(std::min<uint32_t>(window, 65535)));
   std::string payload(reinterpret_cast<const char*>(&header), sizeof header);

@@ -11,7 +11,7 @@
 namespace godwit::sys {
 
 // Content from sequence number `at` on, of at most some tens of kilobytes, and the end of the stream behind it. Without
-// a timestamp, so that none of the peer's real ones is older.
+// a timestamp, so that none of the peer's real ones is older. The connection's urgent byte is marked as such.
 Result<void> deliver_segment(const TcpConnection& connection, uint32_t at, std::string_view content, bool end);
 
 }  // namespace godwit::sys

@@ -41,6 +41,8 @@ void make_urgent(pid_t tid, int processor) {
   (void)set_affinity(tid, only(processor));  // anywhere else it is slower, that is all
 }
 
+void stay_urgent() { (void)raise(::gettid(), kResetOnFork); }
+
 Urgency Urgency::begin() {
   pid_t tid = ::gettid();
   auto scheduling = get_scheduling(tid);

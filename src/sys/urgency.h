@@ -19,6 +19,9 @@ int processor_here();
 // from idleness, in a virtual machine some 50 us.
 void make_urgent(pid_t tid, int processor);
 
+// The calling thread, for good, on any processor.
+void stay_urgent();
+
 // The calling thread, while the scope lasts. Threads that it starts meanwhile are ordinary.
 class Urgency {
  public:

@@ -57,6 +57,12 @@ Result<void> Userfaultfd::track_writes(AddressRange range) const {
   return {};
 }
 
+Result<void> Userfaultfd::protect(AddressRange range) const {
+  uffdio_writeprotect protect{{range.start, range.size()}, UFFDIO_WRITEPROTECT_MODE_WP};
+  if (::ioctl(fd_.get(), UFFDIO_WRITEPROTECT, &protect) < 0) return last_error("ioctl(UFFDIO_WRITEPROTECT)");
+  return {};
+}
+
 Result<void> Userfaultfd::watch_missing(AddressRange range) const {
   return register_range(fd_.get(), range, UFFDIO_REGISTER_MODE_MISSING);
 }

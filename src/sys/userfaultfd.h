@@ -33,6 +33,8 @@ class Userfaultfd {
   // leaves their pages' protection bits, on which a later write would go unnoticed (fs/userfaultfd.c,
   // mremap_userfaultfd_prep). Errors: as below.
   Result<void> track_writes(AddressRange range) const;
+  // Write-protects a part of what is tracked; where nothing is the kernel keeps a mark. Blocks for the walk.
+  Result<void> protect(AddressRange range) const;
   // Idempotent. Errors: unsupported for ranges that cannot be tracked (kernel pages, some devices), gone when unmapped.
   Result<void> watch_missing(AddressRange range) const;
   Result<void> forget(AddressRange range) const;

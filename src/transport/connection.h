@@ -89,6 +89,7 @@ class Listener {
   // Binds any free port of `host`.
   static Result<Listener> bind(const std::string& host);
   uint16_t port() const { return socket_.port; }
+  int fd() const { return socket_.fd.get(); }  // readable when somebody comes
   // The connection of `expected_node` that knows the token. Whoever else comes is turned away, and waiting goes on.
   // Errors: exhausted at the deadline; denied when somebody was turned away meanwhile (the last reason is told).
   Result<Connection> accept(const TlsFiles& files, const std::string& expected_node, std::string_view token,

@@ -42,8 +42,14 @@ std::optional<std::string_view> name_of(FrameType type) {
     case FrameType::guarded_pages: return "guarded_pages";
     case FrameType::unguarded_pages: return "unguarded_pages";
     case FrameType::shared_memory_holes: return "shared_memory_holes";
+    case FrameType::page_digests: return "page digests";
+    case FrameType::known_pages: return "known pages";
+    case FrameType::delta_pages: return "delta pages";
+    case FrameType::stream_barrier: return "stream barrier";
+    case FrameType::pages_in_place: return "pages in place";
     case FrameType::hold_packets: return "hold_packets";
     case FrameType::packets_held: return "packets_held";
+    case FrameType::lock_step: return "lock_step";
   }
   return std::nullopt;
 }
@@ -52,16 +58,22 @@ uint32_t longest_payload(FrameType type) {
   switch (type) {
     case FrameType::pages:
     case FrameType::packed_pages:
+    case FrameType::page_digests:
+    case FrameType::known_pages:
+    case FrameType::delta_pages:
     case FrameType::zero_pages:
     case FrameType::owed_pages:
     case FrameType::guarded_pages:
     case FrameType::unguarded_pages:
     case FrameType::shared_memory_holes:
     case FrameType::shared_memory_pages: return kMaxPagesBytes;
+    case FrameType::pages_in_place: return kMaxRangesBytes;
     case FrameType::clock_probe:
     case FrameType::clock_answer:
     case FrameType::page_request:
     case FrameType::all_here:
+    case FrameType::lock_step:
+    case FrameType::stream_barrier:
     case FrameType::round_end:
     case FrameType::round_done: return 64;
     default: return kMaxMessageBytes;

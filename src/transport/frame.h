@@ -47,13 +47,20 @@ enum class FrameType : uint32_t {
   guarded_pages = 31,
   unguarded_pages = 32,
   shared_memory_holes = 33,
+  page_digests = 34,
+  known_pages = 35,
+  delta_pages = 36,
+  stream_barrier = 37,
+  pages_in_place = 38,
   hold_packets = 40,
   packets_held = 41,
+  lock_step = 42,
 };
 
 constexpr uint32_t kMaxMessageBytes = 64u << 20;
 // 1 MiB of pages and the list of ranges they belong to.
 constexpr uint32_t kMaxPagesBytes = (1u << 20) + (64u << 10);
+constexpr uint32_t kMaxRangesBytes = 16u << 10;  // ranges alone, sent by a node that fills an address space
 constexpr size_t kFrameHeaderBytes = 8;
 
 struct FrameHeader {

@@ -1,5 +1,7 @@
 #include "worker/channel.h"
 
+#include <utility>
+
 #include "sys/stream_socket.h"
 #include "sys/unix_socket.h"
 
@@ -61,8 +63,11 @@ Result<worker::WorkerRequest::CommitResult> Channel::ask(const worker::WorkerEve
 }
 
 void Channel::note(const worker::WorkerRequest& request) {
-  if (request.has_cancel()) cancelled_ = true;
-  if (request.has_switch_()) switch_wanted_ = true;
+  if (request.has_cancel()) {
+    cancelled_ = true;
+    cancel_reason_ = request.cancel().reason();
+  }
+  if (request.has_switch_()) switch_wanted_ = wish_to_go_on_ = true;
 }
 
 void Channel::read_requests() {
@@ -81,6 +86,16 @@ void Channel::read_requests() {
 bool Channel::cancelled() {
   read_requests();
   return cancelled_;
+}
+
+std::string Channel::cancel_reason() {
+  read_requests();
+  return cancel_reason_;
+}
+
+bool Channel::take_wish_to_go_on() {
+  read_requests();
+  return std::exchange(wish_to_go_on_, false);
 }
 
 bool Channel::switch_wanted() {

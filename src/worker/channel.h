@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <string>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -18,7 +19,9 @@ class Channel : public migration::DaemonLink {
   Result<void> event(const worker::WorkerEvent& event) override;
   Result<worker::WorkerRequest::CommitResult> ask(const worker::WorkerEvent& event) override;
   bool cancelled() override;
+  std::string cancel_reason() override;
   bool switch_wanted() override;
+  bool take_wish_to_go_on() override;
 
  private:
   Result<worker::WorkerRequest> request(int timeout_ms);
@@ -28,6 +31,8 @@ class Channel : public migration::DaemonLink {
   UniqueFd fd_;
   bool cancelled_ = false;
   bool switch_wanted_ = false;
+  bool wish_to_go_on_ = false;
+  std::string cancel_reason_;
   std::chrono::steady_clock::time_point start_;
 };
 

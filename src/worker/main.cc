@@ -1,4 +1,5 @@
-// godwit-worker: does one piece of work for the daemon that exec'd it, and ends. Roles: launch, source, destination.
+// godwit-worker: does one piece of work for the daemon that exec'd it, and ends. Roles: launch, source, destination,
+// mirror.
 // A worker that fails or is killed takes nothing with it: what it held is put back by its scopes, the kernel or the
 // daemon.
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 
 #include "migration/destination.h"
 #include "migration/fault_point.h"
+#include "migration/mirrored_push.h"
 #include "migration/source.h"
 #include "sys/residency.h"
 #include "sys/scheduling.h"
@@ -32,6 +34,7 @@ Result<void> work(const worker::WorkerOrder& order, Channel& channel) {
     case worker::WorkerOrder::kDestination:
       be_resident();
       return migration::run_destination(order.destination(), channel);
+    case worker::WorkerOrder::kMirror: return migration::run_mirrored_push(order.mirror(), channel);
     case worker::WorkerOrder::ORDER_NOT_SET: break;
   }
   return error(ErrorKind::corrupt, "an empty order");

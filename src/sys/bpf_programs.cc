@@ -1,4 +1,4 @@
-#include "sys/bpf_iterator.h"
+#include "sys/bpf_programs.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -25,9 +25,9 @@ int be_silent(libbpf_print_level, const char*, va_list) { return 0; }
 
 }  // namespace
 
-Result<BpfIterators> BpfIterators::load(std::span<const std::byte> object) {
+Result<BpfPrograms> BpfPrograms::load(std::span<const std::byte> object) {
   libbpf_set_print(be_silent);
-  BpfIterators iterators;
+  BpfPrograms iterators;
   std::unique_ptr<bpf_object, void (*)(bpf_object*)> opened(bpf_object__open_mem(object.data(), object.size(), nullptr),
                                                             bpf_object__close);
   if (!opened) return last_error("bpf_object__open_mem", "reading our BPF programs");
@@ -47,8 +47,8 @@ Result<BpfIterators> BpfIterators::load(std::span<const std::byte> object) {
   return iterators;
 }
 
-Result<BpfIterators> BpfIterators::open(const Ids& ids) {
-  BpfIterators iterators;
+Result<BpfPrograms> BpfPrograms::open(const Ids& ids) {
+  BpfPrograms iterators;
   for (auto& [name, id] : ids) {
     int fd = bpf_prog_get_fd_by_id(id);
     if (fd == -ENOENT) return error(ErrorKind::gone, "BPF program " + name);
@@ -58,7 +58,7 @@ Result<BpfIterators> BpfIterators::open(const Ids& ids) {
   return iterators;
 }
 
-Result<BpfIterators::Ids> BpfIterators::ids() const {
+Result<BpfPrograms::Ids> BpfPrograms::ids() const {
   Ids ids;
   for (auto& [name, fd] : programs_) {
     bpf_prog_info info{};
@@ -71,19 +71,19 @@ Result<BpfIterators::Ids> BpfIterators::ids() const {
   return ids;
 }
 
-Result<int> BpfIterators::program(const std::string& name) const {
+Result<int> BpfPrograms::program(const std::string& name) const {
   auto found = programs_.find(name);
   if (found == programs_.end()) return error(ErrorKind::bug, "no BPF program " + name);
   return found->second.get();
 }
 
-Result<int> BpfIterators::map(const std::string& name) const {
+Result<int> BpfPrograms::map(const std::string& name) const {
   auto found = maps_.find(name);
   if (found == maps_.end()) return error(ErrorKind::bug, "no BPF map " + name);
   return found->second.get();
 }
 
-Result<std::vector<std::byte>> BpfIterators::run(const std::string& program, Over over, pid_t which) const {
+Result<std::vector<std::byte>> BpfPrograms::run(const std::string& program, Over over, pid_t which) const {
   int program_fd = TRY(this->program(program));
   bpf_iter_link_info info{};
   if (over == Over::process) info.task.pid = static_cast<__u32>(which);

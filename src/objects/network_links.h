@@ -1,0 +1,34 @@
+// The interfaces of a logical host's network namespace: dummies, bridges, pairs of virtual ones and VLANs that programs
+// of the job have made, and what they have set on lo and on the one that godwit gives it.
+//
+// Read and made in the calling thread's network namespace. Every interface keeps its number and name. What cannot be
+// made again is told of, in words. Source: rtnetlink(7), ip-link(8), Linux 6.18 include/uapi/linux/if_link.h.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "godwit/image.pb.h"
+#include "godwit/worker.pb.h"
+#include "sys/netlink.h"
+
+namespace godwit::objects {
+
+// The number of the interface that godwit gives a logical host; 0: it has none.
+struct GivenInterface {
+  uint32_t index = 0;
+};
+
+// Errors: retry when they changed meanwhile.
+Result<std::vector<image::NetworkLink>> list_links(sys::Netlink& netlink, GivenInterface given,
+                                                   std::vector<worker::Refusal>& refusals);
+
+// Makes the interfaces as they are told; those that are none of them go first, but for lo and the given one.
+// Errors: corrupt for what is no such interface; the kernel's.
+// No addresses are made up for them until let_links_make_addresses(), as each is told: first come those they had.
+Result<void> make_links(sys::Netlink& netlink, GivenInterface given, const std::vector<image::NetworkLink>& links);
+Result<void> let_links_make_addresses(sys::Netlink& netlink, GivenInterface given,
+                                      const std::vector<image::NetworkLink>& links);
+
+}  // namespace godwit::objects
