@@ -12,6 +12,7 @@ constexpr double kHardlyShrinks = 0.9;
 constexpr uint64_t kLargeBytes = 64 << 20;  // less is soon tried again
 constexpr int kFarTooLong = 10;             // times the freeze that is wanted
 constexpr int kPatience = 2;                // rounds in vain before it counts as stuck
+constexpr std::chrono::nanoseconds kSeveralBursts = std::chrono::seconds(1);   // of a slowed program
 constexpr std::chrono::nanoseconds kFixedPart = std::chrono::milliseconds(2);  // freeze, state and switchover
 
 double seconds(std::chrono::nanoseconds length) { return std::chrono::duration<double>(length).count(); }
@@ -36,6 +37,7 @@ Convergence::Verdict Convergence::after(const Round& round) {
   bool shrinks = rounds_ == 1 || static_cast<double>(round.bytes) < kShrinks * static_cast<double>(last_.bytes);
   bool hopeless = static_cast<double>(round.bytes) > kHardlyShrinks * static_cast<double>(last_.bytes);
   last_ = round;
+  since_slowed_ += round.length;
   hopeless = hopeless && !slowed_ && round.bytes > kLargeBytes && expected_freeze() > kFarTooLong * limits_.max_freeze;
   in_vain_ = shrinks ? 0 : hopeless ? kPatience : in_vain_ + 1;
   if (rounds_ > 1 && round.bytes <= kSmallBytes) return Verdict::freeze;
@@ -43,7 +45,8 @@ Convergence::Verdict Convergence::after(const Round& round) {
   if (rounds_ == 1 && !last_chance) return Verdict::another;
   if (shrinks && !last_chance) return Verdict::another;
   if (expected_freeze() <= limits_.max_freeze) return Verdict::freeze;
-  return in_vain_ >= kPatience || last_chance ? Verdict::stuck : Verdict::another;
+  bool seen_enough = in_vain_ >= kPatience && (!slowed_ || since_slowed_ >= kSeveralBursts);
+  return seen_enough || last_chance ? Verdict::stuck : Verdict::another;
 }
 
 }  // namespace godwit::address_space

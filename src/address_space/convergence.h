@@ -32,10 +32,13 @@ class Convergence {
 
   explicit Convergence(Limits limits) : limits_(limits) {}
   Verdict after(const Round& round);
-  // The program is slower from now on: what rounds have shown in vain does not count any more.
+  // The program is slower from now on: what rounds have shown in vain does not count any more. A slowed program writes
+  // in bursts (it gets its share of a period at once, and a tick more, which it owes then; cgroup v2's cpu.max), so
+  // that short rounds show nothing one by one.
   void give_another_chance() {
     in_vain_ = 0;
     slowed_ = true;
+    since_slowed_ = {};
   }
   bool may_go_on() const { return rounds_ < limits_.max_rounds; }
 
@@ -47,8 +50,9 @@ class Convergence {
  private:
   Limits limits_;
   int rounds_ = 0;
-  int in_vain_ = 0;      // rounds that did not shrink, in a row
-  bool slowed_ = false;  // the next round still shows what the program did before
+  int in_vain_ = 0;  // rounds that did not shrink, in a row
+  bool slowed_ = false;
+  std::chrono::nanoseconds since_slowed_{0};
   double bandwidth_ = 0;
   double dirty_rate_ = 0;
   Round last_;

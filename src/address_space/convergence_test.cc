@@ -62,6 +62,26 @@ TEST(Convergence, ASlowerProgramGetsAnotherChance) {
   EXPECT_GT(rule.rounds(), before);
 }
 
+// It writes in the first two of every eight rounds, and owes for that in the others.
+TEST(Convergence, TheBurstOfASlowedProgramIsNotAllThereIs) {
+  Convergence rule({.max_freeze = std::chrono::milliseconds(20), .max_rounds = 100});
+  EXPECT_EQ((Program{1e9, 3e9, 1e9}).migrate(rule), Verdict::stuck);
+  rule.give_another_chance();
+  Verdict verdict = Verdict::another;
+  for (int round = 0; verdict == Verdict::another; ++round) {
+    verdict = rule.after({round % 8 < 3 ? 100'000'000u : 0u, seconds(0.1), seconds(0.1)});
+  }
+  EXPECT_EQ(verdict, Verdict::freeze);
+}
+
+TEST(Convergence, ASlowedProgramThatStillWritesTooMuchIsStuckInTheEnd) {
+  Convergence rule({.max_freeze = std::chrono::milliseconds(20), .max_rounds = 100});
+  EXPECT_EQ((Program{1e9, 3e9, 1e9}).migrate(rule), Verdict::stuck);
+  rule.give_another_chance();
+  EXPECT_EQ((Program{1e9, 2e9, 1e9}).migrate(rule), Verdict::stuck);
+  EXPECT_LT(rule.rounds(), 20);
+}
+
 TEST(Convergence, RoundsAreBounded) {
   Convergence rule({.max_freeze = std::chrono::milliseconds(3), .max_rounds = 3});
   EXPECT_EQ((Program{1e9, 5e8, 1e9}).migrate(rule), Verdict::stuck);

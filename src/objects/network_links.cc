@@ -34,6 +34,9 @@ constexpr std::array<uint16_t, 19> kBridge{
     IFLA_BR_VLAN_DEFAULT_PVID,     IFLA_BR_MCAST_IGMP_VERSION, IFLA_BR_MCAST_MLD_VERSION,
     IFLA_BR_MCAST_QUERY_USE_IFADDR};
 constexpr std::array<uint16_t, 4> kVlan{IFLA_VLAN_ID, IFLA_VLAN_EGRESS_QOS, IFLA_VLAN_INGRESS_QOS, IFLA_VLAN_PROTOCOL};
+constexpr uint16_t kMacvlanBroadcastCutoff = 9;  // IFLA_MACVLAN_BC_CUTOFF, Linux 6.4 include/uapi/linux/if_link.h
+constexpr std::array<uint16_t, 4> kMacvlan{IFLA_MACVLAN_MODE, IFLA_MACVLAN_FLAGS, IFLA_MACVLAN_BC_QUEUE_LEN,
+                                           kMacvlanBroadcastCutoff};
 constexpr std::array<uint16_t, 14> kBridgePort{
     IFLA_BRPORT_PRIORITY,       IFLA_BRPORT_COST,          IFLA_BRPORT_MODE,        IFLA_BRPORT_GUARD,
     IFLA_BRPORT_PROTECT,        IFLA_BRPORT_FAST_LEAVE,    IFLA_BRPORT_LEARNING,    IFLA_BRPORT_UNICAST_FLOOD,
@@ -43,12 +46,13 @@ constexpr std::array<uint16_t, 14> kBridgePort{
 std::span<const uint16_t> settings_of(const std::string& kind) {
   if (kind == "bridge") return kBridge;
   if (kind == "vlan") return kVlan;
+  if (kind == "macvlan") return kMacvlan;
   return {};
 }
 
 // Those that make_links() can make.
 bool known_kind(const std::string& kind) {
-  return kind == "dummy" || kind == "bridge" || kind == "veth" || kind == "vlan";
+  return kind == "dummy" || kind == "bridge" || kind == "veth" || kind == "vlan" || kind == "macvlan";
 }
 
 // Made by the kernel in every namespace where a module for tunnels is loaded; nothing to do with the job.
@@ -84,9 +88,10 @@ struct Told {
   bool elsewhere = false;  // its other end, or what it lies on, is in another namespace
   bool filtered = false;   // by a BPF program (XDP)
   bool named_twice = false;
-  bool vlans = false;    // a bridge that knows them
-  bool flagged = false;  // a VLAN that is not as usual
-  std::string port_of;   // what kind of interface its master is
+  bool vlans = false;      // a bridge that knows them
+  bool by_source = false;  // a macvlan with a list of senders
+  bool flagged = false;    // a VLAN that is not as usual
+  std::string port_of;     // what kind of interface its master is
 };
 
 Told read_link(const nlmsghdr* message) {
@@ -121,6 +126,8 @@ Told read_link(const nlmsghdr* message) {
   constexpr uint32_t kUsual = VLAN_FLAG_REORDER_HDR;
   told.flagged = link.kind() == "vlan" && data.value<uint32_t>(IFLA_VLAN_FLAGS).value_or(kUsual) != kUsual;
   told.vlans = link.kind() == "bridge" && data.value<uint8_t>(IFLA_BR_VLAN_FILTERING).value_or(0) != 0;
+  told.by_source =
+      link.kind() == "macvlan" && data.value<uint32_t>(IFLA_MACVLAN_MODE).value_or(0) == MACVLAN_MODE_SOURCE;
   return told;
 }
 
@@ -142,13 +149,17 @@ void judge(const Told& told, bool given, std::vector<worker::Refusal>& refusals)
   if (link.index() == kLoopback) return;
   if (!known_kind(link.kind())) {
     refuse(refusals, "network.interface", link, link.kind().empty() ? "is a device" : "is of kind " + link.kind(),
-           "remove it before the move; dummy, bridge, veth and vlan interfaces move");
+           "remove it before the move; dummy, bridge, veth, vlan and macvlan interfaces move");
   } else if (told.elsewhere) {
     refuse(refusals, "network.interface", link, "leads into another network namespace", "remove it before the move");
   }
   if (told.vlans) {
     refuse(refusals, "network.bridge", link, "filters by VLAN",
            "switch it off: ip link set NAME type bridge vlan_filtering 0");
+  }
+  if (told.by_source) {
+    refuse(refusals, "network.interface", link, "is a macvlan for chosen senders",
+           "give it another mode: ip link set NAME type macvlan mode bridge");
   }
   if (told.flagged) {
     refuse(refusals, "network.interface", link, "has flags of VLANs (gvrp, mvrp, loose_binding, reorder_hdr off)",

@@ -59,8 +59,10 @@ const Shape& shape_of(NetworkKind kind) {
   static const std::vector<uint16_t> kOfNeighbours{NDA_DST, NDA_LLADDR, NDA_VLAN, NDA_FLAGS_EXT, NDA_PROTOCOL};
   static const Shape kNeighbour{"neighbours",  RTM_GETNEIGH,  RTM_NEWNEIGH,       RTM_DELNEIGH,
                                 sizeof(ndmsg), kOfNeighbours, {AF_INET, AF_INET6}};
-  static const Shape kBridgeEntry{"bridges' addresses", RTM_GETNEIGH,  RTM_NEWNEIGH, RTM_DELNEIGH,
-                                  sizeof(ndmsg),        kOfNeighbours, {AF_BRIDGE}};
+  static const Shape kBridgeEntry{
+      "bridges' addresses", RTM_GETNEIGH,  RTM_NEWNEIGH,
+      RTM_DELNEIGH,         sizeof(ndmsg), {NDA_DST, NDA_LLADDR, NDA_VLAN, NDA_FLAGS_EXT, NDA_PROTOCOL, NDA_MASTER},
+      {AF_BRIDGE}};
   switch (kind) {
     case NetworkKind::address: return kAddress;
     case NetworkKind::route: return kRoute;
@@ -92,7 +94,7 @@ std::string not_moved_reason(const sys::Attributes& attributes, NetworkKind kind
   return {};
 }
 
-bool made_by_hand(std::string& entry, NetworkKind kind) {
+bool made_by_hand(std::string& entry, const sys::Attributes& attributes, NetworkKind kind) {
   switch (kind) {
     case NetworkKind::address: {
       auto* address = fixed_part<ifaddrmsg>(entry);
@@ -111,8 +113,16 @@ bool made_by_hand(std::string& entry, NetworkKind kind) {
   }
   auto* neighbour = fixed_part<ndmsg>(entry);
   bool proxy = (neighbour->ndm_flags & NTF_PROXY) != 0;
-  // A bridge's permanent ones are its ports' own addresses; those set by hand are static, which it calls so.
-  bool fixed = (neighbour->ndm_state & (kind == NetworkKind::bridge_entry ? NUD_NOARP : NUD_PERMANENT)) != 0;
+  int lasting = NUD_PERMANENT;
+  if (kind == NetworkKind::bridge_entry) {
+    // A bridge's static entries are NOARP, and its permanent ones are its ports' own addresses, which the same ports
+    // have elsewhere, and those set by hand. What interfaces listen to themselves, without a bridge, follows from their
+    // other settings. An entry for the bridge itself is told of like one for a port but made like one for an interface.
+    uint32_t bridge = attributes.value<uint32_t>(NDA_MASTER).value_or(0);
+    if (static_cast<int>(bridge) == neighbour->ndm_ifindex) neighbour->ndm_flags |= NTF_SELF;
+    lasting = bridge != 0 ? NUD_NOARP | NUD_PERMANENT : NUD_NOARP;
+  }
+  bool fixed = (neighbour->ndm_state & lasting) != 0;
   if (kind == NetworkKind::proxy ? !proxy : proxy || !fixed) return false;
   if (proxy) neighbour->ndm_state = NUD_PERMANENT;
   neighbour->ndm_type = 0;
@@ -196,8 +206,8 @@ NetworkEntry entry_of(NetworkKind kind, std::span<const std::byte> payload) {
   NetworkEntry told;
   told.entry.assign(reinterpret_cast<const char*>(payload.data()), shape.fixed_bytes);
   bool asked = std::ranges::find(shape.families, family_of(told.entry)) != shape.families.end();
-  if (!asked || !made_by_hand(told.entry, kind)) return {};
   sys::Attributes attributes(payload.subspan(shape.fixed_bytes));
+  if (!asked || !made_by_hand(told.entry, attributes, kind)) return {};
   bool given = kind == NetworkKind::route && fixed_part<rtmsg>(told.entry)->rtm_protocol == sys::kGivenRoute;
   told.not_moved = not_moved_reason(attributes, kind);
   told.entry.resize(MNL_ALIGN(shape.fixed_bytes));

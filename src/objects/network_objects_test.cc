@@ -53,6 +53,27 @@ TEST(NetworkEntryTest, IsTheThingItselfAndNotItsState) {
   EXPECT_EQ(told(NetworkKind::address, entry.entry).entry, entry.entry);
 }
 
+TEST(NetworkEntryTest, OfABridgesEntriesThoseOfItsInterfacesThemselvesComeByThemselves) {
+  ndmsg listened{.ndm_family = AF_BRIDGE, .ndm_ifindex = 5, .ndm_state = NUD_PERMANENT, .ndm_flags = NTF_SELF};
+  EXPECT_EQ(told(NetworkKind::bridge_entry, message(listened, {{NDA_LLADDR, "abcdef"}})).entry, "");
+  ndmsg learned{.ndm_family = AF_BRIDGE, .ndm_ifindex = 5, .ndm_state = NUD_REACHABLE};
+  auto master = bytes_of<uint32_t>(7);
+  EXPECT_EQ(told(NetworkKind::bridge_entry, message(learned, {{NDA_LLADDR, "abcdef"}, {NDA_MASTER, master}})).entry,
+            "");
+}
+
+TEST(NetworkEntryTest, AnEntryOfTheBridgeItselfIsMadeLikeOneOfAnInterface) {
+  ndmsg neighbour{.ndm_family = AF_BRIDGE, .ndm_ifindex = 7, .ndm_state = NUD_PERMANENT};
+  std::string port = message(neighbour, {{NDA_LLADDR, "abcdef"}, {NDA_MASTER, bytes_of<uint32_t>(9)}});
+  EXPECT_EQ(told(NetworkKind::bridge_entry, port).entry, port);
+  auto own = bytes_of<uint32_t>(7);
+  std::string entry =
+      told(NetworkKind::bridge_entry, message(neighbour, {{NDA_LLADDR, "abcdef"}, {NDA_MASTER, own}})).entry;
+  neighbour.ndm_flags = NTF_SELF;
+  EXPECT_EQ(entry, message(neighbour, {{NDA_LLADDR, "abcdef"}, {NDA_MASTER, own}}));
+  EXPECT_EQ(told(NetworkKind::bridge_entry, entry).entry, entry);
+}
+
 TEST(NetworkEntryTest, WhatExpiresIsNotMoved) {
   ifa_cacheinfo soon{.ifa_prefered = 10, .ifa_valid = 20};
   std::string bytes = message(address(), {{IFA_LOCAL, "abcd"}, {IFA_CACHEINFO, bytes_of(soon)}});

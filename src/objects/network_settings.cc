@@ -6,6 +6,7 @@
 #include <linux/xfrm.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <thread>
@@ -24,6 +25,7 @@ namespace {
 constexpr uint32_t kGroups = RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_TC | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE |
                              RTMGRP_IPV4_RULE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE | 1u << (RTNLGRP_IPV6_RULE - 1);
 constexpr uint32_t kUntouchedGeneration = 1;  // of a packet filter
+constexpr int kHeaderOfServices = 3;          // lines of /proc/net/ip_vs; ip_vs(7) has none, ip_vs_info_seq_show()
 
 worker::Refusal refusal_of(const std::string& what, const std::string& code, const std::string& remedy) {
   worker::Refusal refusal;
@@ -76,6 +78,11 @@ Result<void> refuse_others(pid_t init_host_pid, sys::Netlink& netlink, std::opti
     refusals.push_back(refusal_of("the job's packet filter has tables of iptables-legacy", "network.iptables",
                                   "write its rules with nft"));
     break;
+  }
+  auto balanced = sys::read_text(net + "ip_vs");  // not in every kernel
+  if (balanced && std::ranges::count(*balanced, '\n') > kHeaderOfServices) {
+    refusals.push_back(refusal_of("the job's network balances load with IPVS", "network.ipvs",
+                                  "remove its services before the move: ipvsadm --clear"));
   }
   return {};
 }
