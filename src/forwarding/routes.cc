@@ -86,6 +86,10 @@ void make_local(NetlinkBatch& batch, const NodePlace& here, VirtualAddress addre
   set_on_interface(batch, here, address, kLocal, interface);
 }
 
+void end_local(NetlinkBatch& batch, const NodePlace& here, VirtualAddress address) {
+  remove(batch, here, address, kLocal);
+}
+
 void let_through(NetlinkBatch& batch, const NodePlace& here, VirtualAddress address, unsigned interface) {
   for_each_version(here, address, [&](const sys::IpAddress& each) {
     sys::set_neighbour(batch, {each, interface}, hardware_address(address.code));

@@ -57,6 +57,7 @@ void end_diversion(NetlinkBatch& batch, const NodePlace& here, VirtualAddress ad
 
 // The interface that leads to it, and that what waits there goes in now.
 void make_local(NetlinkBatch& batch, const NodePlace& here, VirtualAddress address, unsigned interface);
+void end_local(NetlinkBatch& batch, const NodePlace& here, VirtualAddress address);
 void let_through(NetlinkBatch& batch, const NodePlace& here, VirtualAddress address, unsigned interface);
 
 void set_link(NetlinkBatch& batch, const NodePlace& here, VirtualAddress address, const NextHop& to);

@@ -433,12 +433,14 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   std::move(held).commit();
   std::move(still).commit();
   packets.commit();
+  if (!leave_rest_) account_.begin("discarding");
   for (const worker::FilePlan& row : files::plan_rows(state.host(), answer)) *report_.add_files() = row;
   return finish(connection, std::move(tree), memory, carrier);
 }
 
 // What stood still here goes, and leaves its content for the next visit if that is wanted.
 Result<void> Source::discard(const DepartingHost& memory) {
+  account_.begin("discarding");
   if (order_.options().cache()) {
     account_.begin("caching");
     (void)memory.write_cache(address_space::page_cache_of(order_.place().state_directory()));  // without it all travels

@@ -267,11 +267,11 @@ void Departure::kill_worker() {
   if (!worker_ended_) worker_->kill();
 }
 
-// Messages are sent on when the freeze begins, and when it runs there while memory is still being pushed.
+// Messages are sent on when the freeze begins, and as soon as it runs there.
 void Departure::follow_messages(const std::string& stage) {
   if (stage == progress_.stage()) return;
   if (stage == "frozen") daemon_.messages_.freezing(*daemon_.find(job_), to_);
-  bool runs_there = stage == "pushing" || stage == "caching";
+  bool runs_there = stage == "pushing" || stage == "discarding";
   if (runs_there && !std::exchange(has_left_, true)) daemon_.messages_.left(*daemon_.find(job_), to_);
   if (stage == kCutOff) daemon_.tell(*daemon_.find(job_), "cut off", "from " + to_ + ", while memory is still here");
   if (progress_.stage() == kCutOff) daemon_.tell(*daemon_.find(job_), "connected again", "with " + to_);
@@ -415,7 +415,7 @@ void Departure::left() {
   } else if (daemon_.mirrors_.serve(migration_)) {
     moved.mutable_report()->set_warning("the worker on " + daemon_.config_.node +
                                         " ended before all memory had left; the rest comes from its mirror");
-  } else if (has_left_) {
+  } else if (progress_.stage() == "pushing" || progress_.stage() == kCutOff) {
     moved.mutable_report()->set_trouble("the worker on " + daemon_.config_.node + " ended before all memory had left");
   }
   daemon_.change(*job, JobState::gone);

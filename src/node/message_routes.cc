@@ -131,6 +131,10 @@ void MessageRoutes::read_wanted() {
   for (uint32_t code : addresses) wanted(VirtualAddress{code});
 }
 
+Job* MessageRoutes::find_here(VirtualAddress address) const {
+  return left_.contains(address.code) ? nullptr : find_(address);
+}
+
 // A packet waits. The kernel says so at once and then every second.
 void MessageRoutes::wanted(VirtualAddress address) {
   auto moving = moves_.find(address.code);
@@ -218,10 +222,17 @@ void MessageRoutes::stayed(Job& job) {
 void MessageRoutes::left(const Job& job, const std::string& to) {
   Move move = move_of(job, to);
   moves_.erase(move.address.code);
+  if (find_(move.address) != nullptr) {
+    left_.insert(move.address.code);
+  } else {
+    left_.erase(move.address.code);
+  }
   if (!ready() || !move.address.valid()) return;
   NetlinkBatch batch;
-  sys::remove_link(batch, forwarding::job_link_name(move.address));
-  change(batch, "the link of a job that left");
+  forwarding::end_local(batch, here_, move.address);
+  change(batch, "the routes of a job that left");
+  // The kernel takes some 20 ms to take an interface away: after what packets wait for.
+  loop_.post([this, link = forwarding::job_link_name(move.address)] { remove_job_link(link); });
   links_[move.address.code] = {move.address, {}, job.record.forwarding(), move.version, {}};
   auto late = late_.extract(move.address.code);
   if (number_of(to) == 0) {  // a daemon that was started anew does not know where it went: as if it had never been here
@@ -245,12 +256,16 @@ void MessageRoutes::introduce(const std::string& partner, VirtualAddress address
   });
 }
 
+void MessageRoutes::remove_job_link(const std::string& interface) {
+  NetlinkBatch batch;
+  sys::remove_link(batch, interface);
+  change(batch, "the link of a job that is not here any more");
+}
+
 void MessageRoutes::ended(const Job& job) {
   VirtualAddress address{job.record.virtual_address()};
   if (!ready() || !address.valid()) return;
-  NetlinkBatch batch;
-  sys::remove_link(batch, forwarding::job_link_name(address));
-  change(batch, "the link of a job that ended");
+  remove_job_link(forwarding::job_link_name(address));
   for (const std::string& partner : job.record.partners()) {
     if (partner == self_) continue;
     tell(partner, {address, Word::State::unknown, self_, job.record.forwarding(), job.record.link_version() + 1}, {});
@@ -273,7 +288,7 @@ void MessageRoutes::mechanism_changed(Job& job) {
 
 api::Whereabouts MessageRoutes::where(const api::WhereRequest& request) {
   VirtualAddress address{request.address()};
-  Job* job = find_(address);
+  Job* job = find_here(address);
   if (job != nullptr) {
     add_partner(job->record, request.node());
     if (job->state == JobState::moving) late_[address.code].insert(request.node());
@@ -288,7 +303,7 @@ api::Whereabouts MessageRoutes::where(const api::WhereRequest& request) {
 
 void MessageRoutes::told(const api::Whereabouts& from_peer) {
   Word word = from_wire(from_peer);
-  if (!word.address.valid() || !ready() || find_(word.address) != nullptr) return;
+  if (!word.address.valid() || !ready() || find_here(word.address) != nullptr) return;
   Link& link = links_[word.address.code];
   if (word.version < link.version) return;
   link.address = word.address;

@@ -89,6 +89,8 @@ class MessageRoutes final : public forwarding::Surroundings {
   void read_wanted();
   void wanted(forwarding::VirtualAddress address);
   void change(const forwarding::NetlinkBatch& batch, const char* what);
+  Job* find_here(forwarding::VirtualAddress address) const;
+  void remove_job_link(const std::string& interface);
   forwarding::Move move_of(const Job& job, const std::string& to) const;
   std::optional<forwarding::NextHop> next_hop(const std::string& node);
   bool tunnelled(const sys::IpAddress& node);
@@ -119,8 +121,9 @@ class MessageRoutes final : public forwarding::Surroundings {
   std::map<uint32_t, forwarding::Link> links_;  // by address
   std::map<uint32_t, forwarding::LinkWatch> watches_;
   bool looking_ = false;
-  std::set<uint32_t> told_frozen_;                  // addresses whose messages are held for a node that said so
-  std::map<uint32_t, forwarding::Move> moves_;      // from here, under way, by address
+  std::set<uint32_t> told_frozen_;              // addresses whose messages are held for a node that said so
+  std::map<uint32_t, forwarding::Move> moves_;  // from here, under way, by address
+  std::set<uint32_t> left_;  // addresses of jobs that run elsewhere while something of them is still here
   std::map<uint32_t, std::set<std::string>> late_;  // nodes that asked for an address during its move from here
   std::map<uint32_t, bool> searching_;  // addresses being located, and whether they were wanted again meanwhile
   mutable std::mutex nodes_mutex_;
