@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstring>
 
 #include "base/unique_fd.h"
@@ -14,18 +15,15 @@ Result<std::string> read_text(const std::string& path) {
   constexpr size_t kLimit = size_t{64} << 20;
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return last_error("open", path);
+  std::array<char, 1 << 16> block;
   std::string text;
-  size_t length = 0;
   for (;;) {
-    if (text.size() - length < 4096) text.resize(std::max<size_t>(16384, text.size() * 2));
-    ssize_t count = ::read(fd.get(), text.data() + length, text.size() - length);
+    ssize_t count = ::read(fd.get(), block.data(), block.size());
     if (count < 0) return last_error("read", path);
-    length += static_cast<size_t>(count);
-    if (count == 0) break;
-    if (length > kLimit) return error(ErrorKind::exhausted, path + " is too long");
+    if (count == 0) return text;
+    text.append(block.data(), static_cast<size_t>(count));
+    if (text.size() > kLimit) return error(ErrorKind::exhausted, path + " is too long");
   }
-  text.resize(length);
-  return text;
 }
 
 Result<void> read_lines(const std::string& path, const std::function<Result<void>(std::string_view lines)>& take) {
