@@ -17,9 +17,10 @@ constexpr Kind kKinds[] = {{"waited", &MessageCounts::waited}, {"entered", &Mess
                            {"passed", &MessageCounts::passed}, {"dropped", &MessageCounts::dropped},
                            {"sent", &MessageCounts::sent},     {"answered", &MessageCounts::answered}};
 
-// One set of each kind and version, one rule each. Rules are looked at in order by every packet, so few come first. Sets
-// have no size, so that they grow with what is in them (to 65,535): whoever lists one walks through all of its hash table
-// in the kernel, and on a kernel that is not preempted (CONFIG_PREEMPT_NONE) nothing else runs there meanwhile.
+// One set of each kind and version, one rule each. Rules are looked at in order by every packet, so few come first.
+// Sets have no size, so that they grow with what is in them (to 65,535): whoever lists one walks through all of its
+// hash table in the kernel, and on a kernel that is not preempted (CONFIG_PREEMPT_NONE) nothing else runs there
+// meanwhile.
 std::string table_text(const NodePlace& here) {
   std::string text = "add table inet godwit\ndelete table inet godwit\ntable inet godwit {\n";
   const std::string ways =
