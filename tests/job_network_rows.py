@@ -1,5 +1,6 @@
 """Rows of tests/run about what a job makes of its own network: it travels, or is refused by name."""
 import json
+import os
 import subprocess
 import tempfile
 
@@ -131,6 +132,9 @@ def make():
     if not subprocess.run("ip link add link right name mac0 address 02:00:00:00:00:31 type macvlan mode bridge".split(), capture_output=True).returncode:
         run("ip", "link", "set", "mac0", "up")
         run("ip", "address", "add", "10.13.0.1/24", "dev", "mac0")
+    run(*"ip tuntap add tap0 mode tap user 7 group 8".split())
+    run(*"ip link set tap0 address 02:00:00:00:00:41 mtu 1300 up".split())
+    run(*"ip tuntap add tun0 mode tun pi".split())
     run("bridge", "fdb", "add", "02:00:00:00:00:55", "dev", "left", "master", "static")
     run("bridge", "fdb", "add", "02:00:00:00:00:56", "dev", "left", "master", "permanent")
     run("bridge", "fdb", "add", "02:00:00:00:00:57", "dev", "br0", "self", "permanent")
@@ -218,11 +222,73 @@ while not os.path.exists(sys.argv[1]):
 print("PASS", number, flush=True)
 '''
 
+# A program that is the network behind a TUN and the station behind a TAP: it answers what its own sockets send there, as
+# the other end of a virtual private network would. Every datagram is compared, and none may be lost.
+TUNNEL = r'''
+import fcntl, os, select, socket, struct, subprocess, sys, threading, time
+TUNSETIFF, TUNGETIFF, IFF_TUN, IFF_TAP, IFF_NO_PI = 0x400454ca, 0x800454d2, 1, 2, 0x1000
+if os.readlink("/proc/self/ns/net") == sys.argv[2]: sys.exit("this must not be done to a whole machine's network")
+def attached(name, flags):
+    end = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(end, TUNSETIFF, struct.pack("16sH22x", name, flags))
+    return end
+tun, tap = attached(b"vpn0", IFF_TUN | IFF_NO_PI), attached(b"station0", IFF_TAP | IFF_NO_PI)
+again = os.dup(tun)
+idle = os.open("/dev/net/tun", os.O_RDWR)  # attached to nothing
+for line in ("link set vpn0 up", "address add 10.20.0.1/24 dev vpn0", "link set station0 address 02:00:00:00:00:61 up", "address add 10.21.0.1/24 dev station0",
+             "neighbour add 10.21.0.2 lladdr 02:00:00:00:00:62 dev station0 nud permanent"):
+    subprocess.run(["ip", *line.split()], check=True)
+def total(data):
+    data += b"\0" * (len(data) % 2)
+    sum_ = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while sum_ >> 16: sum_ = (sum_ & 0xffff) + (sum_ >> 16)
+    return ~sum_ & 0xffff
+def answer(packet):
+    """The same datagram with sender and receiver exchanged; nothing for what is no UDP of version 4."""
+    if packet[0] >> 4 != 4 or packet[9] != 17: return None
+    source, target, ports, rest = packet[12:16], packet[16:20], packet[20:24], packet[28:]
+    header = packet[:10] + b"\0\0" + target + source
+    header = header[:10] + struct.pack("!H", total(header)) + header[12:]
+    return header + ports[2:] + ports[:2] + packet[24:26] + b"\0\0" + rest
+asked = True
+def serve():
+    while asked:
+        for end in select.select([again, tap], [], [], 0.2)[0]:
+            try: packet = os.read(end, 2000)
+            except BlockingIOError: continue
+            head = b"" if end == again else packet[6:12] + packet[:6] + packet[12:14]
+            back = answer(packet[len(head):]) if end == again or packet[12:14] == b"\x08\0" else None
+            if back: os.write(end, head + back)
+server = threading.Thread(target=serve, daemon=True)
+server.start()
+ends = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+for end, address in zip(ends, ("10.20.0.2", "10.21.0.2")):
+    end.connect((address, 9000))
+    end.settimeout(10)
+print("ready", flush=True)
+rounds = 0
+while not os.path.exists(sys.argv[1]):
+    for end in ends:
+        end.send(b"%d of this " % rounds * 20)
+        assert end.recv(2000) == b"%d of this " % rounds * 20, rounds
+    rounds += 1
+    time.sleep(0.0005)
+name, flags = struct.unpack("16sH22x", fcntl.ioctl(tun, TUNGETIFF, bytes(40)))
+assert name.rstrip(b"\0") == b"vpn0" and flags & (IFF_TUN | 0x800) == IFF_TUN, (name, flags)
+try: fcntl.ioctl(idle, TUNGETIFF, bytes(40)); sys.exit("attached to something")
+except OSError: pass
+asked = False
+server.join()
+os.close(tun), os.close(again)  # it was not persistent
+assert "vpn0" not in subprocess.run(["ip", "link"], capture_output=True, text=True).stdout
+print("PASS", rounds, flush=True)
+'''
+
 # What is refused: commands that make it, the code, commands that take it away again.
 REFUSED = [
     ("ip link add mac0 link dum0 type macvlan mode source", "network.interface", "ip link del mac0"),
-    ("ip tuntap add tap0 mode tap", "network.interface", "ip tuntap del tap0 mode tap"),
-    ("ip tuntap add tun0 mode tun", "network.interface", "ip tuntap del tun0 mode tun"),
+    ("ip tuntap add tap0 mode tap vnet_hdr", "network.interface", "ip tuntap del tap0 mode tap"),
+    ("ip tuntap add tun0 mode tun multi_queue", "network.interface", "ip tuntap del tun0 mode tun multi_queue"),
     ("ip link set eth0 down", "network.given", "ip link set eth0 up"),
     ("ip address add 10.3.3.3/24 dev dum0 valid_lft 1000 preferred_lft 900", "network.expiring", "ip address del 10.3.3.3/24 dev dum0"),
     ("tc qdisc add dev dum0 root handle 5: tbf rate 1mbit burst 20000 latency 10ms", "network.qdisc", "tc qdisc del dev dum0 root"),
@@ -271,6 +337,26 @@ def rows(check, python):
         check(code == 0 and "PASS" in said, f"exit {code}: {said[-1500:]}")
         return f"10 moves, freeze {sum(freezes) / len(freezes):.1f} ms on average, {max(freezes):.1f} at most; {said.split()[-1]} changes"
 
+    def tunnel(lab):
+        """a program behind a TUN and a TAP of its own answers its own sockets through them: ten moves, no datagram lost"""
+        own = subprocess.run(["readlink", "/proc/self/ns/net"], capture_output=True, text=True, check=True).stdout.strip()
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "tunnel.py")
+            with open(path, "w", encoding="ascii") as file:
+                file.write(TUNNEL)
+            script = f"(sleep 1; touch {directory}/stop) & exec {python} {path} {directory}/stop '{own}'"
+            native = subprocess.run(["unshare", "-n", "sh", "-c", script], capture_output=True, text=True, timeout=60)
+            check(native.returncode == 0, "natively: " + native.stdout[-500:] + native.stderr[-1500:])
+        lab.file("/shared/tunnel.py", TUNNEL)
+        lab.start("tunnel", python, "/shared/tunnel.py", "/shared/stop-tunnel", own)
+        until_ready(lab, "tunnel")
+        freezes = lab.hop("tunnel", 10, pause=0.2)
+        lab.shell("node1", "touch /shared/stop-tunnel")
+        code = lab.wait("tunnel", 30)
+        said = lab.run("logs", "tunnel").stderr + lab.logs("tunnel")
+        check(code == 0 and "PASS" in said, f"exit {code}: {said[-1500:]}")
+        return f"10 moves, freeze {sum(freezes) / len(freezes):.1f} ms on average, {max(freezes):.1f} at most; {said.split()[-1]} datagrams each way"
+
     def refused(lab):
         """what cannot be carried of a job's own network is refused by name, and moves once it is gone"""
         lab.start("odd-network", "sh", "-c", "ip link add dum0 type bridge && ip link set dum0 up && echo ready && exec sleep 1000")
@@ -286,4 +372,4 @@ def rows(check, python):
             lab.run("exec", "odd-network", "--", "sh", "-c", undo)
         lab.hop("odd-network", 2)
         lab.run("kill", "-s", "KILL", "odd-network")
-    return {"own-network": network, "own-network-restless": restless, "own-network-refused": refused}
+    return {"own-network": network, "own-network-restless": restless, "own-network-refused": refused, "tunnel": tunnel}

@@ -89,7 +89,7 @@ class Destination {
   const worker::DestinationOrder& order_;
   DaemonLink& link_;
   std::optional<forwarding::JobLink> cable_;  // once there is a logical host
-  objects::NetworkRestore network_{given_interface(order_.place())};
+  objects::NetworkRestore network_{given_interface(order_.place()), order_.place().uid() == 0};
   FaultInjector faults_;
   std::optional<sys::Urgency> urgency_;  // while the program is frozen
   Phases phases_{"destination"};
@@ -429,7 +429,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   if (restoration.is_owed()) TRY(watch_missing(restoration));
   std::vector<worker::Console> now(state.consoles().begin(), state.consoles().end());
   TRY(consoles.take_state(now));
-  TRY(restoration.restore(state.host(), consoles.ends()));
+  TRY(restoration.restore(state.host(), consoles.ends(), network_.tun_ends()));
   TRY(consoles.ends_taken());
   phases_.end("objects");
   faults_.at(FaultPoint::destination_restored, &connection);

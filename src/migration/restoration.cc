@@ -243,7 +243,8 @@ Result<void> Restoration::set_registers(const image::Process& process) {
   return objects::restore_process(threads.front(), process, inherited_, owner_of(place_));
 }
 
-Result<void> Restoration::restore(const image::LogicalHost& state, std::span<const objects::ConsoleFd> ends) {
+Result<void> Restoration::restore(const image::LogicalHost& state, std::span<const objects::ConsoleFd> ends,
+                                  objects::TunEnds& tun_ends) {
   state_ = &state;
   objects::Owner owner = owner_of(place_);
   for (const image::Process& process : state.processes()) {
@@ -259,7 +260,7 @@ Result<void> Restoration::restore(const image::LogicalHost& state, std::span<con
     auto member = skeleton_.members().find(pid);
     return member == skeleton_.members().end() ? 0 : member->second.host_pid;
   };
-  descriptors_.emplace(TRY(objects::DescriptorRestore::create(state, opener_, mounts_, shared_, ends, elapsed,
+  descriptors_.emplace(TRY(objects::DescriptorRestore::create(state, tun_ends, opener_, mounts_, shared_, ends, elapsed,
                                                               {owner.uid, owner.gid, owner.groups}, host_pid)));
   for (const image::Process& process : state.processes()) {
     if (process.zombie()) continue;

@@ -37,7 +37,8 @@ class Restoration {
   Result<void> prepare(const image::LogicalHost& plan);
   Result<void> correct(const image::LogicalHost& state);
   // `ends`: the job's side of its consoles.
-  Result<void> restore(const image::LogicalHost& state, std::span<const objects::ConsoleFd> ends);
+  Result<void> restore(const image::LogicalHost& state, std::span<const objects::ConsoleFd> ends,
+                       objects::TunEnds& tun_ends);
   Result<void> hold_frozen();
   // Whether locks are to be taken between the switchover and run(). Until then the threads are traced.
   bool locks_follow() const { return descriptors_->has_late_locks(); }

@@ -17,6 +17,7 @@
 #include "files/owner_rights.h"
 #include "godwit/image.pb.h"
 #include "godwit/worker.pb.h"
+#include "objects/network_links.h"
 #include "objects/shared_memory.h"
 #include "objects/sockets.h"
 #include "proc/fdinfo.h"
@@ -73,6 +74,7 @@ struct CaptureTools {
 };
 
 struct RestoreTools {
+  TunEnds& tun_ends;  // of which none is attached yet
   files::Opener& opener;
   const sys::MountNamespace& mounts;  // the job's
   SharedMemorySet& shared_memory;
@@ -110,11 +112,13 @@ Captured capture_netlink_socket(const OpenDescriptor& open, CaptureTools& tools,
 Captured capture_inotify(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_raw_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_packet_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
+Captured capture_tun(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 Captured capture_anonymous(const OpenDescriptor& open, CaptureTools& tools, image::Description& into);
 
 Result<UniqueFd> restore_file(const image::Description& description, RestoreTools& tools);
 Result<UniqueFd> restore_pipe(const image::Description& description, RestoreTools& tools);
 Result<UniqueFd> restore_terminal(const image::Description& description, RestoreTools& tools);
+Result<UniqueFd> restore_tun(const image::Description& description, RestoreTools& tools);
 Result<UniqueFd> restore_tcp_listener(const image::Description& description, RestoreTools& tools);
 Result<UniqueFd> restore_udp_socket(const image::Description& description, RestoreTools& tools);
 Result<UniqueFd> restore_netlink_socket(const image::Description& description, RestoreTools& tools);

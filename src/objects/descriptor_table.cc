@@ -15,6 +15,7 @@
 #include "sys/pidfd.h"
 #include "sys/stream_socket.h"
 #include "sys/text_file.h"
+#include "sys/tun.h"
 
 namespace godwit::objects {
 
@@ -58,6 +59,7 @@ Captured capture_kind(const OpenDescriptor& open, CaptureTools& tools, image::De
   if (open.link.starts_with("anon_inode:")) return capture_anonymous(open, tools, into);
   if (S_ISFIFO(open.status.st_mode)) return capture_pipe(open, tools, into);
   if (S_ISSOCK(open.status.st_mode) && open.link.starts_with("socket:")) return capture_socket(open, tools, into);
+  if (sys::is_tun(open.status) && (open.info.flags & O_PATH) == 0) return capture_tun(open, tools, into);
   if (is_terminal_device(open.status)) return capture_terminal(open, tools, into);
   if (open.link.starts_with("/") &&
       (S_ISREG(open.status.st_mode) || S_ISDIR(open.status.st_mode) || S_ISCHR(open.status.st_mode))) {
@@ -72,6 +74,7 @@ Result<UniqueFd> restore_kind(const image::Description& description, RestoreTool
     case image::Description::kDirectory:
     case image::Description::kMemoryFile:
     case image::Description::kCharacterDevice: return restore_file(description, tools);
+    case image::Description::kTunDevice: return restore_tun(description, tools);
     case image::Description::kPipeEnd: return restore_pipe(description, tools);
     case image::Description::kTerminalEnd: return restore_terminal(description, tools);
     case image::Description::kTcpListener: return restore_tcp_listener(description, tools);
@@ -277,15 +280,15 @@ Result<void> DescriptorCapture::capture(std::span<const ProcessRef> processes, D
   return {};
 }
 
-Result<DescriptorRestore> DescriptorRestore::create(const image::LogicalHost& host, files::Opener& opener,
-                                                    const sys::MountNamespace& mounts, SharedMemorySet& shared_memory,
-                                                    std::span<const ConsoleFd> consoles,
+Result<DescriptorRestore> DescriptorRestore::create(const image::LogicalHost& host, TunEnds& tun_ends,
+                                                    files::Opener& opener, const sys::MountNamespace& mounts,
+                                                    SharedMemorySet& shared_memory, std::span<const ConsoleFd> consoles,
                                                     std::chrono::nanoseconds elapsed, const files::Owner& owner,
                                                     const std::function<pid_t(pid_t)>& host_pid) {
   DescriptorRestore restore;
   restore.opener_ = &opener;
   restore.owner_ = owner;
-  RestoreTools tools{opener, mounts, shared_memory, consoles, elapsed, {}, owner, host_pid};
+  RestoreTools tools{tun_ends, opener, mounts, shared_memory, consoles, elapsed, {}, owner, host_pid};
   restore.unix_sockets_ = TRY(UnixSocketRestore::make(host, tools, restore.descriptions_));
   // Masters before slaves: a slave can only be opened when its terminal is there.
   for (bool slaves : {false, true}) {

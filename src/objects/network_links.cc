@@ -2,6 +2,7 @@
 
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
+#include <linux/if_tun.h>
 #include <linux/if_vlan.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
@@ -13,6 +14,7 @@
 
 #include "sys/netlink_attributes.h"
 #include "sys/netlink_link.h"
+#include "sys/tun.h"
 
 namespace godwit::objects {
 
@@ -37,6 +39,7 @@ constexpr std::array<uint16_t, 4> kVlan{IFLA_VLAN_ID, IFLA_VLAN_EGRESS_QOS, IFLA
 constexpr uint16_t kMacvlanBroadcastCutoff = 9;  // IFLA_MACVLAN_BC_CUTOFF, Linux 6.4 include/uapi/linux/if_link.h
 constexpr std::array<uint16_t, 4> kMacvlan{IFLA_MACVLAN_MODE, IFLA_MACVLAN_FLAGS, IFLA_MACVLAN_BC_QUEUE_LEN,
                                            kMacvlanBroadcastCutoff};
+constexpr std::array<uint16_t, 4> kTun{IFLA_TUN_OWNER, IFLA_TUN_GROUP, IFLA_TUN_TYPE, IFLA_TUN_PI};
 constexpr std::array<uint16_t, 14> kBridgePort{
     IFLA_BRPORT_PRIORITY,       IFLA_BRPORT_COST,          IFLA_BRPORT_MODE,        IFLA_BRPORT_GUARD,
     IFLA_BRPORT_PROTECT,        IFLA_BRPORT_FAST_LEAVE,    IFLA_BRPORT_LEARNING,    IFLA_BRPORT_UNICAST_FLOOD,
@@ -47,12 +50,14 @@ std::span<const uint16_t> settings_of(const std::string& kind) {
   if (kind == "bridge") return kBridge;
   if (kind == "vlan") return kVlan;
   if (kind == "macvlan") return kMacvlan;
+  if (kind == "tun") return kTun;
   return {};
 }
 
 // Those that make_links() can make.
 bool known_kind(const std::string& kind) {
-  return kind == "dummy" || kind == "bridge" || kind == "veth" || kind == "vlan" || kind == "macvlan";
+  static const std::set<std::string> kKinds{"dummy", "bridge", "veth", "vlan", "macvlan", "tun"};
+  return kKinds.contains(kind);
 }
 
 // Made by the kernel in every namespace where a module for tunnels is loaded; nothing to do with the job.
@@ -90,6 +95,7 @@ struct Told {
   bool named_twice = false;
   bool vlans = false;      // a bridge that knows them
   bool by_source = false;  // a macvlan with a list of senders
+  bool odd_tun = false;    // a TUN or TAP with several queues or virtio headers
   bool flagged = false;    // a VLAN that is not as usual
   std::string port_of;     // what kind of interface its master is
 };
@@ -126,6 +132,8 @@ Told read_link(const nlmsghdr* message) {
   constexpr uint32_t kUsual = VLAN_FLAG_REORDER_HDR;
   told.flagged = link.kind() == "vlan" && data.value<uint32_t>(IFLA_VLAN_FLAGS).value_or(kUsual) != kUsual;
   told.vlans = link.kind() == "bridge" && data.value<uint8_t>(IFLA_BR_VLAN_FILTERING).value_or(0) != 0;
+  auto set = [&](uint16_t type) { return data.value<uint8_t>(type).value_or(0) != 0; };
+  told.odd_tun = link.kind() == "tun" && (set(IFLA_TUN_VNET_HDR) || set(IFLA_TUN_MULTI_QUEUE));
   told.by_source =
       link.kind() == "macvlan" && data.value<uint32_t>(IFLA_MACVLAN_MODE).value_or(0) == MACVLAN_MODE_SOURCE;
   return told;
@@ -149,7 +157,7 @@ void judge(const Told& told, bool given, std::vector<worker::Refusal>& refusals)
   if (link.index() == kLoopback) return;
   if (!known_kind(link.kind())) {
     refuse(refusals, "network.interface", link, link.kind().empty() ? "is a device" : "is of kind " + link.kind(),
-           "remove it before the move; dummy, bridge, veth, vlan and macvlan interfaces move");
+           "remove it before the move; dummy, bridge, veth, vlan, macvlan, tun and tap interfaces move");
   } else if (told.elsewhere) {
     refuse(refusals, "network.interface", link, "leads into another network namespace", "remove it before the move");
   }
@@ -160,6 +168,10 @@ void judge(const Told& told, bool given, std::vector<worker::Refusal>& refusals)
   if (told.by_source) {
     refuse(refusals, "network.interface", link, "is a macvlan for chosen senders",
            "give it another mode: ip link set NAME type macvlan mode bridge");
+  }
+  if (told.odd_tun) {
+    refuse(refusals, "network.interface", link, "is a TUN or TAP with several queues or virtio headers",
+           "remove it before the move");
   }
   if (told.flagged) {
     refuse(refusals, "network.interface", link, "has flags of VLANs (gvrp, mvrp, loose_binding, reorder_hdr off)",
@@ -186,7 +198,9 @@ void put_names(NetlinkBatch& batch, const image::NetworkLink& link, bool address
 }
 
 // Of a pair, `other` is the end that is made along; otherwise null. A bridge with a port's address has it by itself.
-void create(NetlinkBatch& batch, const image::NetworkLink& link, const image::NetworkLink* other, bool address) {
+Result<void> create(sys::Netlink& netlink, const image::NetworkLink& link, const image::NetworkLink* other,
+                    bool address) {
+  NetlinkBatch batch;
   begin_link(batch, NLM_F_CREATE | NLM_F_EXCL, link.index());
   put_names(batch, link, address);
   if (other == nullptr && link.lower() != 0) batch.attribute_u32(IFLA_LINK, link.lower());
@@ -204,6 +218,7 @@ void create(NetlinkBatch& batch, const image::NetworkLink& link, const image::Ne
   }
   batch.close(data);
   batch.close(info);
+  return netlink.run(batch);
 }
 
 // 0 addresses made up (IN6_ADDR_GEN_MODE_NONE): those there are to be are told of.
@@ -242,6 +257,20 @@ void switch_as_told(NetlinkBatch& batch, const image::NetworkLink& link) {
   batch.header(&header, sizeof header);
 }
 
+// These are not made by netlink. They are persistent until their programs have them again (objects/tun.cc).
+Result<void> create_tun(sys::Netlink& netlink, const image::NetworkLink& link, TunEnds& ends) {
+  sys::Attributes data(std::as_bytes(std::span(link.data())));
+  bool with_information = data.value<uint8_t>(IFLA_TUN_PI).value_or(0) != 0;
+  uint32_t flags = data.value<uint8_t>(IFLA_TUN_TYPE).value_or(0) | (with_information ? 0u : uint32_t{IFF_NO_PI});
+  ends[link.name()] = TRY(sys::make_tun({link.name(), flags}, link.index(), data.value<uint32_t>(IFLA_TUN_OWNER),
+                                        data.value<uint32_t>(IFLA_TUN_GROUP)));
+  if (link.address().empty()) return {};
+  NetlinkBatch batch;
+  begin_link(batch, 0, link.index());
+  put_names(batch, link);
+  return netlink.run(batch);
+}
+
 Result<void> check_link(const image::NetworkLink& link, GivenInterface given) {
   auto wrong = [&](const char* why) { return error(ErrorKind::corrupt, "interface " + link.name() + ": " + why); };
   constexpr size_t kMostAddress = 32, kMostAlias = 256, kMostSettings = 16 << 10;
@@ -258,18 +287,20 @@ Result<void> check_link(const image::NetworkLink& link, GivenInterface given) {
   return {};
 }
 
-Result<void> create_all(sys::Netlink& netlink, std::vector<const image::NetworkLink*> left) {
+Result<TunEnds> create_all(sys::Netlink& netlink, GivenInterface given, std::vector<const image::NetworkLink*> left) {
   const std::vector<const image::NetworkLink*> all = left;
   auto takes_address_of_port = [&](const image::NetworkLink& bridge) {
     return bridge.kind() == "bridge" && std::ranges::any_of(all, [&](auto* each) {
              return each->master() == bridge.index() && each->address() == bridge.address();
            });
   };
-  std::set<uint32_t> made{kLoopback};
+  auto lies_on_another = [](const std::string& kind) { return kind == "vlan" || kind == "macvlan"; };
+  std::set<uint32_t> made{kLoopback, given.index};
+  TunEnds ends;
   for (bool progress = true; progress && !left.empty();) {
     progress = false;
     for (const image::NetworkLink*& link : left) {
-      if (link == nullptr || (link->kind() == "vlan" && !made.contains(link->lower()))) continue;
+      if (link == nullptr || (lies_on_another(link->kind()) && !made.contains(link->lower()))) continue;
       const image::NetworkLink* other = nullptr;
       if (link->kind() == "veth") {
         auto found =
@@ -277,9 +308,9 @@ Result<void> create_all(sys::Netlink& netlink, std::vector<const image::NetworkL
         if (found == left.end() || (*found)->kind() != "veth" || *found == link) break;
         other = std::exchange(*found, nullptr);
       }
-      NetlinkBatch batch;
-      create(batch, *link, other, !takes_address_of_port(*link));
-      TRY(netlink.run(batch).within("the job's interface " + link->name()));
+      Result<void> created = link->kind() == "tun" ? create_tun(netlink, *link, ends)
+                                                   : create(netlink, *link, other, !takes_address_of_port(*link));
+      TRY(std::move(created).within("the job's interface " + link->name()));
       made.insert(link->index());
       if (other != nullptr) made.insert(other->index());
       link = nullptr;
@@ -287,7 +318,7 @@ Result<void> create_all(sys::Netlink& netlink, std::vector<const image::NetworkL
     }
     std::erase(left, nullptr);
   }
-  if (left.empty()) return {};
+  if (left.empty()) return ends;
   return error(ErrorKind::corrupt, "interface " + left.front()->name() + " lies on one that is not there");
 }
 
@@ -310,7 +341,7 @@ Result<std::vector<image::NetworkLink>> list_links(sys::Netlink& netlink, GivenI
   return links;
 }
 
-Result<void> make_links(sys::Netlink& netlink, GivenInterface given, const std::vector<image::NetworkLink>& links) {
+Result<TunEnds> make_links(sys::Netlink& netlink, GivenInterface given, const std::vector<image::NetworkLink>& links) {
   if (links.size() > kMostLinks) return error(ErrorKind::corrupt, "too many interfaces");
   for (const image::NetworkLink& link : links) TRY(check_link(link, given));
   auto is_ours = [&](const image::NetworkLink& link) {
@@ -326,7 +357,7 @@ Result<void> make_links(sys::Netlink& netlink, GivenInterface given, const std::
   for (const image::NetworkLink& link : links) {
     if (!is_ours(link)) to_make.push_back(&link);
   }
-  TRY(create_all(netlink, to_make));
+  TunEnds ends = TRY(create_all(netlink, given, to_make));
   NetlinkBatch batch;
   std::vector<image::NetworkLink> in_order = links;  // of the ports of bridges
   std::ranges::sort(in_order, {},
@@ -336,7 +367,8 @@ Result<void> make_links(sys::Netlink& netlink, GivenInterface given, const std::
     set_up(batch, link);
   }
   for (const image::NetworkLink& link : links) switch_as_told(batch, link);
-  return netlink.run(batch).within("the job's interfaces");
+  TRY(netlink.run(batch).within("the job's interfaces"));
+  return ends;
 }
 
 Result<void> let_links_make_addresses(sys::Netlink& netlink, GivenInterface given,

@@ -200,10 +200,12 @@ Result<void> NetworkRestore::make(const image::NetworkSettings& settings) {
   auto rules = TRY(PacketRules::open());
   TRY(write_network_sysctls(before_));
   const std::vector<image::NetworkLink> links(settings.links().begin(), settings.links().end());
+  bool any_tun = std::ranges::any_of(links, [](const image::NetworkLink& link) { return link.kind() == "tun"; });
+  if (any_tun && !of_root_) return error(ErrorKind::denied, "the job's owner may not have TUN or TAP interfaces");
   std::string told;
   for (const image::NetworkLink& link : links) told += link.SerializeAsString();
   bool others = std::exchange(links_made_, told) != told;
-  if (others) TRY(make_links(netlink, given_, links));
+  if (others) tun_ends_ = TRY(make_links(netlink, given_, links));
   SysctlChanges sysctls;
   for (const image::Sysctl& sysctl : settings.sysctls()) sysctls.emplace_back(sysctl.name(), sysctl.value());
   before_ = TRY(write_network_sysctls(sysctls));

@@ -65,11 +65,15 @@ class NetworkSettings {
 // network namespace, the logical host's. Errors say which part cannot be made here.
 class NetworkRestore {
  public:
-  explicit NetworkRestore(GivenInterface given) : given_(given) {}
+  // `of_root`: whose job it is. Others could not have made a TUN or TAP, and would send whatever they like by one.
+  NetworkRestore(GivenInterface given, bool of_root) : given_(given), of_root_(of_root) {}
   Result<void> make(const image::NetworkSettings& settings);
+  TunEnds& tun_ends() { return tun_ends_; }
 
  private:
   GivenInterface given_;
+  bool of_root_;
+  TunEnds tun_ends_;
   SysctlChanges before_;    // what make() wrote over
   std::string links_made_;  // as bytes
 };

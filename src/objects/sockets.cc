@@ -1,5 +1,6 @@
 #include "objects/sockets.h"
 
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -149,6 +150,12 @@ Result<const sys::UnixSocketRecord*> SocketCapture::unix_socket(uint64_t inode) 
 }
 
 Result<bool> SocketCapture::of_the_job(int fd) const { return TRY(sys::network_of(fd)) == network_; }
+
+Result<bool> SocketCapture::is_of_the_job(int network) const {
+  UniqueFd own = TRY(sys::open_path("/proc/" + std::to_string(init_pid_) + "/ns/net", O_RDONLY));
+  struct stat status = TRY(sys::status_of(network)), own_status = TRY(sys::status_of(own.get()));
+  return status.st_dev == own_status.st_dev && status.st_ino == own_status.st_ino;
+}
 
 Result<std::vector<sys::MulticastGroup>> SocketCapture::groups() {
   if (!groups_) groups_ = TRY(sys::joined_groups(init_pid_));

@@ -48,6 +48,8 @@ class SocketCapture {
   // Whether a socket waits to be accepted by a listening one.
   bool is_waiting(uint64_t inode) const { return waiting_.contains(inode); }
   Result<bool> of_the_job(int fd) const;
+  // `network`: a network namespace.
+  Result<bool> is_of_the_job(int network) const;
   // The multicast groups that are joined in the job.
   Result<std::vector<sys::MulticastGroup>> groups();
   // Of the job's own network namespace; nothing: the kernel does not tell of it.
