@@ -139,6 +139,18 @@ Told read_link(const nlmsghdr* message) {
   return told;
 }
 
+std::string text_of(const Told& told) {
+  std::string text = told.link.SerializeAsString() + '/' + told.port_of + '/';
+  for (bool each : {told.elsewhere, told.filtered, told.named_twice, told.vlans, told.by_source, told.odd_tun}) {
+    text += each ? '1' : '0';
+  }
+  return text + (told.flagged ? '1' : '0');
+}
+
+bool is_of_link(const nlmsghdr* message) {
+  return message->nlmsg_type == RTM_NEWLINK && mnl_nlmsg_get_payload_len(message) >= sizeof(ifinfomsg);
+}
+
 void judge(const Told& told, bool given, std::vector<worker::Refusal>& refusals) {
   const image::NetworkLink& link = told.link;
   if (told.filtered)
@@ -325,20 +337,30 @@ Result<TunEnds> create_all(sys::Netlink& netlink, GivenInterface given, std::vec
 }  // namespace
 
 Result<std::vector<image::NetworkLink>> list_links(sys::Netlink& netlink, GivenInterface given,
-                                                   std::vector<worker::Refusal>& refusals) {
+                                                   std::vector<worker::Refusal>& refusals, LinksSeen& seen) {
+  seen.clear();
   NetlinkBatch question;
   question.begin(RTM_GETLINK, NLM_F_DUMP);
   ifinfomsg header{};
   question.header(&header, sizeof header);
   std::vector<image::NetworkLink> links;
   TRY(netlink.run(question, [&](const nlmsghdr* message) {
-    if (message->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(message) < sizeof(ifinfomsg)) return;
+    if (!is_of_link(message)) return;
     Told told = read_link(message);
+    seen[told.link.index()] = text_of(told);
     if (comes_by_itself(told.link)) return;
     judge(told, told.link.index() == given.index && given.index != 0, refusals);
     links.push_back(std::move(told.link));
   }));
   return links;
+}
+
+bool says_other(const nlmsghdr* message, const LinksSeen& seen) {
+  if (!is_of_link(message)) return true;
+  if (static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message))->ifi_family != AF_UNSPEC) return true;
+  Told told = read_link(message);
+  auto before = seen.find(told.link.index());
+  return before == seen.end() || before->second != text_of(told);
 }
 
 Result<TunEnds> make_links(sys::Netlink& netlink, GivenInterface given, const std::vector<image::NetworkLink>& links) {
@@ -348,7 +370,8 @@ Result<TunEnds> make_links(sys::Netlink& netlink, GivenInterface given, const st
     return link.index() == kLoopback || link.index() == given.index;
   };
   std::vector<worker::Refusal> ignored;
-  for (const image::NetworkLink& link : TRY(list_links(netlink, given, ignored))) {
+  LinksSeen seen;
+  for (const image::NetworkLink& link : TRY(list_links(netlink, given, ignored, seen))) {
     NetlinkBatch gone;
     sys::remove_link(gone, link.name());
     if (!is_ours(link)) TRY(netlink.run(gone).within("interface " + link.name()));

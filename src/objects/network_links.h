@@ -25,9 +25,15 @@ struct GivenInterface {
 // What programs are to have of TUNs and TAPs, by the interface's name: /dev/net/tun, attached to it.
 using TunEnds = std::map<std::string, UniqueFd>;
 
+// What was told of each interface, by its number.
+using LinksSeen = std::map<uint32_t, std::string>;
+
 // Errors: retry when they changed meanwhile.
 Result<std::vector<image::NetworkLink>> list_links(sys::Netlink& netlink, GivenInterface given,
-                                                   std::vector<worker::Refusal>& refusals);
+                                                   std::vector<worker::Refusal>& refusals, LinksSeen& seen);
+// Whether a message about an interface says anything else. The kernel says by itself, up to a second late, that there
+// is a carrier or none.
+bool says_other(const nlmsghdr* message, const LinksSeen& seen);
 
 // Makes the interfaces as they are told; those that are none of them go first, but for lo and the given one.
 // Errors: corrupt for what is no such interface; the kernel's.

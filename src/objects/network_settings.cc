@@ -37,7 +37,8 @@ worker::Refusal refusal_of(const std::string& what, const std::string& code, con
 }
 
 // Neighbours come and go by themselves; only what is there for good counts.
-bool tells_of_change(const nlmsghdr* message) {
+bool tells_of_change(const nlmsghdr* message, const LinksSeen& links) {
+  if (message->nlmsg_type == RTM_NEWLINK) return says_other(message, links);
   bool traffic_control = message->nlmsg_type >= RTM_NEWQDISC && message->nlmsg_type <= RTM_GETTFILTER;
   if (traffic_control) return tells_of_traffic_control(message);
   bool neighbour = message->nlmsg_type == RTM_NEWNEIGH || message->nlmsg_type == RTM_DELNEIGH;
@@ -118,7 +119,7 @@ Result<image::NetworkSettings> NetworkSettings::list_once(std::vector<worker::Re
   (void)TRY(changed());  // what has been told of so far is in the lists
   stale_ = false;
   image::NetworkSettings settings;
-  std::vector<image::NetworkLink> links = TRY(list_links(sockets_.netlink, given_, refusals));
+  std::vector<image::NetworkLink> links = TRY(list_links(sockets_.netlink, given_, refusals, links_seen_));
   TRY(refuse_traffic_control(sockets_.netlink, links, refusals));
   settings.mutable_links()->Assign(links.begin(), links.end());
   for (NetworkKind kind : kNetworkKinds) {
@@ -162,8 +163,8 @@ Result<void> NetworkSettings::list_sysctls(image::NetworkSettings& into) {
 }
 
 Result<bool> NetworkSettings::changed() {
-  bool all =
-      TRY(sockets_.listening.receive([&](const nlmsghdr* message) { stale_ = stale_ || tells_of_change(message); }));
+  bool all = TRY(sockets_.listening.receive(
+      [&](const nlmsghdr* message) { stale_ = stale_ || tells_of_change(message, links_seen_); }));
   stale_ = stale_ || !all;
   stale_ = stale_ || TRY(sockets_.rules.generation()) != generation_;
   if (sysctls_ && TRY(sysctls_->written())) stale_ = sysctls_stale_ = true;

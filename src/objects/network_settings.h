@@ -54,6 +54,7 @@ class NetworkSettings {
   GivenInterface given_;
   Sockets sockets_;
   std::optional<sys::WriteWatch> sysctls_;  // not with kernels without fanotify: what is set later is not seen
+  LinksSeen links_seen_;
   std::optional<SysctlValues> untouched_;
   uint32_t generation_ = 0;  // of the packet filter
   bool stale_ = true;        // something was told of since list() began
