@@ -107,13 +107,15 @@ def rows(check, programs, make_lab, nodes):
         for name in ("source.state_sent.kill", "source.memory_sent.kill", "source.ready.kill", "source.pushing.kill", "source.pushing.cut",
                      "destination.ready.kill", "destination.ready.cut", "source.committed.kill"):
             with make_lab("mirrorfault", fault=name, nodes=2) as lab:
+                def named(passed, text, name=name):
+                    check(passed, f"{name}: {text}")
                 flag = f"/shared/stop-{time.time_ns()}"
                 lab.start("victim", os.path.join(programs, "returns"), flag, "24", "1")
                 await_ready(lab, "victim", check)
                 lab.run("move", "victim", "--to", "node2", "--memory", "postcopy", "--mirror", ok=None, timeout=90)
                 until_all_is_here(lab, "node1")
                 where[name] = lab.where("victim")
-                end_well(lab, "victim", flag, check)
+                end_well(lab, "victim", flag, named)
         check(where["source.pushing.kill"] == where["source.pushing.cut"] == "node2", f"{where}")
         return ", ".join(f"{name}: {node}" for name, node in where.items())
 

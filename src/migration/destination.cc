@@ -324,15 +324,13 @@ Result<void> Destination::receive_all(Connection& connection, const coprocess::L
     streams_->stop();
     faults_server_->pause();
     if (!whole_) tell_stage("cut off");
-    auto again = accept_again(host);
+    auto again = accept_both([&] { return accept_again(host); });
     if (!again && whole_) return {};  // only the source does not know
     if (!again) return std::unexpected(std::move(again.error()));
-    connection = std::move(*again);
-    auto requests = accept(std::chrono::steady_clock::now() + kAcceptPatience);
-    if (!requests) continue;
+    connection = std::move(again->bulk);
     if (!whole_) tell_stage("arriving");
     rest = send_lacking(connection, faults_server_->owed());
-    if (rest) rest = faults_server_->resume(std::move(*requests));
+    if (rest) rest = faults_server_->resume(std::move(again->requests));
     if (rest) rest = receive_rest(connection);
   }
   return rest;

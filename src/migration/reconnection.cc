@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <thread>
 #include <utility>
 
 #include "address_space/page_stream.h"
 #include "migration/exchange.h"
+#include "sys/random.h"
 
 namespace godwit::migration {
 
@@ -65,9 +67,45 @@ Result<Connection> connect_within(std::chrono::seconds patience, const worker::S
                              order.destination_node(), order.token(), std::chrono::steady_clock::now() + patience);
 }
 
+// The payload of a `coming` frame.
+struct Coming {
+  enum Role : uint32_t { bulk, requests };
+  uint64_t attempt = 0;  // the same of both connections of one
+  uint32_t role = bulk;
+  uint32_t unused = 0;
+};
+
+Result<Coming> ask_coming(Connection& connection) {
+  connection.set_deadline(std::chrono::steady_clock::now() + kConnectAgainPatience);
+  TRY(connection.send(FrameType::coming));
+  TRY(connection.flush());
+  transport::Frame frame = TRY(connection.receive());
+  Coming coming;
+  if (frame.type != FrameType::coming || frame.payload.size() != sizeof coming) {
+    return error(ErrorKind::corrupt, "the source does not say what its connection is");
+  }
+  std::memcpy(&coming, frame.payload.data(), sizeof coming);
+  connection.set_deadline(sys::Deadline::max());
+  return coming;
+}
+
+// Says what it is when it is asked.
+Result<Connection> come_as(const Connect& connect, const Coming& coming) {
+  Connection connection = TRY(connect());
+  connection.set_deadline(std::chrono::steady_clock::now() + kConnectAgainPatience);
+  TRY(receive_signal(connection, FrameType::coming, {}));
+  TRY(connection.send(FrameType::coming, std::as_bytes(std::span(&coming, 1))));
+  TRY(connection.flush());
+  connection.set_deadline(sys::Deadline::max());
+  return connection;
+}
+
 Result<Arrived> try_to_come(const Connect& connect) {
-  Connection bulk = TRY(connect());
-  Connection requests = TRY(connect());
+  Coming coming;
+  TRY(sys::fill_randomly(std::as_writable_bytes(std::span(&coming.attempt, 1))));
+  Connection bulk = TRY(come_as(connect, coming));
+  coming.role = Coming::requests;
+  Connection requests = TRY(come_as(connect, coming));
   Lacking lacking = TRY(receive_lacking(bulk));
   return Arrived{std::move(bulk), std::move(requests), std::move(lacking)};
 }
@@ -76,6 +114,21 @@ Result<Arrived> try_to_come(const Connect& connect) {
 
 bool is_cut(const Error& failure) {
   return failure.kind == ErrorKind::peer_lost || failure.kind == ErrorKind::exhausted;
+}
+
+Result<ComeAgain> accept_both(const std::function<Result<Connection>()>& accept) {
+  std::optional<Connection> bulk;
+  for (uint64_t attempt = 0;;) {
+    Connection connection = TRY(accept());
+    auto coming = ask_coming(connection);
+    if (!coming) continue;
+    if (coming->role == Coming::requests && bulk && coming->attempt == attempt) {
+      return ComeAgain{std::move(*bulk), std::move(connection)};
+    }
+    if (coming->role != Coming::bulk) continue;
+    bulk.emplace(std::move(connection));
+    attempt = coming->attempt;
+  }
 }
 
 Result<Connection> connect_to_destination(const worker::SourceOrder& order) {

@@ -35,6 +35,13 @@ struct AllHere {
 };
 Result<void> send_all_here(transport::Connection& connection, const AllHere& word);
 
+// Both connections of one try of the source's. Each is asked what it is, since some may be of an earlier try that was
+// given up; those are let go. `accept`: the next that comes; its error ends it.
+struct ComeAgain {
+  transport::Connection bulk, requests;
+};
+Result<ComeAgain> accept_both(const std::function<Result<transport::Connection>()>& accept);
+
 // A connection of the source's to the destination, in the beginning, and when a try follows the other.
 Result<transport::Connection> connect_to_destination(const worker::SourceOrder& order);
 Result<transport::Connection> connect_again(const worker::SourceOrder& order);

@@ -419,7 +419,8 @@ void Departure::left() {
     moved.mutable_report()->set_trouble("the worker on " + daemon_.config_.node + " ended before all memory had left");
   }
   daemon_.change(*job, JobState::gone);
-  daemon_.messages_.left(*job, to_);
+  if (!std::exchange(has_left_, true)) daemon_.messages_.left(*job, to_);
+  daemon_.messages_.gone(*job);
   daemon_.forget_departed(job_, to_);
   if (!moved.report().trouble().empty()) {
     worker::WorkerEvent::Failed lost;

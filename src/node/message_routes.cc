@@ -184,6 +184,7 @@ void MessageRoutes::is_here(Job& job) {
   forwarding::release(batch, here_, address);
   change(batch, "the routes of a job that is here");
   drop_passing(address, false);
+  left_.erase(address.code);
   links_.erase(address.code);
   tally_.arrival_ends(address);
 }
@@ -222,11 +223,7 @@ void MessageRoutes::stayed(Job& job) {
 void MessageRoutes::left(const Job& job, const std::string& to) {
   Move move = move_of(job, to);
   moves_.erase(move.address.code);
-  if (find_(move.address) != nullptr) {
-    left_.insert(move.address.code);
-  } else {
-    left_.erase(move.address.code);
-  }
+  left_.insert(move.address.code);
   if (!ready() || !move.address.valid()) return;
   NetlinkBatch batch;
   forwarding::end_local(batch, here_, move.address);
@@ -255,6 +252,8 @@ void MessageRoutes::introduce(const std::string& partner, VirtualAddress address
     if (!noted) spdlog::debug("introducing {} to {}: {}", partner, to, noted.error().message());
   });
 }
+
+void MessageRoutes::gone(const Job& job) { left_.erase(job.record.virtual_address()); }
 
 void MessageRoutes::remove_job_link(const std::string& interface) {
   NetlinkBatch batch;

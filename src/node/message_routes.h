@@ -51,7 +51,9 @@ class MessageRoutes final : public forwarding::Surroundings {
   void expected(uint32_t address, const std::string& source);
   void freezing(Job& job, const std::string& to);
   void stayed(Job& job);
+  // It runs there; something of it may still be here until gone().
   void left(const Job& job, const std::string& to);
+  void gone(const Job& job);
   void ended(const Job& job);
   // Its forwarding mechanism has been changed.
   void mechanism_changed(Job& job);

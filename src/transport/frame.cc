@@ -50,6 +50,7 @@ std::optional<std::string_view> name_of(FrameType type) {
     case FrameType::hold_packets: return "hold_packets";
     case FrameType::packets_held: return "packets_held";
     case FrameType::lock_step: return "lock_step";
+    case FrameType::coming: return "coming";
   }
   return std::nullopt;
 }
@@ -72,6 +73,7 @@ uint32_t longest_payload(FrameType type) {
     case FrameType::clock_answer:
     case FrameType::page_request:
     case FrameType::all_here:
+    case FrameType::coming:
     case FrameType::lock_step:
     case FrameType::stream_barrier:
     case FrameType::round_end:

@@ -55,6 +55,7 @@ enum class FrameType : uint32_t {
   hold_packets = 40,
   packets_held = 41,
   lock_step = 42,
+  coming = 43,
 };
 
 constexpr uint32_t kMaxMessageBytes = 64u << 20;
