@@ -102,8 +102,10 @@ def rows(check, heap, nodes, godwit):
 
     def slowed_in(lab, job):
         """The cgroup of version 1 that limits the program's processor time, or that of version 2 with its limit."""
-        script = "p=$(pgrep -x bench_heap | head -1); grep cpu /proc/$p/cgroup; cat /sys/fs/cgroup/*/cpu.max 2> /dev/null; true"
-        return lab.shell(lab.where(job), script).stdout
+        script = "p=$(pgrep -n -x bench_heap); grep cpu /proc/$p/cgroup; cat /sys/fs/cgroup/*/cpu.max 2> /dev/null; true"
+        seen = lab.shell(lab.where(job), script).stdout
+        check("cpu" in seen, f"it is not seen where the program of {job} is: {seen}")
+        return seen
 
     def slowing_left(lab, job):
         identifier = json.loads(lab.run("inspect", job, "--json").stdout)["job"]
