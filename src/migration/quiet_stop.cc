@@ -18,7 +18,8 @@ Result<freeze::SeizedTree> stop_quiet(Inventory& inventory, const worker::JobPla
     TRY(inventory.note_calls(tree));
     if (last) {
       return error(ErrorKind::retry,
-                   "the program does not read all events of its inotify instances; try again when it has read them");
+                   "the program does not read all that the kernel tells it (inotify events, netlink messages); try again "
+                   "when it has read them");
     }
     tree.let_go();
     std::this_thread::sleep_for(kBetween);

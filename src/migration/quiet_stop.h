@@ -1,4 +1,5 @@
-// The stop of a job at a moment when nothing waits to be read that cannot move: inotify events, what raw sockets got.
+// The stop of a job at a moment when nothing waits to be read that cannot move: inotify events, netlink
+// messages, what raw sockets got.
 #pragma once
 
 #include "base/result.h"
