@@ -100,6 +100,47 @@ asyncio.run(main())
 print(json.dumps({"answers": count, "longest_ms": longest * 1e3}))
 '''
 
+# A listener of MPTCP, as those of Go are since 1.24, and clients that speak plain TCP: each connects anew for every question.
+MPTCP_SERVER = '''
+import socket, threading
+listener = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 262)
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(("::", 8262))
+listener.listen(64)
+print("ready", flush=True)
+def serve():
+    while True:
+        with listener.accept()[0] as asked, asked.makefile("rb") as questions:
+            for turn in range(3): asked.sendall(b"answer " + questions.readline())
+for _ in range(4): threading.Thread(target=serve).start()
+'''
+MPTCP_CLIENT = '''
+import json, os, socket, sys, threading, time
+address, stop = sys.argv[1], sys.argv[2]
+counts, errors, longest = [0] * 4, [], [0.0] * 4
+def ask(k):
+    try:
+        while not os.path.exists(stop):
+            begin = time.monotonic()
+            with socket.create_connection((address, 8262), timeout=20) as server:
+                answers = server.makefile("rb")
+                for turn in range(3):
+                    question = b"question %d of %d\\n" % (counts[k], k)
+                    server.sendall(question)
+                    answer = answers.readline()
+                    assert answer == b"answer " + question, answer
+                    counts[k] += 1
+                assert server.recv(1) == b"", "more than was asked for"
+            longest[k] = max(longest[k], time.monotonic() - begin)
+            time.sleep(0.001)
+    except (OSError, AssertionError) as error:
+        errors.append(f"{k}: {error!r}")
+threads = [threading.Thread(target=ask, args=(k,)) for k in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(json.dumps({"answers": sum(counts), "errors": errors, "longest_ms": max(longest) * 1e3}))
+'''
+
 # A person at a terminal over the network: one command after the other, each answer as it must be.
 TYPIST = '''
 import json, os, socket, sys, time
@@ -229,6 +270,21 @@ def rows(check, average, vip_of):
         lab.run("kill", "websocket")
         return f"10 moves, freeze {average(freezes):.1f} ms on average; {told}"
 
+    def mptcp(lab):
+        """a listener of MPTCP and clients on another node that connect for every few questions, each answer compared"""
+        lab.file("/shared/mptcp_server.py", MPTCP_SERVER)
+        lab.file("/shared/mptcp_client.py", MPTCP_CLIENT)
+        lab.start("mptcp", "/usr/bin/python3", "/shared/mptcp_server.py")
+        wait_until(lab, "mptcp", lambda: "ready" in lab.logs("mptcp"), "never ready")
+        load = client(lab, "/usr/bin/python3", "/shared/mptcp_client.py", vip_of(lab, "mptcp")[0], "/shared/stop-mptcp")
+        time.sleep(1)
+        freezes = lab.hop("mptcp", 10, pause=0.2)
+        lab.shell("node1", "touch /shared/stop-mptcp")
+        told = last_json(ended(load, "the client"))
+        check(told["answers"] > 500 and not told["errors"], f"{told}")
+        lab.run("kill", "mptcp")
+        return f"10 moves, freeze {average(freezes):.1f} ms on average; {told}"
+
     def session(lab):
         """an interactive shell in a terminal of the job's own, over the network"""
         lab.file("/shared/typist.py", TYPIST)
@@ -245,4 +301,5 @@ def rows(check, average, vip_of):
         lab.run("kill", "-s", "KILL", "session")
         return f"10 moves, freeze {average(freezes):.1f} ms on average; {told}"
 
-    return {"served-redis": redis, "served-postgres": postgres, "served-nginx": nginx, "served-websocket": websocket, "served-session": session}
+    return {"served-redis": redis, "served-postgres": postgres, "served-nginx": nginx, "served-websocket": websocket, "served-mptcp": mptcp,
+            "served-session": session}

@@ -41,8 +41,11 @@ Result<void> HeldPackets::pass_on() {
   return netlink_->run(pass_on_).within("passing packets on");
 }
 
-HeldPackets::~HeldPackets() {
+void HeldPackets::let_go() {
   if (holding_) (void)netlink_->run(undo_);  // the daemon does it again when the migration has failed
+  holding_ = false;
 }
+
+HeldPackets::~HeldPackets() { let_go(); }
 
 }  // namespace godwit::forwarding

@@ -2,7 +2,7 @@
 //
 // The source's scope, from the freeze to the switchover. Packets wait in this node's waiting room. Where the mechanism
 // wants it, pass_on() sends them, and what follows, to the destination, where they wait as well. Its end, before
-// commit(), lets everything go to the program that runs on here. What is done inside the freeze is prepared ahead: some
+// commit(), lets everything go. What is done inside the freeze is prepared ahead: some
 // microseconds each. A worker that is killed leaves the diversion behind; the daemon ends it.
 #pragma once
 
@@ -24,6 +24,8 @@ class HeldPackets {
   HeldPackets& operator=(HeldPackets&&) = delete;
 
   Result<void> hold();
+  // What waits goes to the program that runs on here, and so does what follows.
+  void let_go();
   Result<void> pass_on();
   // The destination has the program: the daemon decides what becomes of the diversion.
   void commit() { holding_ = false; }

@@ -36,7 +36,7 @@ class Inventory {
 
   Result<image::LogicalHost> plan(std::vector<worker::Refusal>& refusals);
   // The same, looked at once more when a process ended under our eyes; and the job's network, when it is another than
-  // was told of so far.
+  // was told of so far. Also when all that is in the way passes by itself, for a moment.
   Result<image::LogicalHost> plan_again(std::vector<worker::Refusal>& refusals);
   // What every thread waits for; to be taken just before the freeze.
   Result<void> note_waits();

@@ -77,11 +77,11 @@ class Source {
   Result<void> pretransfer(Inventory& inventory, DepartingHost& memory);
   Result<bool> go_on_after_stuck(address_space::Convergence& rule);
   Result<bool> slow_down();
-  Result<freeze::SeizedTree> stop(Inventory& inventory);
+  Result<void> let_run_at_full_speed();
   Result<void> move_frozen(Connection& connection, DepartingHost& memory, freeze::SeizedTree& tree,
                            objects::StillSockets& still, const wire::FinalState& state, files::Carrier& carrier,
                            LogSender& logs, forwarding::HeldPackets& packets);
-  Result<void> hold(forwarding::HeldPackets& packets, Connection& connection);
+  Result<void> tell_held(Connection& connection);
   Result<void> pass_on(forwarding::HeldPackets& packets, Connection& connection);
   Result<void> await_switchover(Connection& connection, freeze::SeizedTree& tree, objects::LockSet& locks);
   Result<void> fence(const Error& lost);
@@ -190,17 +190,16 @@ Result<void> Source::copy_while_it_runs(Inventory& inventory, DepartingHost& mem
   return {};
 }
 
-Result<freeze::SeizedTree> Source::stop(Inventory& inventory) {
-  if (slowed_) TRY(slowed_->let_go());  // a thread without processor time would not stop either
-  return stop_quiet(inventory, order_.place());
-}
+// A thread without processor time would not stop either.
+Result<void> Source::let_run_at_full_speed() { return slowed_ ? slowed_->let_go() : Result<void>(); }
 
 // A stop of its own, of every process that is not tracked yet.
 Result<void> Source::track_writes(Inventory& inventory, DepartingHost& memory) {
   auto stopped_at = std::chrono::steady_clock::now();
   {
     sys::Urgency urgency = sys::Urgency::begin();
-    freeze::SeizedTree tree = TRY(stop(inventory));
+    TRY(let_run_at_full_speed());
+    freeze::SeizedTree tree = TRY(stop_all(inventory, order_.place()));
     TRY(inventory.note_calls(tree));
     TRY(memory.track(tree));
   }
@@ -324,10 +323,9 @@ Result<freeze::KernelTasks> Source::kernel_tasks() {
   return loaded ? std::move(loaded) : freeze::KernelTasks::load();
 }
 
-// Packets wait here, at once; and at the destination, as soon as that is ready for them. Not earlier: what its own node
-// sends to a program that still runs would wait there too.
-Result<void> Source::hold(forwarding::HeldPackets& packets, Connection& connection) {
-  TRY(packets.hold());
+// Packets wait here; and at the destination, as soon as that is ready for them. Not earlier: what its own node sends to
+// a program that still runs would wait there too.
+Result<void> Source::tell_held(Connection& connection) {
   TRY(connection.send(FrameType::hold_packets));
   return connection.flush();
 }
@@ -407,11 +405,12 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
                                            : sys::Urgency::begin());
   phases_.end("rounds");
   connection.set_patience(kSilencePatience);
-  freeze::SeizedTree tree = TRY(stop(inventory));
+  TRY(let_run_at_full_speed());
+  freeze::SeizedTree tree = TRY(stop_quiet(inventory, order_.place(), packets));
   frozen_at_ = tree.since();
   phases_.end("freeze");
   HeldConsoles held = TRY(HeldConsoles::ask(init));
-  TRY(hold(packets, connection));
+  TRY(tell_held(connection));
   faults_.at(FaultPoint::source_frozen, &connection);
   objects::StillSockets still(sockets);
   wire::FinalState state = TRY(capture(inventory, tree, held));

@@ -94,6 +94,7 @@ uint32_t status_flags(uint32_t flags);
 // Nothing: it is captured. Otherwise why it cannot be moved.
 struct Unsupported {
   std::string code, what, remedy;
+  bool passes = false;  // when the program goes on: it need only read or accept what waits
 };
 using Captured = Result<std::optional<Unsupported>>;
 // `kind`: of socket, for a person.

@@ -1,13 +1,9 @@
 // Netlink sockets that speak with the kernel about the job's own network (NETLINK_ROUTE, NETLINK_SOCK_DIAG): port,
-// groups, options. What is queued in one comes from the kernel alone and could not be put back: it is waited for, while
-// the program runs before anything else is done, and then until a stop finds nothing unread.
+// groups, options. What is queued in one comes from the kernel alone and could not be put back: it is waited for.
 // Source: netlink(7), rtnetlink(7), sock_diag(7).
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <sys/socket.h>
-
-#include <chrono>
-#include <thread>
 
 #include "objects/description.h"
 #include "objects/sockets.h"
@@ -23,16 +19,6 @@ namespace {
 // Whose state in the kernel is the socket's name and options.
 bool moves(int protocol) { return protocol == NETLINK_ROUTE || protocol == NETLINK_SOCK_DIAG; }
 
-// A program that reads what the kernel answers does so within a moment.
-Result<bool> stays_unread(int fd) {
-  constexpr int kLooks = 50;
-  for (int look = 0; look < kLooks; ++look) {
-    if (!TRY(sys::readable_now(fd))) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
-}
-
 }  // namespace
 
 Captured capture_netlink_socket(const OpenDescriptor& open, CaptureTools& tools, image::Description& into) {
@@ -45,10 +31,9 @@ Captured capture_netlink_socket(const OpenDescriptor& open, CaptureTools& tools,
                        "have the program close it before the move; those of NETLINK_ROUTE and NETLINK_SOCK_DIAG that "
                        "speak with the kernel move"};
   }
-  bool unread = tools.depth == Depth::plan ? TRY(stays_unread(fd)) : TRY(sys::readable_now(fd));
-  if (unread) {
+  if (TRY(sys::readable_now(fd))) {
     return Unsupported{"socket.netlink.queue", "netlink socket with messages of the kernel that are not read",
-                       "try again when the program has read them"};
+                       "try again when the program has read them", true};
   }
   image::NetlinkSocket& socket = *into.mutable_netlink_socket();
   socket.set_protocol(static_cast<uint32_t>(shape.protocol));

@@ -2,7 +2,9 @@
 //
 // Those are accepted at the source in the program's place, and put into the queue of the new socket after the
 // switchover (sys/accept_queue.h); when the job stays, into that of the old one. A connection that its peer has reset
-// meanwhile is forgotten, as accept(2) may. Source: tcp(7), listen(2).
+// meanwhile is forgotten, as accept(2) may. Where that cannot be done (kernels without the BPF for it; MPTCP, of which
+// a connection could not be given back) the move waits until the program has accepted them (migration/quiet_stop.h).
+// What listened by MPTCP listens by TCP at the destination (docs/decisions/0019-mptcp.md). Source: tcp(7), listen(2).
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -10,6 +12,7 @@
 #include "objects/description.h"
 #include "objects/sockets.h"
 #include "objects/tcp_connection.h"
+#include "sys/file.h"
 #include "sys/socket_filter.h"
 #include "sys/socket_names.h"
 #include "sys/socket_state.h"
@@ -18,14 +21,11 @@ namespace godwit::objects {
 
 namespace {
 
-std::optional<Unsupported> what_blocks(const sys::SocketShape& shape, uint32_t waiting, SocketCapture& sockets,
-                                       bool filter_known) {
+std::optional<Unsupported> what_blocks(uint32_t waiting, bool takes_waiting, bool filter_known) {
   if (!filter_known) return unreadable_filter("listening TCP socket");
-  if (waiting == 0) return std::nullopt;
-  bool can_wait = shape.protocol != IPPROTO_MPTCP && sockets.accept_queue() != nullptr;
-  if (can_wait) return std::nullopt;
+  if (waiting == 0 || takes_waiting) return std::nullopt;
   return Unsupported{"socket.tcp.accept_queue", "a listening socket with connections waiting to be accepted",
-                     "try again when the program has accepted them"};
+                     "try again when the program has accepted them", true};
 }
 
 }  // namespace
@@ -36,10 +36,11 @@ Captured capture_tcp_listener(const OpenDescriptor& open, CaptureTools& tools, i
   sys::ListenerState state = TRY(sys::listener_state(fd));
   auto filter = sys::read_filter(fd);
   if (tools.depth == Depth::plan) (void)tools.sockets.accept_queue();  // made ready before the freeze
-  if (auto blocked = what_blocks(shape, state.waiting, tools.sockets, filter.has_value())) return blocked;
+  bool takes_waiting = shape.protocol != IPPROTO_MPTCP && tools.sockets.accept_queue() != nullptr;
+  if (!takes_waiting) tools.to_be_read.push_back({TRY(sys::duplicate(fd)), false});
+  if (auto blocked = what_blocks(state.waiting, takes_waiting, filter.has_value())) return blocked;
   image::TcpListener& listener = *into.mutable_tcp_listener();
   listener.set_family(static_cast<uint32_t>(shape.family));
-  listener.set_protocol(static_cast<uint32_t>(shape.protocol));
   if (tools.depth == Depth::plan) return std::optional<Unsupported>();
   listener.set_address(TRY(sys::own_address(fd)));
   listener.set_backlog(state.backlog);
@@ -59,9 +60,8 @@ Captured capture_tcp_listener(const OpenDescriptor& open, CaptureTools& tools, i
 
 Result<UniqueFd> restore_tcp_listener(const image::Description& description, RestoreTools& tools) {
   const image::TcpListener& listener = description.tcp_listener();
-  sys::SocketShape shape{static_cast<int>(listener.family()), SOCK_STREAM, static_cast<int>(listener.protocol())};
-  bool known = (shape.family == AF_INET || shape.family == AF_INET6) &&
-               (shape.protocol == IPPROTO_TCP || shape.protocol == IPPROTO_MPTCP);
+  sys::SocketShape shape{static_cast<int>(listener.family()), SOCK_STREAM, IPPROTO_TCP};
+  bool known = shape.family == AF_INET || shape.family == AF_INET6;
   if (!known) return error(ErrorKind::corrupt, "a listening TCP socket of an impossible kind");
   UniqueFd fd = TRY(sys::make_socket(shape));
   bool root = tools.owner.uid == 0;

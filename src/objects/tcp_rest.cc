@@ -1,6 +1,7 @@
 #include "objects/tcp_rest.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -28,7 +29,7 @@ using sys::TcpState;
 std::string path_of_note(const std::string& run_directory) { return run_directory + "/connections"; }
 
 sys::SocketShape shape_of(const image::TcpSocket& socket) {
-  return {static_cast<int>(socket.family()), SOCK_STREAM, static_cast<int>(socket.protocol())};
+  return {static_cast<int>(socket.family()), SOCK_STREAM, IPPROTO_TCP};
 }
 
 // By both names: a connection; by its own alone: one that is asked for.
@@ -114,7 +115,6 @@ image::TcpSocket rest_of(const sys::TcpConnection& connection, const image::TcpS
   left.unsent = connection.unsent;
   tell(std::move(left), rest);
   rest.set_family(socket.family());
-  rest.set_protocol(socket.protocol());
   rest.set_state(socket.state());
   rest.set_peer(socket.peer());
   *rest.mutable_options() = socket.options();

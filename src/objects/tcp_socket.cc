@@ -40,13 +40,17 @@ bool is_ended(const image::TcpSocket& socket) {
 std::optional<Unsupported> what_blocks(const OpenDescriptor& open, const sys::SocketKind& kind, TcpState state,
                                        const Result<std::string>& filter, CaptureTools& tools) {
   if (!filter) return unreadable_filter("TCP socket");
+  if (kind.shape.protocol == IPPROTO_MPTCP && state != TcpState::closed) {
+    return Unsupported{"socket.mptcp", "MPTCP connection, which may go several ways at once",
+                       "have the program connect by plain TCP"};
+  }
   if (kind.name == "tcp.tls") {
     return Unsupported{"socket.tcp.tls", "TCP connection encrypted by the kernel",
                        "configure the program not to use kernel TLS"};
   }
   if (is_connected(state) && !tools.sockets.sees_urgent() && sys::has_urgent_byte(open.copy.get())) {
     return Unsupported{"socket.tcp.urgent", "TCP connection with an urgent byte that was not read",
-                       "try again when the program has read it"};
+                       "try again when the program has read it", true};
   }
   return std::nullopt;
 }
@@ -61,7 +65,6 @@ Captured capture_tcp_socket(const OpenDescriptor& open, const sys::SocketKind& k
   if (auto blocked = what_blocks(open, kind, state, filter, tools)) return blocked;
   image::TcpSocket& socket = *into.mutable_tcp_socket();
   socket.set_family(static_cast<uint32_t>(shape.family));
-  socket.set_protocol(static_cast<uint32_t>(shape.protocol));
   socket.set_state(static_cast<uint32_t>(state));
   if (tools.depth == Depth::plan) {
     if (is_connected(state)) TRY(tools.sockets.know_options(open.copy.get(), open.status.st_ino, shape));
@@ -183,7 +186,7 @@ Result<void> Restore::find_other_ends() {
 }
 
 sys::SocketShape shape(const image::TcpSocket& socket) {
-  return {static_cast<int>(socket.family()), SOCK_STREAM, static_cast<int>(socket.protocol())};
+  return {static_cast<int>(socket.family()), SOCK_STREAM, IPPROTO_TCP};
 }
 
 Result<void> Restore::make_one(Entry& entry) {
@@ -258,8 +261,7 @@ Result<void> Restore::make_all(const image::LogicalHost& host, const files::Owne
   for (const image::Description& description : host.descriptions()) {
     if (!description.has_tcp_socket()) continue;
     const image::TcpSocket& socket = description.tcp_socket();
-    bool known = (socket.family() == AF_INET || socket.family() == AF_INET6) &&
-                 (socket.protocol() == IPPROTO_TCP || socket.protocol() == IPPROTO_MPTCP);
+    bool known = socket.family() == AF_INET || socket.family() == AF_INET6;
     if (!known) return error(ErrorKind::corrupt, "a TCP socket of an impossible kind");
     UniqueFd fd = is_ended(socket) ? TRY(sys::make_ended_connection(shape(socket).family, socket.received()))
                                    : TRY(sys::make_socket(shape(socket)));

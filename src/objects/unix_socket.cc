@@ -108,7 +108,7 @@ Captured capture_unix_socket(const OpenDescriptor& open, CaptureTools& tools, im
   }
   if (tools.sockets.is_waiting(socket.inode()) && record->unread_bytes != 0) {
     return Unsupported{"socket.unix.accept_queue", "unix socket: it has sent to a server that has not accepted it yet",
-                       "try again when the server has accepted it"};
+                       "try again when the server has accepted it", true};
   }
   if (tools.depth == Depth::full) TRY(capture_queue(open, *record, tools, into));
   return std::optional<Unsupported>();

@@ -77,6 +77,27 @@ Result<void> wait_for(int fd, short events, Deadline deadline) {
   }
 }
 
+void set_port(sockaddr* address, uint16_t port) {
+  if (address->sa_family == AF_INET6) {
+    reinterpret_cast<sockaddr_in6*>(address)->sin6_port = htons(port);
+  } else {
+    reinterpret_cast<sockaddr_in*>(address)->sin_port = htons(port);
+  }
+}
+
+// To any port when the address names none. Clients of this node may have used up all of those that the kernel chooses
+// from (ip(7), ip_local_port_range), if only with connections that are being forgotten: others are tried then.
+Result<void> bind_somewhere(int fd, sockaddr* address, socklen_t length, bool any_port) {
+  constexpr uint16_t kHighest = 65535;
+  constexpr uint16_t kTries = 4096;
+  if (::bind(fd, address, length) == 0) return {};
+  for (uint16_t tries = 0; any_port && errno == EADDRINUSE && tries < kTries; ++tries) {
+    set_port(address, static_cast<uint16_t>(kHighest - tries));
+    if (::bind(fd, address, length) == 0) return {};
+  }
+  return last_error("bind");
+}
+
 bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
 }  // namespace
@@ -85,7 +106,7 @@ Result<ListeningSocket> listen_stream(const std::string& host, uint16_t port) {
   auto addresses = TRY(resolve(host, port, AI_PASSIVE));
   auto fd = TRY(make_socket(*addresses));
   TRY(set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1));
-  TRY(checked_void(::bind(fd.get(), addresses->ai_addr, addresses->ai_addrlen), "bind").within(host));
+  TRY(bind_somewhere(fd.get(), addresses->ai_addr, addresses->ai_addrlen, port == 0).within(host));
   TRY(checked_void(::listen(fd.get(), 16), "listen"));
   sockaddr_storage bound{};
   socklen_t length = sizeof bound;
