@@ -1,7 +1,10 @@
 """Rows of tests/run for servers as people run them, under load from another node while they move. Clients compare every answer."""
 import json
+import os
 import re
 import time
+
+PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
 
 # A publisher and a subscriber of one channel; the numbers must come in order, all of them.
 PUBLISHER = '''
@@ -255,6 +258,26 @@ def rows(check, average, vip_of):
         lab.run("kill", "nginx")
         return f"10 moves, freeze {average(freezes):.1f} ms on average; {told}"
 
+    def go(lab):
+        """an HTTP server of Go that computes and allocates beside it; clients (wrk) that keep their connections and such that do not"""
+        lab.shell("node1", "mkdir -p /shared/nginx/root && chmod -R a+rwx /shared/nginx && seq 1 2000 > /shared/nginx/root/text")
+        lab.file("/shared/nginx/wrk.lua", WRK)
+        lab.file("/shared/http_server.go", open(os.path.join(PROGRAMS, "http_server.go"), encoding="utf-8").read())
+        lab.shell("node1", "cd /shared && HOME=/tmp CGO_ENABLED=0 go build -o http_server http_server.go")
+        lab.start("go", "/shared/http_server")
+        address = vip_of(lab, "go")[0]
+        wait_until(lab, "go", lambda: answers(lab, address, 8081), "it does not answer")
+        wrk = f"wrk -t 1 -d 9 --timeout 10 -s /shared/nginx/wrk.lua http://{address}:8081/text"
+        keeping = client(lab, "sh", "-c", f"{wrk} -c 16")
+        closing = client(lab, "sh", "-c", f"{wrk} -c 2 -H 'Connection: close'")
+        time.sleep(1)
+        freezes = lab.hop("go", 10, pause=0.2)
+        for load in (keeping, closing):
+            told = last_json(ended(load, "wrk"))
+            check(told["wrong"] == 0 and told["errors"] == 0 and told["timeouts"] == 0 and told["requests"] > 500, f"{told}")
+        lab.run("kill", "go")
+        return f"10 moves, freeze {average(freezes):.1f} ms on average; {told}"
+
     def websocket(lab):
         """a WebSocket server and five clients on another node, every answer compared"""
         lab.file("/shared/ws_server.py", WEBSOCKET_SERVER)
@@ -301,5 +324,5 @@ def rows(check, average, vip_of):
         lab.run("kill", "-s", "KILL", "session")
         return f"10 moves, freeze {average(freezes):.1f} ms on average; {told}"
 
-    return {"served-redis": redis, "served-postgres": postgres, "served-nginx": nginx, "served-websocket": websocket, "served-mptcp": mptcp,
+    return {"served-redis": redis, "served-postgres": postgres, "served-nginx": nginx, "served-go": go, "served-websocket": websocket, "served-mptcp": mptcp,
             "served-session": session}
