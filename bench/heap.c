@@ -1,13 +1,16 @@
 // A program with a heap of MIB MiB that writes MB_PER_S megabytes a second to random pages of its first HOT_MIB (as
-// fast as it can: -1), in THREADS threads, and checks what it reads. Before each write it computes for STEPS steps. On
-// SIGUSR1 it prints the longest time that its first thread stood still, in ms by CLOCK_REALTIME (a time namespace can
-// hide a freeze from CLOCK_MONOTONIC), with the writes made per second since the last time.
+// fast as it can: -1), in THREADS threads, and checks what it reads. Before each write it computes for STEPS steps. It
+// has DESCRIPTORS more descriptors than it needs: pipes, event counters, and its own file again and again. On SIGUSR1
+// it prints the longest time that its first thread stood still, in ms by CLOCK_REALTIME (a time namespace can hide a
+// freeze from CLOCK_MONOTONIC), with the writes made per second since the last time.
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -63,9 +66,17 @@ static void* work(void* argument) {
       write_page(random % (hot_pages / threads) * threads + index);
       done++;
     }
-    if (rate >= 0) usleep(rate > 0 ? 50 : 200);
+    if (rate >= 0) usleep(rate == 0 ? 200 : index == 0 || due < t + 50e-6 ? 50 : due < t + 1e-3 ? 100 : 1000);
   }
   return NULL;
+}
+
+static int open_descriptors(size_t wanted) {
+  for (size_t opened = 0; opened < wanted; opened += 4) {
+    int ends[2];
+    if (pipe(ends) != 0 || eventfd(0, 0) < 0 || open("/proc/self/exe", O_RDONLY) < 0) return -1;
+  }
+  return 0;
 }
 
 int main(int count, char** arguments) {
@@ -74,6 +85,7 @@ int main(int count, char** arguments) {
   size_t hot = count > 3 ? strtoul(arguments[3], NULL, 10) : mib;
   threads = count > 4 ? strtoul(arguments[4], NULL, 10) : 1;
   steps = count > 5 ? strtoul(arguments[5], NULL, 10) : 0;
+  if (open_descriptors(count > 6 ? strtoul(arguments[6], NULL, 10) : 0) != 0) return 1;
   pages = mib << 8;
   hot_pages = hot << 8;
   rate = megabytes < 0 ? -1 : megabytes * 1e6 / PAGE / (double)threads;

@@ -65,14 +65,30 @@ Result<bool> take_over(pid_t host_tid) {
   return true;
 }
 
-// A thread that does not stop at once has no processor.
-Result<sys::Stop> wait_or_hurry(pid_t host_tid, bool asleep, sys::Deadline deadline) {
+// A thread that does not stop at once has no processor, and neither have most others that have not stopped yet: all of
+// them are hurried, while the scope lasts.
+class Rush {
+ public:
+  explicit Rush(const SeizedProcess& process) : process_(process) {}
+  void begin() {
+    if (!hurried_.empty()) return;
+    for (const SeizedThread& thread : process_.threads) {
+      if (!thread.stopped) hurried_.push_back(Hurry::along(thread.host_tid));
+    }
+  }
+
+ private:
+  const SeizedProcess& process_;
+  std::vector<Hurry> hurried_;
+};
+
+Result<sys::Stop> wait_or_hurry(pid_t host_tid, bool asleep, Rush& rush, sys::Deadline deadline) {
   constexpr std::chrono::microseconds kSpin(500);
   constexpr std::chrono::microseconds kAtOnce(100);
   if (asleep) return sys::wait_for_stop(host_tid, deadline, kSpin);
   auto stop = sys::wait_for_stop(host_tid, std::min(deadline, std::chrono::steady_clock::now() + kAtOnce), kAtOnce);
   if (stop || stop.error().kind != ErrorKind::exhausted) return stop;
-  Hurry hurry = Hurry::along(host_tid);
+  rush.begin();
   return sys::wait_for_stop(host_tid, deadline, kSpin);
 }
 
@@ -92,7 +108,7 @@ void undo_restart(pid_t host_tid, user_regs_struct& registers) {
 // Waits for the stop that the interrupt causes. A signal that arrives at the same moment is put back by hand: its
 // delivery stop comes first, and it is delivered again when the thread goes on. ErrorKind::retry: not before a child,
 // which is stopped too, has called execve.
-Result<bool> await_stop(pid_t host_pid, SeizedThread& thread, sys::Deadline deadline) {
+Result<bool> await_stop(pid_t host_pid, SeizedThread& thread, Rush& rush, sys::Deadline deadline) {
   auto note = [&thread](bool group_stopped) -> Result<bool> {
     thread.registers = TRY(sys::get_registers(thread.host_tid));
     undo_restart(thread.host_tid, thread.registers);
@@ -109,7 +125,7 @@ Result<bool> await_stop(pid_t host_pid, SeizedThread& thread, sys::Deadline dead
       if (asleep && waits_for_execve(host_pid, thread.host_tid)) {
         return error(ErrorKind::retry, "thread " + std::to_string(thread.host_tid) + " is in vfork");
       }
-      stop = TRY(wait_or_hurry(thread.host_tid, asleep, deadline));
+      stop = TRY(wait_or_hurry(thread.host_tid, asleep, rush, deadline));
     }
     switch (stop->kind) {
       case sys::Stop::Kind::ended: return false;
@@ -124,9 +140,10 @@ Result<bool> await_stop(pid_t host_pid, SeizedThread& thread, sys::Deadline dead
 
 // Waits for all threads of one process; those that end instead are forgotten.
 Result<void> await_threads(SeizedProcess& process, sys::Deadline deadline) {
+  Rush rush(process);
   for (size_t i = 0; i < process.threads.size();) {
     SeizedThread& thread = process.threads[i];
-    if (!thread.stopped && !TRY(await_stop(process.listed.host_pid, thread, deadline))) {
+    if (!thread.stopped && !TRY(await_stop(process.listed.host_pid, thread, rush, deadline))) {
       process.threads.erase(process.threads.begin() + static_cast<ptrdiff_t>(i));
       continue;
     }
@@ -227,7 +244,8 @@ void SeizedTree::let_go() {
   auto deadline = std::chrono::steady_clock::now() + kPatience;
   auto released = [](const SeizedProcess& process, SeizedThread& thread) {
     if (!thread.stopped) {
-      auto stopped = await_stop(process.listed.host_pid, thread, std::chrono::steady_clock::now());
+      Rush rush(process);
+      auto stopped = await_stop(process.listed.host_pid, thread, rush, std::chrono::steady_clock::now());
       if (!stopped) return stopped.error().kind != ErrorKind::retry && stopped.error().kind != ErrorKind::exhausted;
       if (!*stopped) return true;
     }
