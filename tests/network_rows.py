@@ -1,6 +1,5 @@
 """Rows of tests/run about messages: clients on other nodes talk to jobs that move."""
 import json
-import signal
 import threading
 import time
 
@@ -198,7 +197,7 @@ def traced(lab, check):
     lab.shell("node1", f"touch {stop}")
     said = client.communicate(timeout=30)[0]
     time.sleep(0.6)
-    trace.send_signal(signal.SIGINT)
+    trace.terminate()
     reader.join(10)
     trace.wait(10)
     seen = {(packet["node"], packet["passage"]) for packet in packets if packet.get("to") == address}

@@ -115,7 +115,7 @@ Result<void> DepartingHost::follow_layout() {
   if (now == fingerprint_ && !TRY(inventory_.network_changed())) return {};
   std::vector<worker::Refusal> refusals;
   image::LogicalHost plan = TRY(inventory_.plan_again(refusals));
-  if (!refusals.empty()) {
+  if (!inventory_.pass(refusals)) {
     return error(ErrorKind::unsupported,
                  "the program has come to use " + refusals.front().what() + "; " + refusals.front().remedy());
   }

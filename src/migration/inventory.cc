@@ -187,17 +187,22 @@ Result<image::LogicalHost> Inventory::plan(std::vector<worker::Refusal>& refusal
 
 Result<image::LogicalHost> Inventory::plan_again(std::vector<worker::Refusal>& refusals) {
   constexpr int kLooks = 10;
-  constexpr std::chrono::milliseconds kBetween(10);
   for (int look = 1;; ++look) {
     refusals.clear();
     auto found = plan(refusals);
     if (!found && found.error().kind == ErrorKind::gone && look < kLooks) continue;
-    if (found && descriptors_.refused_for_now() && look < kLooks) {
-      std::this_thread::sleep_for(kBetween);
-      continue;
-    }
     if (found) TRY(add_network(*found, refusals));
     return found;
+  }
+}
+
+Result<image::LogicalHost> Inventory::plan_patiently(std::vector<worker::Refusal>& refusals) {
+  constexpr int kLooks = 10;
+  constexpr std::chrono::milliseconds kBetween(10);
+  for (int look = 1;; ++look) {
+    auto found = plan_again(refusals);
+    if (!found || refusals.empty() || !pass(refusals) || look == kLooks) return found;
+    std::this_thread::sleep_for(kBetween);
   }
 }
 

@@ -36,8 +36,14 @@ class Inventory {
 
   Result<image::LogicalHost> plan(std::vector<worker::Refusal>& refusals);
   // The same, looked at once more when a process ended under our eyes; and the job's network, when it is another than
-  // was told of so far. Also when all that is in the way passes by itself, for a moment.
+  // was told of so far.
   Result<image::LogicalHost> plan_again(std::vector<worker::Refusal>& refusals);
+  // Also again, for a moment, while all that is in the way passes when the program goes on.
+  Result<image::LogicalHost> plan_patiently(std::vector<worker::Refusal>& refusals);
+  // Whether that is so of all `refusals` of the last plan.
+  bool pass(const std::vector<worker::Refusal>& refusals) const {
+    return refusals.size() == descriptors_.refused_for_now();
+  }
   // What every thread waits for; to be taken just before the freeze.
   Result<void> note_waits();
   // Whether something waits to be read by the program that could not move; or must not be lost.

@@ -109,7 +109,7 @@ Result<wire::Offer> Source::make_offer(Inventory& inventory, std::vector<worker:
   offer.set_job(order_.place().job());
   *offer.mutable_place() = order_.place();
   *offer.mutable_consoles() = order_.consoles();
-  *offer.mutable_plan() = TRY(inventory.plan_again(refusals));
+  *offer.mutable_plan() = TRY(inventory.plan_patiently(refusals));
   uint64_t memory_bytes = 0;
   for (const Inventory::MemoryOfProcess& process : inventory.memory_of(offer.plan())) {
     auto bytes = address_space::own_bytes(process.host_pid, *process.space);

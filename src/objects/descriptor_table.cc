@@ -145,7 +145,7 @@ Result<uint32_t> DescriptorCapture::capture_one(const OpenDescriptor& open, uint
     refusal.set_what(unsupported->what);
     refusal.set_remedy(unsupported->remedy);
     refusals.push_back(std::move(refusal));
-    refused_for_now_ |= unsupported->passes;
+    refused_for_now_ += unsupported->passes ? 1 : 0;
   }
   description.set_flags(description.flags() & ~uint32_t{O_CLOEXEC});
   known_.emplace(open.status.st_ino, Known{open.host_pid, open.number, open.status.st_dev, open.info.position,
@@ -256,7 +256,7 @@ Result<void> DescriptorCapture::capture(std::span<const ProcessRef> processes, D
   pipes_with_content_.clear();
   locks_.clear();
   to_be_read_.clear();
-  refused_for_now_ = false;
+  refused_for_now_ = 0;
   sockets_.begin();
   host.clear_descriptions();
   for (const ProcessRef& process : processes) inner_pids_[process.host_pid] = process.pid;

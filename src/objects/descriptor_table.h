@@ -42,8 +42,8 @@ class DescriptorCapture {
   LockSet& locks() { return locks_; }
   // Whether something is unread, of what the last capture found, that cannot move; or must not be lost.
   bool has_unread(bool that_must_not_be_lost) const;
-  // Whether a refusal of the last capture is of the kind that passes when the program goes on.
-  bool refused_for_now() const { return refused_for_now_; }
+  // How many refusals of the last capture are of the kind that passes when the program goes on.
+  size_t refused_for_now() const { return refused_for_now_; }
 
  private:
   struct Known {
@@ -82,7 +82,7 @@ class DescriptorCapture {
   std::map<uint64_t, bool> pipes_with_content_;
   LockSet locks_;
   std::vector<Unread> to_be_read_;
-  bool refused_for_now_ = false;
+  size_t refused_for_now_ = 0;
 };
 
 class DescriptorRestore {

@@ -31,6 +31,7 @@ Captured capture_netlink_socket(const OpenDescriptor& open, CaptureTools& tools,
                        "have the program close it before the move; those of NETLINK_ROUTE and NETLINK_SOCK_DIAG that "
                        "speak with the kernel move"};
   }
+  tools.to_be_read.push_back({TRY(sys::duplicate(fd)), false});
   if (TRY(sys::readable_now(fd))) {
     return Unsupported{"socket.netlink.queue", "netlink socket with messages of the kernel that are not read",
                        "try again when the program has read them", true};
@@ -38,7 +39,6 @@ Captured capture_netlink_socket(const OpenDescriptor& open, CaptureTools& tools,
   image::NetlinkSocket& socket = *into.mutable_netlink_socket();
   socket.set_protocol(static_cast<uint32_t>(shape.protocol));
   socket.set_type(static_cast<uint32_t>(shape.type));
-  tools.to_be_read.push_back({TRY(sys::duplicate(fd)), false});
   if (tools.depth == Depth::plan) return std::optional<Unsupported>();
   sys::NetlinkName name = TRY(sys::netlink_name(fd));
   socket.set_port(name.port);

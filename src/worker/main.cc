@@ -20,8 +20,11 @@
 namespace godwit::worker_process {
 namespace {
 
-void be_resident() {
+// Ready to act at once, and to let programs that wait for a processor have it soon.
+void prepare_to_move() {
   constexpr size_t kStack = 256 << 10;
+  constexpr std::chrono::microseconds kSlice(200);
+  sys::set_own_slice(kSlice);
   sys::keep_heap();
   sys::touch_stack(kStack);
   sys::populate_code();
@@ -30,9 +33,9 @@ void be_resident() {
 Result<void> work(const worker::WorkerOrder& order, Channel& channel) {
   switch (order.order_case()) {
     case worker::WorkerOrder::kLaunch: return channel.event(TRY(launch(order.launch())));
-    case worker::WorkerOrder::kSource: be_resident(); return migration::run_source(order.source(), channel);
+    case worker::WorkerOrder::kSource: prepare_to_move(); return migration::run_source(order.source(), channel);
     case worker::WorkerOrder::kDestination:
-      be_resident();
+      prepare_to_move();
       return migration::run_destination(order.destination(), channel);
     case worker::WorkerOrder::kMirror: return migration::run_mirrored_push(order.mirror(), channel);
     case worker::WorkerOrder::ORDER_NOT_SET: break;
