@@ -38,13 +38,6 @@ Result<void> set_scheduling(pid_t tid, const SchedulingAttributes& attributes) {
 
 void set_own_nice(int nice) { (void)::setpriority(PRIO_PROCESS, 0, nice); }
 
-void set_own_slice(std::chrono::microseconds slice) {
-  auto attributes = get_scheduling(0);
-  if (!attributes) return;
-  attributes->runtime_ns = static_cast<uint64_t>(std::chrono::nanoseconds(slice).count());
-  (void)set_scheduling(0, *attributes);
-}
-
 Result<std::vector<std::byte>> get_affinity(pid_t tid) {
   std::array<std::byte, 1024> buffer;  // 8,192 processors, the most that a kernel is built for
   long bytes = TRY(done(::syscall(SYS_sched_getaffinity, tid, buffer.size(), buffer.data()), "sched_getaffinity", tid));

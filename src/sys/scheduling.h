@@ -4,7 +4,6 @@
 
 #include <sys/types.h>
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -29,10 +28,6 @@ Result<SchedulingAttributes> get_scheduling(pid_t tid);
 Result<void> set_scheduling(pid_t tid, const SchedulingAttributes& attributes);
 // The calling thread's nice level, and of those it starts later. Best effort: a worse level is no failure.
 void set_own_nice(int nice);
-// How long the calling thread, and those it starts later, run at a stretch when others want the same processor; their
-// share of it stays the same. Best effort: since Linux 6.12 (kernel/sched/syscalls.c, __setparam_fair), at least 0.1
-// ms.
-void set_own_slice(std::chrono::microseconds slice);
 // Bit n of byte n / 8 stands for processor n.
 Result<std::vector<std::byte>> get_affinity(pid_t tid);
 Result<void> set_affinity(pid_t tid, const std::vector<std::byte>& processors);

@@ -20,11 +20,8 @@
 namespace godwit::worker_process {
 namespace {
 
-// Ready to act at once, and to let programs that wait for a processor have it soon.
-void prepare_to_move() {
+void be_resident() {
   constexpr size_t kStack = 256 << 10;
-  constexpr std::chrono::microseconds kSlice(200);
-  sys::set_own_slice(kSlice);
   sys::keep_heap();
   sys::touch_stack(kStack);
   sys::populate_code();
@@ -33,9 +30,9 @@ void prepare_to_move() {
 Result<void> work(const worker::WorkerOrder& order, Channel& channel) {
   switch (order.order_case()) {
     case worker::WorkerOrder::kLaunch: return channel.event(TRY(launch(order.launch())));
-    case worker::WorkerOrder::kSource: prepare_to_move(); return migration::run_source(order.source(), channel);
+    case worker::WorkerOrder::kSource: be_resident(); return migration::run_source(order.source(), channel);
     case worker::WorkerOrder::kDestination:
-      prepare_to_move();
+      be_resident();
       return migration::run_destination(order.destination(), channel);
     case worker::WorkerOrder::kMirror: return migration::run_mirrored_push(order.mirror(), channel);
     case worker::WorkerOrder::ORDER_NOT_SET: break;
