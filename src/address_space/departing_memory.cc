@@ -32,6 +32,8 @@ bool is_of_pool(const image::Mapping& mapping) { return mapping.page_bytes() != 
 // What post-copy can bring page by page, and FrozenLook tell of.
 bool is_ordinary(const image::Mapping& mapping) { return is_anonymous(mapping) && !is_of_pool(mapping); }
 
+bool is_looked_at(const image::Mapping& mapping) { return may_have_own_pages(mapping) && is_ordinary(mapping); }
+
 sys::AddressRange in_whole_pages(const image::Mapping& mapping, sys::AddressRange range) {
   if (!is_of_pool(mapping)) return range;
   uint64_t mask = mapping.page_bytes() - 1;
@@ -107,6 +109,7 @@ void DepartingMemory::become(pid_t host_pid) {
 void DepartingMemory::begin_anew() {
   lost_objects_ = objects();
   pages_.reset();
+  look_.reset();
   tracking_.reset();
   for (const image::Mapping& mapping : layout_) missing_.add({mapping.start(), mapping.end()});
 }
@@ -144,6 +147,22 @@ Result<void> DepartingMemory::send_running(PageSender& sender) {
   return {};
 }
 
+uint64_t DepartingMemory::look_bytes() const {
+  if (!tracking_) return 0;
+  uint64_t bytes = 0;
+  for (const image::Mapping& mapping : layout_) bytes += is_looked_at(mapping) ? mapping.end() - mapping.start() : 0;
+  return bytes;
+}
+
+FrozenLook* DepartingMemory::prepare_look() {
+  if (!tracking_) return nullptr;
+  std::vector<sys::AddressRange> pieces;
+  for (const image::Mapping& mapping : layout_) {
+    if (is_looked_at(mapping)) pieces.push_back({mapping.start(), mapping.end()});
+  }
+  return &look_.emplace(*tracking_, pieces);
+}
+
 Result<void> DepartingMemory::send_frozen(PageSender& sender) {
   std::vector<Part> parts;
   std::vector<sys::AddressRange> tracked;
@@ -154,10 +173,13 @@ Result<void> DepartingMemory::send_frozen(PageSender& sender) {
     }
     for (const sys::AddressRange& part : worth_a_look(mapping, {mapping.start(), mapping.end()})) {
       parts.push_back({&mapping, part});
-      if (tracking_ && is_ordinary(mapping)) tracked.push_back(part);
+      if (tracking_ && is_looked_at(mapping)) tracked.push_back(part);
     }
   }
-  if (tracking_) look_.emplace(*tracking_, tracked, *crew_);
+  if (tracking_ && !look_) {
+    look_.emplace(*tracking_, tracked);
+    look_->look_at_all(*crew_);
+  }
   for (const Part& part : parts) TRY(send_piece(*part.mapping, part.range, Pass::frozen, sender));
   look_.reset();
   return {};

@@ -40,6 +40,11 @@ class DepartingMemory {
   void follow(const image::AddressSpace& space);
   // The destination began anew and has nothing of it.
   void forget();
+  // When all threads are stopped, before send(): the look that send() needs, whose parts are to be looked at by then.
+  // Null: there is nothing to look at.
+  FrozenLook* prepare_look();
+  // Of memory that there is in it.
+  uint64_t look_bytes() const;
   // Sends what the destination lacks. Requires: follow(space) was the last; `frozen` means that all threads are
   // stopped. While the program runs nothing is sent of a process whose writes are not tracked. Errors while it runs:
   // none for memory that goes away meanwhile. When the sender is stopped what is not sent yet stays missing.
@@ -100,7 +105,7 @@ class DepartingMemory {
   Crew* crew_;
   std::optional<sys::PageMap> pages_;
   std::optional<WriteTracking> tracking_;
-  std::optional<FrozenLook> look_;                         // during send_frozen()
+  std::optional<FrozenLook> look_;                         // from prepare_look() to the end of send_frozen()
   std::vector<image::Mapping> layout_;                     // as the destination has it
   std::vector<sys::AddressRange> lost_{sys::kEverywhere};  // the destination has nothing there since the last pass
   std::set<uint32_t> lost_objects_;                        // that were mapped since the last pass and are no longer

@@ -12,28 +12,33 @@ constexpr uint64_t kWorthHelp = uint64_t{512} << 20;  // a look that takes longe
 
 }  // namespace
 
-FrozenLook::FrozenLook(const WriteTracking& tracking, const std::vector<sys::AddressRange>& pieces, Crew& crew) {
-  uint64_t bytes = 0;
+FrozenLook::FrozenLook(const WriteTracking& tracking, const std::vector<sys::AddressRange>& pieces)
+    : tracking_(&tracking) {
   for (const sys::AddressRange& piece : pieces) {
-    bytes += piece.size();
+    bytes_ += piece.size();
     uint64_t size = std::max(uint64_t{1}, piece.size() / kMostSlices / kSliceBytes) * kSliceBytes;
     for (uint64_t at = piece.start; at < piece.end; at += size) {
       slices_.push_back({{at, std::min(at + size, piece.end)}, {}});
     }
   }
-  auto look = [&](size_t i) { slices_[i].regions = tracking.changes(slices_[i].range); };
-  if (bytes >= kWorthHelp) {
-    crew.share(slices_.size(), look);
-  } else {
-    for (size_t i = 0; i < slices_.size(); ++i) look(i);
-  }
+}
+
+bool FrozenLook::is_worth_help(uint64_t bytes) { return bytes >= kWorthHelp; }
+
+void FrozenLook::look_at(size_t part) { slices_[part].regions = tracking_->changes(slices_[part].range); }
+
+void FrozenLook::look_at_all(Crew& crew) {
+  if (is_worth_help(bytes_)) return crew.share(parts(), [this](size_t part) { look_at(part); });
+  for (size_t part = 0; part < parts(); ++part) look_at(part);
 }
 
 Result<FrozenLook::Changes> FrozenLook::in(sys::AddressRange piece) const {
   auto at = std::ranges::lower_bound(slices_, piece.start, {}, [](const Slice& slice) { return slice.range.start; });
   const uint64_t content = sys::pages_with_content();
   Changes changes;
-  for (; at != slices_.end() && at->range.start < piece.end; ++at) {
+  uint64_t looked_until = piece.start;
+  for (; at != slices_.end() && at->range.start == looked_until && at->range.end <= piece.end; ++at) {
+    looked_until = at->range.end;
     if (!at->regions) return std::unexpected(at->regions.error());
     for (const sys::PageRegion& region : *at->regions) {
       if ((region.categories & sys::kPageGuard) != 0) {
@@ -45,6 +50,7 @@ Result<FrozenLook::Changes> FrozenLook::in(sys::AddressRange piece) const {
       }
     }
   }
+  if (looked_until != piece.end) return error(ErrorKind::gone, "memory that was not looked at");
   return changes;
 }
 

@@ -1,7 +1,8 @@
 // FrozenLook: what became of a stopped process's tracked memory since it was last looked at, all of it in one look.
 //
 // The look takes most of a freeze when the memory is large: one walk of the page tables tells what was written, what is
-// no longer there and what is a guard page, and much memory is looked at by several processors.
+// no longer there and what is a guard page, and much memory is looked at by several processors, while the rest of the
+// program's state is asked for.
 #pragma once
 
 #include <vector>
@@ -14,15 +15,24 @@ namespace godwit::address_space {
 
 class FrozenLook {
  public:
-  // `pieces` are of anonymous mappings, by address.
-  FrozenLook(const WriteTracking& tracking, const std::vector<sys::AddressRange>& pieces, Crew& crew);
+  // `pieces` are of anonymous mappings, by address. Nothing is looked at yet.
+  FrozenLook(const WriteTracking& tracking, const std::vector<sys::AddressRange>& pieces);
+
+  // The look has this many parts, each to be looked at once, by any thread.
+  size_t parts() const { return slices_.size(); }
+  void look_at(size_t part);
+  // All of them, shared if that is worth while.
+  void look_at_all(Crew& crew);
+  // Of that much memory it is.
+  static bool is_worth_help(uint64_t bytes);
 
   struct Changes {
     std::vector<sys::AddressRange> written;  // and there
     std::vector<sys::AddressRange> absent;   // by address, as all of them
     RangeSet guards;
   };
-  // Of one of the pieces. Errors: denied when writes to it were not tracked.
+  // When all parts have been looked at. Errors: denied when writes to the piece were not tracked, gone when it is
+  // none of those.
   Result<Changes> in(sys::AddressRange piece) const;
 
  private:
@@ -30,6 +40,8 @@ class FrozenLook {
     sys::AddressRange range;
     Result<std::vector<sys::PageRegion>> regions;
   };
+  const WriteTracking* tracking_;
+  uint64_t bytes_ = 0;
   std::vector<Slice> slices_;
 };
 

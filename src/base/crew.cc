@@ -33,34 +33,43 @@ void Crew::work(const std::function<void(size_t)>& task, size_t count) {
 void Crew::help() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    called_.wait(lock, [this] { return over_ || (task_ != nullptr && next_ < count_); });
+    called_.wait(lock, [this] { return over_ || (task_ && next_ < count_); });
     if (over_) return;
-    const std::function<void(size_t)>& task = *task_;
     size_t count = count_;
     ++helping_;
     lock.unlock();
-    work(task, count);
+    work(task_, count);  // which stays as long as somebody helps
     lock.lock();
     --helping_;
   }
 }
 
-void Crew::share(size_t count, const std::function<void(size_t)>& task) {
+void Crew::begin(size_t count, std::function<void(size_t)> task) {
   {
     std::lock_guard lock(mutex_);
-    task_ = &task;
+    task_ = std::move(task);
     count_ = count;
     next_ = 0;
   }
   called_.notify_all();
-  work(task, count);
+}
+
+void Crew::finish() {
+  if (!task_) return;
+  work(task_, count_);
   std::unique_lock lock(mutex_);
-  task_ = nullptr;  // nobody joins in any more
+  count_ = 0;  // nobody joins in any more
   while (helping_ > 0) {
     lock.unlock();
     std::this_thread::yield();
     lock.lock();
   }
+  task_ = nullptr;
+}
+
+void Crew::share(size_t count, std::function<void(size_t)> task) {
+  begin(count, std::move(task));
+  finish();
 }
 
 }  // namespace godwit

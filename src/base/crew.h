@@ -21,7 +21,11 @@ class Crew {
 
   // Calls task(0) to task(count - 1), each once, in the caller and in whichever helpers wake up in time. Returns when
   // all have returned. The task must not throw. Not to be called by two threads at once.
-  void share(size_t count, const std::function<void(size_t)>& task);
+  void share(size_t count, std::function<void(size_t)> task);
+  // The same in two steps: the helpers begin, and the caller does what is left when it has done something else. There
+  // may be one task at a time; without one finish() does nothing.
+  void begin(size_t count, std::function<void(size_t)> task);
+  void finish();
 
  private:
   void help();
@@ -29,7 +33,7 @@ class Crew {
 
   std::mutex mutex_;
   std::condition_variable called_;
-  const std::function<void(size_t)>* task_ = nullptr;  // while there is one
+  std::function<void(size_t)> task_;  // while there is one
   size_t count_ = 0;
   bool over_ = false;
   std::atomic<size_t> next_ = 0;

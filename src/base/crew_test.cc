@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <chrono>
 
 namespace godwit {
 namespace {
@@ -34,6 +35,27 @@ TEST(Crew, HelpersTakePart) {
     while (!helped) std::this_thread::yield();
   });
   EXPECT_EQ(started, 1);
+}
+
+TEST(Crew, BeginsWithoutTheCaller) {
+  Crew crew(1);
+  crew.finish();  // of nothing
+  std::atomic<int> done = 0;
+  crew.begin(7, [&](size_t) { ++done; });
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (done < 7 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  EXPECT_EQ(done, 7);
+  crew.finish();
+  EXPECT_EQ(done, 7);
+}
+
+TEST(Crew, EndsInTheMidstOfATask) {
+  std::atomic<int> done = 0;
+  {
+    Crew crew(2);
+    crew.begin(1000, [&](size_t) { ++done; });
+  }
+  EXPECT_LE(done, 1000);
 }
 
 }  // namespace

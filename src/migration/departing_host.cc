@@ -257,6 +257,19 @@ Result<void> DepartingHost::tell_of_rest() {
   return {};
 }
 
+void DepartingHost::begin_to_look() {
+  uint64_t bytes = 0;
+  for (auto& [pid, memory] : memories_) bytes += memory.look_bytes();
+  if (!address_space::FrozenLook::is_worth_help(bytes)) return;
+  std::vector<std::pair<address_space::FrozenLook*, size_t>> parts;
+  for (auto& [pid, memory] : memories_) {
+    address_space::FrozenLook* look = memory.prepare_look();
+    for (size_t part = 0; look != nullptr && part < look->parts(); ++part) parts.emplace_back(look, part);
+  }
+  size_t count = parts.size();
+  crew_->begin(count, [parts = std::move(parts)](size_t i) { parts[i].first->look_at(parts[i].second); });
+}
+
 Result<void> DepartingHost::send_rest(const image::LogicalHost& state) {
   TRY(follow_frozen(state));
   for (auto& [pid, memory] : memories_) TRY(memory.send(Pass::frozen, sender_));
@@ -264,6 +277,7 @@ Result<void> DepartingHost::send_rest(const image::LogicalHost& state) {
 }
 
 Result<void> DepartingHost::follow_frozen(const image::LogicalHost& state) {
+  crew_->finish();
   follow(state);
   look_for_passing(TRY(next_pid(state)));
   return find_object_writes(Pass::frozen);

@@ -51,10 +51,12 @@ class DepartingHost {
   Result<std::optional<address_space::Convergence::Verdict>> run_rounds(address_space::Convergence& rule,
                                                                         const Report& report,
                                                                         const TrackNew& track_new);
-  // In the freeze: what the destination lacks, and all memory objects.
   // For post-copy, when rounds are over: tells the destination of what is not to be sent before the switchover, so that
   // little is left to tell in the freeze.
   Result<void> tell_of_rest();
+  // As soon as all threads are stopped, when send_rest() is to follow: much memory is looked at meanwhile.
+  void begin_to_look();
+  // In the freeze: what the destination lacks, and all memory objects.
   Result<void> send_rest(const image::LogicalHost& state);
 
   // For post-copy: what the program needs at once; everything else is told of and handed to `server`.

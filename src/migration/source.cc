@@ -408,6 +408,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   TRY(let_run_at_full_speed());
   freeze::SeizedTree tree = TRY(stop_quiet(inventory, order_.place(), packets));
   frozen_at_ = tree.since();
+  if (!leave_rest_) memory.begin_to_look();
   phases_.end("freeze");
   HeldConsoles held = TRY(HeldConsoles::ask(init));
   TRY(tell_held(connection));
