@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 
 #include "sys/file.h"
 #include "sys/huge_page_pool.h"
+#include "sys/scheduling.h"
 
 namespace godwit::address_space {
 
@@ -87,6 +89,7 @@ Result<void> PageSender::flush() {
   std::vector<sys::AddressRange> ranges = TRY(read(std::exchange(ranges_, {}), wanted));
   ranges_.reserve(kRangesPerChunk);
   TRY(send_worthwhile(ranges));
+  if (running_) sys::give_way();
   return ask_watch();
 }
 
@@ -182,18 +185,24 @@ PageReceiver::PageReceiver(transport::Connection& connection, Put put, FindObjec
   std::fill(buffer_.begin(), buffer_.end(), std::byte{1});  // touched now, not in the freeze
 }
 
+// Two threads that hand each chunk over keep others from the processors of a machine that has but two, for up to a
+// tenth of a second; one that does both gives way in between (docs/decisions/0020-giving-way.md).
 Result<void> PageReceiver::put_beside() {
-  filler_ = TRY(PageFiller::start(put_, kChunkBytes));
+  constexpr unsigned kEnough = 3;
+  running_ = true;
+  if (std::thread::hardware_concurrency() >= kEnough) filler_ = TRY(PageFiller::start(put_, kChunkBytes));
   return {};
 }
 
 Result<void> PageReceiver::put_at_once() {
   TRY(settle());
   filler_.reset();
+  running_ = false;
   return {};
 }
 
 Result<void> PageReceiver::receive_pages(transport::FrameHeader header) {
+  if (running_) sys::give_way();
   PagesFrame frame = TRY(receive_head(connection_, header.length));
   size_t sum = TRY(bytes_of_pages(frame));
   std::span<std::byte> content = (filler_ ? filler_->room() : std::span(buffer_)).first(sum);

@@ -151,7 +151,8 @@ class PageReceiver {
   using FindObject = std::function<Result<int>(uint32_t)>;
   using Drop = std::function<Result<void>(pid_t, std::span<const sys::AddressRange>)>;
   PageReceiver(transport::Connection& connection, Put put, FindObject object, Drop drop);
-  // From now on pages are put by a thread beside the one that receives them; or no longer.
+  // From now on the program runs: pages are put by a thread beside the one that receives them, where there are
+  // processors for both, and whoever waits for this one is given way. Or no longer: everything is done at once.
   Result<void> put_beside();
   Result<void> put_at_once();
 
@@ -187,6 +188,7 @@ class PageReceiver {
   PresentPages* present_ = nullptr;
   std::vector<std::byte> buffer_;
   std::unique_ptr<PageFiller> filler_;
+  bool running_ = false;  // the program, meanwhile
   transport::Compressor compressor_;
   std::vector<std::byte> packed_;
 };

@@ -41,13 +41,16 @@ Captured capture_tcp_listener(const OpenDescriptor& open, CaptureTools& tools, i
   if (auto blocked = what_blocks(state.waiting, takes_waiting, filter.has_value())) return blocked;
   image::TcpListener& listener = *into.mutable_tcp_listener();
   listener.set_family(static_cast<uint32_t>(shape.family));
-  if (tools.depth == Depth::plan) return std::optional<Unsupported>();
+  if (tools.depth == Depth::plan) {
+    TRY(tools.sockets.know_options(fd, open.status.st_ino, shape));
+    return std::optional<Unsupported>();
+  }
   listener.set_address(TRY(sys::own_address(fd)));
   listener.set_backlog(state.backlog);
   listener.set_filter(std::move(*filter));
   listener.set_uid(open.status.st_uid);
   listener.set_gid(open.status.st_gid);
-  TRY(tools.sockets.add_options(fd, *listener.mutable_options(), shape));
+  TRY(tools.sockets.add_options(fd, *listener.mutable_options(), shape, open.status.st_ino));
   TRY(tools.sockets.note_requests(fd));
   if (state.waiting == 0) return std::optional<Unsupported>();
   for (sys::TcpConnection& connection : TRY(tools.sockets.take_waiting(fd))) {

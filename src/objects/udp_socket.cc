@@ -25,14 +25,17 @@ Captured capture_udp_socket(const OpenDescriptor& open, CaptureTools& tools, ima
   image::UdpSocket& socket = *into.mutable_udp_socket();
   socket.set_family(static_cast<uint32_t>(shape.family));
   socket.set_protocol(static_cast<uint32_t>(shape.protocol));
-  if (tools.depth == Depth::plan) return std::optional<Unsupported>();
+  if (tools.depth == Depth::plan) {
+    TRY(tools.sockets.know_options(fd, open.status.st_ino, shape));
+    return std::optional<Unsupported>();
+  }
   socket.set_filter(std::move(*filter));
   socket.set_uid(open.status.st_uid);
   socket.set_gid(open.status.st_gid);
   socket.set_address(TRY(sys::own_address(fd)));
   socket.set_peer(TRY(sys::peer_address(fd)));
   socket.set_shut_down(!socket.peer().empty() && sys::receives_no_more(fd));
-  TRY(tools.sockets.add_options(fd, *socket.mutable_options(), shape));
+  TRY(tools.sockets.add_options(fd, *socket.mutable_options(), shape, open.status.st_ino));
   TRY(tools.sockets.add_memberships(fd, shape.family, *socket.mutable_memberships()));
   for (sys::Datagram& datagram : TRY(sys::peek_datagrams(fd))) {
     image::Datagram& told = *socket.add_datagrams();

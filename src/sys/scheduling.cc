@@ -1,5 +1,6 @@
 #include "sys/scheduling.h"
 
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -37,6 +38,8 @@ Result<void> set_scheduling(pid_t tid, const SchedulingAttributes& attributes) {
 }
 
 void set_own_nice(int nice) { (void)::setpriority(PRIO_PROCESS, 0, nice); }
+
+void give_way() { ::sched_yield(); }
 
 Result<std::vector<std::byte>> get_affinity(pid_t tid) {
   std::array<std::byte, 1024> buffer;  // 8,192 processors, the most that a kernel is built for

@@ -28,6 +28,8 @@ Result<SchedulingAttributes> get_scheduling(pid_t tid);
 Result<void> set_scheduling(pid_t tid, const SchedulingAttributes& attributes);
 // The calling thread's nice level, and of those it starts later. Best effort: a worse level is no failure.
 void set_own_nice(int nice);
+// Whoever waits for this processor runs first, then the calling thread again; at once when nobody does.
+void give_way();
 // Bit n of byte n / 8 stands for processor n.
 Result<std::vector<std::byte>> get_affinity(pid_t tid);
 Result<void> set_affinity(pid_t tid, const std::vector<std::byte>& processors);
