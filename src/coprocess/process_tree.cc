@@ -1,5 +1,6 @@
 #include "coprocess/process_tree.h"
 
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -280,7 +281,25 @@ Result<void> ProcessTree::end_zombies() {
   return {};
 }
 
+// For the program's descriptors, as long as the process has one thread: when several share a table that has to grow the
+// kernel waits until no processor reads it any more, some milliseconds each time. A process that may not have so many
+// gets what it needs in the freeze. Source: Linux fs/file.c, expand_fdtable.
+Result<void> ProcessTree::make_room_for_descriptors(const image::Process& process) {
+  constexpr int kAtFirst = 64;  // NR_OPEN_DEFAULT
+  constexpr int kMost = 1 << 20;
+  int highest = 0;
+  for (const image::Descriptor& each : process.descriptors()) highest = std::max(highest, each.number());
+  if (highest < kAtFirst || highest >= kMost) return {};
+  RemoteCalls calls = RemoteCalls::adopt(members_.at(process.pid()).host_pid, region_);
+  CallBatch batch = calls.batch();
+  size_t made = batch.add(SYS_fcntl, {static_cast<uint64_t>(init_.worker_pidfd_number), F_DUPFD_CLOEXEC,
+                                      static_cast<uint64_t>(highest) + 2});  // DescriptorRestore needs one above
+  batch.add_using(SYS_close, {}, 0, made);
+  return calls.run(batch);
+}
+
 Result<void> ProcessTree::make_threads(const image::Process& process) {
+  TRY(make_room_for_descriptors(process));
   Member& member = members_.at(process.pid());
   member.host_threads = {member.host_pid};
   return add_threads(process, {{process.pid(), member.host_pid}});

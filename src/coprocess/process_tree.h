@@ -59,6 +59,7 @@ class ProcessTree {
   Result<void> join_groups();
   Result<void> join_group(pid_t group, const std::vector<pid_t>& joining);
   Result<void> end_zombies();
+  Result<void> make_room_for_descriptors(const image::Process& process);
   Result<void> make_threads(const image::Process& process);
   Result<void> add_threads(const image::Process& process, std::map<pid_t, pid_t> known);
   Result<void> remove_ended(const image::LogicalHost& before);

@@ -13,6 +13,7 @@
 
 #include "sys/file.h"
 #include "sys/pidfd.h"
+#include "sys/pipe.h"
 #include "sys/stream_socket.h"
 #include "sys/text_file.h"
 #include "sys/tun.h"
@@ -172,13 +173,15 @@ void DescriptorCapture::capture_record_locks(const OpenDescriptor& open, uint32_
   for (int i = first; i < into.locks_size(); ++i) locks_.add(open.host_pid, open.number, into.locks(i), open.link);
 }
 
-// Of a socket the record tells everything that /proc would, where each file costs as much as the rest of it together.
+// Of a socket and a pipe the record tells everything that /proc would, where each file costs as much as the rest of it
+// together.
 Result<OpenDescriptor> DescriptorCapture::look_at(const ProcessRef& process, const Numbered& which,
                                                   const UniqueFd& copy) {
   OpenDescriptor open{process.pid, process.host_pid, which.number, copy, {}, TRY(sys::status_of(copy.get())), {}};
   const freeze::DescriptorRecord* record = which.record;
-  if (record != nullptr && S_ISSOCK(open.status.st_mode) && (record->flags & O_PATH) == 0) {
-    open.link = "socket:[" + std::to_string(record->inode) + "]";
+  bool is_pipe = sys::is_unnamed_pipe(open.status);
+  if (record != nullptr && (is_pipe || S_ISSOCK(open.status.st_mode)) && (record->flags & O_PATH) == 0) {
+    open.link = (is_pipe ? "pipe:[" : "socket:[") + std::to_string(record->inode) + "]";
     open.info.flags = record->flags | (record->close_on_exec != 0 ? O_CLOEXEC : 0);
     open.info.position = record->position;
     return open;

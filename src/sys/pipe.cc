@@ -15,6 +15,16 @@ Result<PipePair> make_pipe_pair(bool packets) {
   return PipePair{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
+// All of them are on one file system of the kernel's own.
+bool is_unnamed_pipe(const struct stat& status) {
+  static const dev_t kDevice = [] {
+    auto pair = make_pipe_pair(false);
+    struct stat own{};
+    return pair && ::fstat(pair->read.get(), &own) == 0 ? own.st_dev : 0;
+  }();
+  return S_ISFIFO(status.st_mode) && kDevice != 0 && status.st_dev == kDevice;
+}
+
 Result<uint32_t> pipe_capacity(int fd) {
   return static_cast<uint32_t>(TRY(checked(::fcntl(fd, F_GETPIPE_SZ), "fcntl(F_GETPIPE_SZ)")));
 }

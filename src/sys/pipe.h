@@ -2,6 +2,8 @@
 // pipe(7).
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <span>
 #include <string>
@@ -15,6 +17,8 @@ struct PipePair {
   UniqueFd read, write;
 };
 Result<PipePair> make_pipe_pair(bool packets);
+// One that has no name, unlike a FIFO.
+bool is_unnamed_pipe(const struct stat& status);
 Result<uint32_t> pipe_capacity(int fd);
 Result<void> set_pipe_capacity(int fd, uint32_t bytes);
 // What is in the pipe behind either end. Changes nothing. Requires: nobody reads or writes meanwhile.
