@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "freeze/remote_calls.h"
 #include "freeze/system_call_restart.h"
@@ -132,10 +133,22 @@ Result<uint64_t> planted_number(const Call& call) {
   }
 }
 
+// What a call returns whose time is over, where the time is all it waits for beside a wake-up that cannot have come.
+std::optional<int64_t> result_in_the_end(const Call& call) {
+  if (call.treatment() == Call::REPLANT_NANOSLEEP) return 0;
+  if (call.treatment() == Call::REPLANT_FUTEX) return -ETIMEDOUT;
+  return std::nullopt;
+}
+
 Result<void> replant(pid_t tid, RemoteAddress vdso, user_regs_struct registers, const Call& call,
                      std::chrono::nanoseconds elapsed) {
   int64_t left = std::clamp<int64_t>(call.remaining_ns(), 0, kMostSeconds * kNanosecondsPerSecond) - elapsed.count();
   left = std::max<int64_t>(left, 0);
+  if (auto result = result_in_the_end(call); result && left == 0) {
+    registers.rax = static_cast<uint64_t>(*result);
+    registers.orig_rax = kNotInCall;
+    return sys::set_registers(tid, registers);
+  }
   ProgramMemory memory = memory_of(tid);
   uint64_t scratch = below_red_zone(registers);
   uint64_t number = TRY(planted_number(call));
