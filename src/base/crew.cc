@@ -21,6 +21,8 @@ Crew::~Crew() {
   {
     std::lock_guard lock(mutex_);
     over_ = true;
+    count_ = 0;
+    next_ = SIZE_MAX / 2;  // what is not begun yet is left
   }
   called_.notify_all();
   for (std::thread& helper : helpers_) helper.join();

@@ -47,6 +47,15 @@ size_t add_clone(CallBatch& batch, pid_t tid, uint64_t flags, int exit_signal, u
 
 }  // namespace
 
+int highest_descriptor_to_be(const image::Process& process) {
+  constexpr int kAnyway = 250;    // a table has 256 entries then
+  constexpr int kAboveThem = 8;   // that DescriptorRestore::install() needs for a moment
+  constexpr int kMost = 1 << 20;  // what it takes at all
+  int highest = 0;
+  for (const image::Descriptor& each : process.descriptors()) highest = std::max(highest, each.number());
+  return std::max(kAnyway, std::min(highest, kMost) + std::min(highest, kMost) / 4 + kAboveThem);
+}
+
 ProcessTree::ProcessTree(const InitProcess& init, freeze::CodeRegion region, const image::LogicalHost& host)
     : init_(init), region_(region), host_(&host) {}
 
@@ -281,19 +290,12 @@ Result<void> ProcessTree::end_zombies() {
   return {};
 }
 
-// For the program's descriptors, as long as the process has one thread: when several share a table that has to grow the
-// kernel waits until no processor reads it any more, some milliseconds each time. A process that may not have so many
-// gets what it needs in the freeze. Source: Linux fs/file.c, expand_fdtable.
+// As long as the process has one thread. A process that may not have so many gets what it needs in the freeze.
 Result<void> ProcessTree::make_room_for_descriptors(const image::Process& process) {
-  constexpr int kAtFirst = 64;  // NR_OPEN_DEFAULT
-  constexpr int kMost = 1 << 20;
-  int highest = 0;
-  for (const image::Descriptor& each : process.descriptors()) highest = std::max(highest, each.number());
-  if (highest < kAtFirst || highest >= kMost) return {};
   RemoteCalls calls = RemoteCalls::adopt(members_.at(process.pid()).host_pid, region_);
   CallBatch batch = calls.batch();
   size_t made = batch.add(SYS_fcntl, {static_cast<uint64_t>(init_.worker_pidfd_number), F_DUPFD_CLOEXEC,
-                                      static_cast<uint64_t>(highest) + 2});  // DescriptorRestore needs one above
+                                      static_cast<uint64_t>(highest_descriptor_to_be(process))});
   batch.add_using(SYS_close, {}, 0, made);
   return calls.run(batch);
 }

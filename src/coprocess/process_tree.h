@@ -25,6 +25,10 @@ struct InitProcess {
   int cgroup_fd;            // in this worker: the cgroup for everything that moves
 };
 
+// Room for the descriptors of `process` and some more, as a number that is made before the freeze: a table that several
+// threads share grows only after an RCU grace period, some milliseconds. Source: Linux fs/file.c, expand_fdtable.
+int highest_descriptor_to_be(const image::Process& process);
+
 class ProcessTree {
  public:
   struct Member {

@@ -52,7 +52,8 @@ struct restart_block {
     struct { void* ufds; int nfds; int has_timeout; unsigned long tv_sec; unsigned long tv_nsec; } poll;
   };
 };
-struct inode { unsigned long i_ino; };
+struct file_lock_context;
+struct inode { unsigned long i_ino; struct file_lock_context* i_flctx; };
 struct file { unsigned int f_flags; long long f_pos; struct inode* f_inode; };
 struct fdtable { unsigned int max_fds; unsigned long* close_on_exec; };
 struct files_struct { struct fdtable* fdt; };
@@ -282,6 +283,7 @@ int write_descriptor(struct bpf_iter__task_file* context) {
   record.position = (u64)BPF_CORE_READ(file, f_pos);
   record.flags = BPF_CORE_READ(file, f_flags);
   record.close_on_exec = closes_on_exec(task, context->fd);
+  record.has_locks = BPF_CORE_READ(file, f_inode, i_flctx) != 0;
   bpf_seq_write(context->meta->seq, &record, sizeof(record));
   return 0;
 }

@@ -69,16 +69,17 @@ Result<bool> take_over(pid_t host_tid) {
 // them are hurried, while the scope lasts.
 class Rush {
  public:
-  explicit Rush(const SeizedProcess& process) : process_(process) {}
-  void begin() {
-    if (!hurried_.empty()) return;
-    for (const SeizedThread& thread : process_.threads) {
-      if (!thread.stopped) hurried_.push_back(Hurry::along(thread.host_tid));
+  explicit Rush(const SeizedProcess& process) {
+    for (const SeizedThread& thread : process.threads) {
+      if (!thread.stopped) waiting_.push_back(thread.host_tid);
     }
+  }
+  void begin() {
+    for (pid_t tid : std::exchange(waiting_, {})) hurried_.push_back(Hurry::along(tid));
   }
 
  private:
-  const SeizedProcess& process_;
+  std::vector<pid_t> waiting_;
   std::vector<Hurry> hurried_;
 };
 
@@ -242,9 +243,8 @@ void SeizedTree::let_go() {
   constexpr std::chrono::seconds kPatience(2);
   constexpr std::chrono::microseconds kBetween(50);
   auto deadline = std::chrono::steady_clock::now() + kPatience;
-  auto released = [](const SeizedProcess& process, SeizedThread& thread) {
+  auto released = [](const SeizedProcess& process, Rush& rush, SeizedThread& thread) {
     if (!thread.stopped) {
-      Rush rush(process);
       auto stopped = await_stop(process.listed.host_pid, thread, rush, std::chrono::steady_clock::now());
       if (!stopped) return stopped.error().kind != ErrorKind::retry && stopped.error().kind != ErrorKind::exhausted;
       if (!*stopped) return true;
@@ -256,7 +256,8 @@ void SeizedTree::let_go() {
   for (;;) {
     bool left = false;
     for (SeizedProcess& process : processes_) {
-      std::erase_if(process.threads, [&](SeizedThread& thread) { return released(process, thread); });
+      Rush rush(process);
+      std::erase_if(process.threads, [&](SeizedThread& thread) { return released(process, rush, thread); });
       left = left || !process.threads.empty();
     }
     if (!left || std::chrono::steady_clock::now() > deadline) break;

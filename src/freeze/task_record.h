@@ -57,5 +57,5 @@ struct godwit_descriptor_record {
   unsigned long long inode, position;
   int number; /* of the descriptor */
   unsigned int flags;
-  unsigned int close_on_exec, pad;
+  unsigned int close_on_exec, has_locks; /* has_locks: or had some */
 };

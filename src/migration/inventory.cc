@@ -199,9 +199,15 @@ Result<image::LogicalHost> Inventory::plan_again(std::vector<worker::Refusal>& r
 Result<image::LogicalHost> Inventory::plan_patiently(std::vector<worker::Refusal>& refusals) {
   constexpr int kLooks = 10;
   constexpr std::chrono::milliseconds kBetween(10);
+  std::optional<image::NetworkSettings> network;  // which is told of once
   for (int look = 1;; ++look) {
     auto found = plan_again(refusals);
-    if (!found || refusals.empty() || !pass(refusals) || look == kLooks) return found;
+    if (!found) return found;
+    if (found->has_network()) network = found->network();
+    if (refusals.empty() || !pass(refusals) || look == kLooks) {
+      if (network) *found->mutable_network() = std::move(*network);
+      return found;
+    }
     std::this_thread::sleep_for(kBetween);
   }
 }

@@ -259,16 +259,12 @@ Result<void> Skeleton::prepare_filling(const image::Process& process) {
   return {};
 }
 
-// See sys::reserve_descriptors().
+// For what has come since the process was made.
 Result<void> Skeleton::reserve_descriptors(const image::Process& process) {
-  constexpr int kAnyway = 250;   // the table has 256 entries since the worker's descriptor is there
-  constexpr int kAboveThem = 8;  // that install() needs for a moment
-  constexpr int kMostNumber = 1 << 20;
-  int highest = 0;
-  for (const image::Descriptor& descriptor : process.descriptors()) highest = std::max(highest, descriptor.number());
-  int& reserved = reserved_.try_emplace(process.pid(), kAnyway).first->second;
-  if (highest + kAboveThem <= reserved || highest > kMostNumber) return {};
-  reserved = highest + highest / 4 + kAboveThem;
+  int wanted = coprocess::highest_descriptor_to_be(process);
+  int& reserved = reserved_.try_emplace(process.pid(), wanted).first->second;
+  if (wanted <= reserved) return {};
+  reserved = wanted;
   RemoteCalls calls = tree_->calls(process.pid());
   CallBatch batch = calls.batch();
   auto number = static_cast<uint64_t>(reserved);

@@ -162,8 +162,9 @@ Result<wire::FinalState> Source::capture(Inventory& inventory, freeze::SeizedTre
   std::vector<worker::Refusal> refusals;
   *state.mutable_host() = TRY(inventory.full(tree, refusals));
   if (!refusals.empty()) {
-    return error(ErrorKind::unsupported, "since it was looked at the program has come to use " +
-                                             refusals.front().what() + "; " + refusals.front().remedy());
+    return error(inventory.pass(refusals) ? ErrorKind::retry : ErrorKind::unsupported,
+                 "since it was looked at the program has come to use " + refusals.front().what() + "; " +
+                     refusals.front().remedy());
   }
   for (worker::Console& console : TRY(held.now(consoles()))) {
     if (console.number() == 0 && console.ended()) return error(ErrorKind::gone, "the program has ended");

@@ -50,6 +50,7 @@ struct ConsoleFd {
 struct OpenDescriptor {
   pid_t pid, host_pid;
   int number;
+  int pidfd;             // of the process; -1: it is in flight
   const UniqueFd& copy;  // by pidfd_getfd
   std::string link;      // text of /proc/PID/fd/N
   struct stat status;
@@ -58,7 +59,9 @@ struct OpenDescriptor {
 
 // A queue of what cannot move: it is waited for until the program has read it.
 struct Unread {
-  UniqueFd fd;
+  int pidfd;
+  int number;
+  std::string link;  // what the number stands for, lest it is another meanwhile
   bool may_be_lost;  // when that does not end
 };
 

@@ -155,10 +155,15 @@ Result<uint32_t> DescriptorCapture::capture_one(const OpenDescriptor& open, uint
   return id;
 }
 
+// None is held open meanwhile: a socket that its program closes must be closed.
 bool DescriptorCapture::has_unread(bool that_must_not_be_lost) const {
   return std::any_of(to_be_read_.begin(), to_be_read_.end(), [&](const Unread& queue) {
     if (that_must_not_be_lost && queue.may_be_lost) return false;
-    auto readable = sys::readable_now(queue.fd.get());
+    auto fd = sys::pidfd_getfd(queue.pidfd, queue.number);
+    if (!fd) return false;
+    auto link = sys::read_link("/proc/self/fd/" + std::to_string(fd->get()));
+    if (!link || *link != queue.link) return false;
+    auto readable = sys::readable_now(fd->get());
     return readable && *readable;
   });
 }
@@ -177,10 +182,12 @@ void DescriptorCapture::capture_record_locks(const OpenDescriptor& open, uint32_
 // together.
 Result<OpenDescriptor> DescriptorCapture::look_at(const ProcessRef& process, const Numbered& which,
                                                   const UniqueFd& copy) {
-  OpenDescriptor open{process.pid, process.host_pid, which.number, copy, {}, TRY(sys::status_of(copy.get())), {}};
+  OpenDescriptor open{
+      process.pid, process.host_pid, which.number, process.pidfd, copy, {}, TRY(sys::status_of(copy.get())), {}};
   const freeze::DescriptorRecord* record = which.record;
   bool is_pipe = sys::is_unnamed_pipe(open.status);
-  if (record != nullptr && (is_pipe || S_ISSOCK(open.status.st_mode)) && (record->flags & O_PATH) == 0) {
+  bool told = record != nullptr && record->has_locks == 0 && (record->flags & O_PATH) == 0;
+  if (told && (is_pipe || S_ISSOCK(open.status.st_mode))) {
     open.link = (is_pipe ? "pipe:[" : "socket:[") + std::to_string(record->inode) + "]";
     open.info.flags = record->flags | (record->close_on_exec != 0 ? O_CLOEXEC : 0);
     open.info.position = record->position;

@@ -29,7 +29,7 @@ Captured capture_inotify(const OpenDescriptor& open, CaptureTools& tools, image:
   }
   into.mutable_inotify();
   std::ranges::sort(*into.mutable_inotify()->mutable_watches(), {}, [](const auto& watch) { return watch.watch(); });
-  tools.to_be_read.push_back({TRY(sys::duplicate(open.copy.get())), false});
+  tools.to_be_read.push_back({open.pidfd, open.number, open.link, false});
   return std::optional<Unsupported>();
 }
 

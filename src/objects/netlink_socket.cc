@@ -31,7 +31,7 @@ Captured capture_netlink_socket(const OpenDescriptor& open, CaptureTools& tools,
                        "have the program close it before the move; those of NETLINK_ROUTE and NETLINK_SOCK_DIAG that "
                        "speak with the kernel move"};
   }
-  tools.to_be_read.push_back({TRY(sys::duplicate(fd)), false});
+  tools.to_be_read.push_back({open.pidfd, open.number, open.link, false});
   if (TRY(sys::readable_now(fd))) {
     return Unsupported{"socket.netlink.queue", "netlink socket with messages of the kernel that are not read",
                        "try again when the program has read them", true};

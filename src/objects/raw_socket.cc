@@ -26,7 +26,7 @@ Captured capture_raw_socket(const OpenDescriptor& open, CaptureTools& tools, ima
   socket.set_family(static_cast<uint32_t>(shape.family));
   socket.set_type(static_cast<uint32_t>(shape.type));
   socket.set_protocol(static_cast<uint32_t>(shape.protocol));
-  tools.to_be_read.push_back({TRY(sys::duplicate(fd)), true});
+  tools.to_be_read.push_back({open.pidfd, open.number, open.link, true});
   if (tools.depth == Depth::plan) return std::optional<Unsupported>();
   socket.set_filter(std::move(*filter));
   socket.set_filter_locked(TRY(sys::filter_is_locked(fd)));

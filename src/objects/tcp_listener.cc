@@ -37,7 +37,7 @@ Captured capture_tcp_listener(const OpenDescriptor& open, CaptureTools& tools, i
   auto filter = sys::read_filter(fd);
   if (tools.depth == Depth::plan) (void)tools.sockets.accept_queue();  // made ready before the freeze
   bool takes_waiting = shape.protocol != IPPROTO_MPTCP && tools.sockets.accept_queue() != nullptr;
-  if (!takes_waiting) tools.to_be_read.push_back({TRY(sys::duplicate(fd)), false});
+  if (!takes_waiting) tools.to_be_read.push_back({open.pidfd, open.number, open.link, false});
   if (auto blocked = what_blocks(state.waiting, takes_waiting, filter.has_value())) return blocked;
   image::TcpListener& listener = *into.mutable_tcp_listener();
   listener.set_family(static_cast<uint32_t>(shape.family));

@@ -40,7 +40,8 @@ bool is_ended(const image::TcpSocket& socket) {
 std::optional<Unsupported> what_blocks(const OpenDescriptor& open, const sys::SocketKind& kind, TcpState state,
                                        const Result<std::string>& filter, CaptureTools& tools) {
   if (!filter) return unreadable_filter("TCP socket");
-  if (kind.shape.protocol == IPPROTO_MPTCP && state != TcpState::closed) {
+  bool has_peer = state != TcpState::closed || sys::peer_address(open.copy.get());  // the state is that of one way
+  if (kind.shape.protocol == IPPROTO_MPTCP && has_peer) {
     return Unsupported{"socket.mptcp", "MPTCP connection, which may go several ways at once",
                        "have the program connect by plain TCP"};
   }

@@ -30,7 +30,7 @@ Captured capture_tun(const OpenDescriptor& open, CaptureTools& tools, image::Des
   device.set_interface(end->interface);
   device.set_device_flags(end->flags);
   device.set_send_buffer(TRY(sys::tun_send_buffer(fd)));
-  tools.to_be_read.push_back({TRY(sys::duplicate(fd)), true});
+  tools.to_be_read.push_back({open.pidfd, open.number, open.link, true});
   return std::optional<Unsupported>();
 }
 

@@ -171,7 +171,7 @@ Result<size_t> receive_some(int fd, std::span<std::byte> into, Deadline deadline
 
 Result<bool> readable_now(int fd) {
   pollfd entry{fd, POLLIN, 0};
-  return TRY(checked(::poll(&entry, 1, 0), "poll")) > 0;
+  return TRY(checked(::poll(&entry, 1, 0), "poll")) > 0 && (entry.revents & POLLIN) != 0;
 }
 
 void shut_down_stream(int fd) { ::shutdown(fd, SHUT_RDWR); }
