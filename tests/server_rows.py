@@ -110,6 +110,7 @@ listener = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 262)
 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 listener.bind(("::", 8262))
 listener.listen(64)
+idle = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)  # it connects to nobody
 print("ready", flush=True)
 def serve():
     while True:

@@ -45,8 +45,6 @@ size_t add_clone(CallBatch& batch, pid_t tid, uint64_t flags, int exit_signal, u
   return batch.add(SYS_clone3, {value(batch.put_value(arguments)), sizeof arguments});
 }
 
-}  // namespace
-
 int highest_descriptor_to_be(const image::Process& process) {
   constexpr int kAnyway = 250;    // a table has 256 entries then
   constexpr int kAboveThem = 8;   // that DescriptorRestore::install() needs for a moment
@@ -55,6 +53,8 @@ int highest_descriptor_to_be(const image::Process& process) {
   for (const image::Descriptor& each : process.descriptors()) highest = std::max(highest, each.number());
   return std::max(kAnyway, std::min(highest, kMost) + std::min(highest, kMost) / 4 + kAboveThem);
 }
+
+}  // namespace
 
 ProcessTree::ProcessTree(const InitProcess& init, freeze::CodeRegion region, const image::LogicalHost& host)
     : init_(init), region_(region), host_(&host) {}
@@ -290,12 +290,16 @@ Result<void> ProcessTree::end_zombies() {
   return {};
 }
 
-// As long as the process has one thread. A process that may not have so many gets what it needs in the freeze.
+// A process that may not have so many gets what it needs in the freeze.
 Result<void> ProcessTree::make_room_for_descriptors(const image::Process& process) {
-  RemoteCalls calls = RemoteCalls::adopt(members_.at(process.pid()).host_pid, region_);
+  Member& member = members_.at(process.pid());
+  int wanted = highest_descriptor_to_be(process);
+  if (wanted <= member.room) return {};
+  member.room = wanted;
+  RemoteCalls calls = RemoteCalls::adopt(member.host_pid, region_);
   CallBatch batch = calls.batch();
-  size_t made = batch.add(SYS_fcntl, {static_cast<uint64_t>(init_.worker_pidfd_number), F_DUPFD_CLOEXEC,
-                                      static_cast<uint64_t>(highest_descriptor_to_be(process))});
+  size_t made = batch.add(
+      SYS_fcntl, {static_cast<uint64_t>(init_.worker_pidfd_number), F_DUPFD_CLOEXEC, static_cast<uint64_t>(wanted)});
   batch.add_using(SYS_close, {}, 0, made);
   return calls.run(batch);
 }

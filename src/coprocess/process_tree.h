@@ -25,15 +25,12 @@ struct InitProcess {
   int cgroup_fd;            // in this worker: the cgroup for everything that moves
 };
 
-// Room for the descriptors of `process` and some more, as a number that is made before the freeze: a table that several
-// threads share grows only after an RCU grace period, some milliseconds. Source: Linux fs/file.c, expand_fdtable.
-int highest_descriptor_to_be(const image::Process& process);
-
 class ProcessTree {
  public:
   struct Member {
     pid_t host_pid = 0;
     std::vector<pid_t> host_threads;  // by position in image.Process.threads; the main thread first
+    int room = 0;                     // for descriptors: the largest number
   };
 
   // Checks what came from a peer: pids unique and positive, parents before children, at most 32,768 processes.
@@ -47,6 +44,11 @@ class ProcessTree {
   // Requires: can_become(before, now), this tree is one for `before`, every thread is stopped. Ensures: what create()
   // ensures for `now`; a new process is a copy of its parent as that is now. Failure leaves a tree of no use.
   Result<void> become(const image::LogicalHost& before, const image::LogicalHost& now);
+
+  // For the descriptors of `process` and some more, before the freeze: a table that several threads share grows only
+  // after an RCU grace period, some milliseconds, so that create() and become() do it while there is one thread. Does
+  // nothing when there is room. Source: Linux fs/file.c, expand_fdtable.
+  Result<void> make_room_for_descriptors(const image::Process& process);
 
   const std::map<pid_t, Member>& members() const { return members_; }  // by pid in the job; zombies are not among them
   freeze::RemoteCalls calls(pid_t pid) const { return freeze::RemoteCalls::adopt(members_.at(pid).host_pid, region_); }
@@ -63,7 +65,6 @@ class ProcessTree {
   Result<void> join_groups();
   Result<void> join_group(pid_t group, const std::vector<pid_t>& joining);
   Result<void> end_zombies();
-  Result<void> make_room_for_descriptors(const image::Process& process);
   Result<void> make_threads(const image::Process& process);
   Result<void> add_threads(const image::Process& process, std::map<pid_t, pid_t> known);
   Result<void> remove_ended(const image::LogicalHost& before);

@@ -2,8 +2,8 @@
 //
 // The source's scope, from the freeze to the switchover. Packets wait in this node's waiting room. Where the mechanism
 // wants it, pass_on() sends them, and what follows, to the destination, where they wait as well. Its end, before
-// commit(), lets everything go. What is done inside the freeze is prepared ahead: some
-// microseconds each. A worker that is killed leaves the diversion behind; the daemon ends it.
+// commit(), lets everything go. What is done inside the freeze is prepared ahead: some microseconds each. A worker that
+// is killed leaves the diversion behind; the daemon ends it.
 #pragma once
 
 #include <optional>

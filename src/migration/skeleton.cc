@@ -82,7 +82,6 @@ Result<void> Skeleton::adapt(const image::LogicalHost& host) {
     std::erase_if(files_, ended);
     std::erase_if(fresh_, ended);
     std::erase_if(unplaced_, ended);
-    std::erase_if(reserved_, ended);
   } else {
     if (tree_) TRY(discard());
     TRY(build(host));
@@ -99,7 +98,7 @@ Result<void> Skeleton::adapt(const image::LogicalHost& host) {
     forget_unplaced(process.pid(), lost);
     std::ranges::move(lost, std::back_inserter(lost_[process.pid()]));
     if (filling_ && !fresh_.contains(process.pid())) TRY(prepare_filling(process));
-    TRY(reserve_descriptors(process));
+    TRY(tree_->make_room_for_descriptors(process));
   }
   return {};
 }
@@ -145,7 +144,6 @@ Result<void> Skeleton::discard() {
   files_.clear();
   fresh_.clear();
   unplaced_.clear();
-  reserved_.clear();
   memories_.clear();
   tree_.reset();
   // Their numbers are free again when godwit-init has waited for them.
@@ -257,20 +255,6 @@ Result<void> Skeleton::prepare_filling(const image::Process& process) {
       TRY(address_space::make_userfaultfd(calls, pidfd.get(), address_space::FaultsOf::program))));
   fresh_.emplace(process.pid(), TRY(address_space::FreshMemory::of(std::move(faults), process.address_space())));
   return {};
-}
-
-// For what has come since the process was made.
-Result<void> Skeleton::reserve_descriptors(const image::Process& process) {
-  int wanted = coprocess::highest_descriptor_to_be(process);
-  int& reserved = reserved_.try_emplace(process.pid(), wanted).first->second;
-  if (wanted <= reserved) return {};
-  reserved = wanted;
-  RemoteCalls calls = tree_->calls(process.pid());
-  CallBatch batch = calls.batch();
-  auto number = static_cast<uint64_t>(reserved);
-  batch.add(SYS_dup3, {static_cast<uint64_t>(init_.worker_pidfd_number), number, O_CLOEXEC});
-  batch.add(SYS_close, {number});
-  return calls.run(batch);  // where its limit is lower the table grows when it must
 }
 
 void Skeleton::content_is_there() {

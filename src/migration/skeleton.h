@@ -68,7 +68,6 @@ class Skeleton {
   Result<void> build(const image::LogicalHost& host);
   Result<void> discard();
   Result<void> prepare_filling(const image::Process& process);
-  Result<void> reserve_descriptors(const image::Process& process);
 
   coprocess::InitProcess init_;
   address_space::MappingSources sources_;
@@ -81,7 +80,6 @@ class Skeleton {
   std::map<pid_t, sys::MemoryFile> files_;
   std::map<pid_t, address_space::UnplacedPages> unplaced_;
   std::map<pid_t, std::vector<sys::AddressRange>> lost_;
-  std::map<pid_t, int> reserved_;  // the largest descriptor number that there is room for
   bool filling_ = false;
   std::map<pid_t, address_space::FreshMemory> fresh_;  // while filling
   image::LogicalHost shape_;

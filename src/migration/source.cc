@@ -25,7 +25,7 @@
 #include "migration/page_counts.h"
 #include "migration/phases.h"
 #include "migration/prediction.h"
-#include "migration/quiet_stop.h"
+#include "migration/stop.h"
 #include "objects/tcp_rest.h"
 #include "sys/descriptors.h"
 #include "sys/namespaces.h"

@@ -1,5 +1,5 @@
 // inotify instances: watches under their numbers. Unread events cannot be put back into a queue: they are waited for
-// (see migration/quiet_stop.h), and when the program never reads all of them the move is called off. What others change
+// (see migration/stop.h), and when the program never reads all of them the move is called off. What others change
 // after the stop and before the watches are set anew, on a file that both nodes share, is not told of. Source:
 // inotify(7), proc_pid_fdinfo(5), Linux fs/notify/inotify.
 #include <fcntl.h>
@@ -9,7 +9,6 @@
 
 #include "files/owner_rights.h"
 #include "objects/description.h"
-#include "sys/file.h"
 #include "sys/kernel_objects.h"
 
 namespace godwit::objects {

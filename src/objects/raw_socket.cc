@@ -1,5 +1,5 @@
 // Raw sockets of IPv4 and IPv6, and the datagram sockets of ICMP (ping): addresses, options, filters, groups. What has
-// come in and is not read cannot be read without being taken: it is waited for (see migration/quiet_stop.h), and lost
+// come in and is not read cannot be read without being taken: it is waited for (see migration/stop.h), and lost
 // where it does not end, as when a queue is full. Source: raw(7), icmp(7), socket(7), Linux net/ipv4/raw.c,
 // net/ipv4/ping.c.
 #include <fcntl.h>
@@ -8,7 +8,6 @@
 
 #include "objects/description.h"
 #include "objects/sockets.h"
-#include "sys/file.h"
 #include "sys/multicast.h"
 #include "sys/ping_groups.h"
 #include "sys/socket_filter.h"

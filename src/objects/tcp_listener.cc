@@ -3,7 +3,7 @@
 // Those are accepted at the source in the program's place, and put into the queue of the new socket after the
 // switchover (sys/accept_queue.h); when the job stays, into that of the old one. A connection that its peer has reset
 // meanwhile is forgotten, as accept(2) may. Where that cannot be done (kernels without the BPF for it; MPTCP, of which
-// a connection could not be given back) the move waits until the program has accepted them (migration/quiet_stop.h).
+// a connection could not be given back) the move waits until the program has accepted them (migration/stop.h).
 // What listened by MPTCP listens by TCP at the destination (docs/decisions/0019-mptcp.md). Source: tcp(7), listen(2).
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -12,7 +12,6 @@
 #include "objects/description.h"
 #include "objects/sockets.h"
 #include "objects/tcp_connection.h"
-#include "sys/file.h"
 #include "sys/socket_filter.h"
 #include "sys/socket_names.h"
 #include "sys/socket_state.h"

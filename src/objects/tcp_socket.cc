@@ -37,11 +37,16 @@ bool is_ended(const image::TcpSocket& socket) {
   return static_cast<TcpState>(socket.state()) == TcpState::closed && socket.receives_no_more();
 }
 
+// Of MPTCP: the state is that of the first way, which may have ended before others.
+bool has_ways(int fd, TcpState state) {
+  auto peer = sys::peer_address(fd);  // empty: there is none
+  return state != TcpState::closed || !peer || !peer->empty();
+}
+
 std::optional<Unsupported> what_blocks(const OpenDescriptor& open, const sys::SocketKind& kind, TcpState state,
                                        const Result<std::string>& filter, CaptureTools& tools) {
   if (!filter) return unreadable_filter("TCP socket");
-  bool has_peer = state != TcpState::closed || sys::peer_address(open.copy.get());  // the state is that of one way
-  if (kind.shape.protocol == IPPROTO_MPTCP && has_peer) {
+  if (kind.shape.protocol == IPPROTO_MPTCP && has_ways(open.copy.get(), state)) {
     return Unsupported{"socket.mptcp", "MPTCP connection, which may go several ways at once",
                        "have the program connect by plain TCP"};
   }

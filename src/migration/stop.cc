@@ -1,4 +1,4 @@
-#include "migration/quiet_stop.h"
+#include "migration/stop.h"
 
 #include <chrono>
 #include <thread>
