@@ -361,6 +361,7 @@ Result<size_t> DepartingMemory::leave(Pass pass, const RangeSet& at_once, PageSe
 std::vector<sys::AddressRange> DepartingMemory::worth_a_look(const image::Mapping& mapping, sys::AddressRange piece) {
   constexpr uint64_t kBytesPerLook = 200 * kPageBytes;  // of one look at all, see kMostLooks
   if (at_once_ == nullptr || !is_ordinary(mapping) || owed_.empty()) return {piece};
+  if (owed_.has_many_within(piece, piece.size() / kBytesPerLook + 2)) return {piece};
   RangeSet parts;
   parts.add(owed_.outside(piece));
   for (const sys::AddressRange& range : at_once_->within(piece)) {

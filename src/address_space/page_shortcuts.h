@@ -44,6 +44,8 @@ class PageShortcuts {
   void forget(pid_t pid, sys::AddressRange range) { recent_.forget(pid, range); }
   // The destination has acknowledged everything.
   void next_round();
+  // No references any more: nobody will tell what they were lacking.
+  void stop_referring() { trusted_ = false; }
   // Of the pages referred to so many were not there: they are still to be sent.
   void found_lacking(uint64_t pages);
   const Counts& counts() const { return counts_; }

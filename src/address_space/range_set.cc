@@ -66,6 +66,14 @@ std::vector<sys::AddressRange> RangeSet::within(sys::AddressRange range) const {
   return parts;
 }
 
+bool RangeSet::has_many_within(sys::AddressRange range, size_t many) const {
+  size_t found = 0;
+  for (auto it = first_behind(ranges_, range.start); it != ranges_.end() && it->first < range.end && found < many; ++it) {
+    ++found;
+  }
+  return found >= many;
+}
+
 std::optional<sys::AddressRange> RangeSet::first_from(uint64_t address) const {
   auto it = first_behind(ranges_, address);
   if (it == ranges_.end()) return std::nullopt;

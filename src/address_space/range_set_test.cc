@@ -51,6 +51,16 @@ TEST(RangeSet, AgreesWithASetOfBits) {
   }
 }
 
+TEST(RangeSet, TellsWhetherThereAreManyParts) {
+  RangeSet set;
+  for (uint64_t start = 0; start < 0x8000; start += 0x2000) set.add({start, start + 0x1000});
+  EXPECT_TRUE(set.has_many_within({0, 0x8000}, 4));
+  EXPECT_FALSE(set.has_many_within({0, 0x8000}, 5));
+  EXPECT_TRUE(set.has_many_within({0x2800, 0x4800}, 2));
+  EXPECT_FALSE(set.has_many_within({0x3000, 0x4000}, 1));
+  EXPECT_TRUE(set.has_many_within({0x3000, 0x4000}, 0));
+}
+
 TEST(RangeSet, IsEmptyAfterClear) {
   RangeSet set;
   set.add({0x1000, 0x3000});

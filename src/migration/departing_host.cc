@@ -257,6 +257,25 @@ Result<void> DepartingHost::tell_of_rest() {
   return {};
 }
 
+// The destination puts these pages while the program is being stopped.
+Result<void> DepartingHost::send_last_writes() {
+  constexpr int kMostPasses = 3;
+  constexpr uint64_t kFewPages = 128, kManyPages = 2048;
+  bool tracked = std::ranges::any_of(memories_, [](const auto& memory) { return memory.second.tracked(); });
+  if (!tracked) return {};
+  TRY(connection_.send(FrameType::last_writes));
+  shortcuts_->stop_referring();
+  sender_.set_watch({});
+  uint64_t sent = kFewPages + 1;
+  for (int pass = 0; pass < kMostPasses && sent > kFewPages && sent < kManyPages; ++pass) {
+    uint64_t before = sender_.counts().sent;
+    TRY(pass_over([&](DepartingMemory& memory) { return memory.send(Pass::running, sender_); }));
+    TRY(connection_.flush());
+    sent = sender_.counts().sent - before;
+  }
+  return {};
+}
+
 void DepartingHost::begin_to_look() {
   uint64_t bytes = 0;
   for (auto& [pid, memory] : memories_) bytes += memory.look_bytes();

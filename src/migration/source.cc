@@ -404,8 +404,9 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   bool one_machine = ready.boot_id() == offer.boot_id();  // two nodes of a lab: not on the processor of the other side
   auto urgency = std::optional(one_machine ? sys::Urgency::begin_beside(static_cast<int>(ready.processor()))
                                            : sys::Urgency::begin());
-  phases_.end("rounds");
   connection.set_patience(kSilencePatience);
+  if (!leave_rest_) TRY(memory.send_last_writes());
+  phases_.end("rounds");
   TRY(let_run_at_full_speed());
   freeze::SeizedTree tree = TRY(stop_quiet(inventory, order_.place(), packets));
   frozen_at_ = tree.since();

@@ -11,15 +11,35 @@
 
 namespace godwit::sys {
 
-Result<size_t> read_memory(pid_t pid, std::span<const AddressRange> ranges, std::span<std::byte> into) {
-  std::array<iovec, 1024> remote;
-  CHECK(ranges.size() <= remote.size());
+namespace {
+
+constexpr size_t kMostRanges = 1024;  // IOV_MAX
+using Vectors = std::array<iovec, kMostRanges>;
+
+void fill(Vectors& vectors, std::span<const AddressRange> ranges) {
+  CHECK(ranges.size() <= vectors.size());
   for (size_t i = 0; i < ranges.size(); ++i) {
-    remote[i] = {reinterpret_cast<void*>(ranges[i].start), ranges[i].size()};
+    vectors[i] = {reinterpret_cast<void*>(ranges[i].start), ranges[i].size()};
   }
+}
+
+}  // namespace
+
+Result<size_t> read_memory(pid_t pid, std::span<const AddressRange> ranges, std::span<std::byte> into) {
+  Vectors remote;
+  fill(remote, ranges);
   iovec local{into.data(), into.size()};
   ssize_t count = ::process_vm_readv(pid, &local, 1, remote.data(), ranges.size(), 0);
   if (count < 0) return last_error("process_vm_readv", "pid " + std::to_string(pid));
+  return static_cast<size_t>(count);
+}
+
+Result<size_t> write_memory(pid_t pid, std::span<const AddressRange> ranges, std::span<const std::byte> bytes) {
+  Vectors remote;
+  fill(remote, ranges);
+  iovec local{const_cast<std::byte*>(bytes.data()), bytes.size()};
+  ssize_t count = ::process_vm_writev(pid, &local, 1, remote.data(), ranges.size(), 0);
+  if (count < 0) return last_error("process_vm_writev", "pid " + std::to_string(pid));
   return static_cast<size_t>(count);
 }
 

@@ -27,6 +27,9 @@ inline constexpr AddressRange kEverywhere{0, ~uint64_t{0}};
 Result<size_t> read_memory(pid_t pid, std::span<const AddressRange> ranges, std::span<std::byte> into);
 Result<void> read_memory_at(pid_t pid, uint64_t address, std::span<std::byte> into);
 Result<void> write_memory(pid_t pid, uint64_t address, std::span<const std::byte> bytes);
+// The reverse of read_memory(). Also fewer when a range may not be written by the program itself; what is behind the
+// returned number may have been written in part.
+Result<size_t> write_memory(pid_t pid, std::span<const AddressRange> ranges, std::span<const std::byte> bytes);
 
 class MemoryFile {
  public:
