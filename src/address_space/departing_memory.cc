@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "address_space/own_pages.h"
 #include "address_space/skeleton_memory.h"
 
 namespace godwit::address_space {
@@ -14,20 +15,12 @@ constexpr uint64_t kPieceBytes = uint64_t{64} << 20;      // protected at once w
 constexpr uint64_t kLargestTracked = uint64_t{64} << 30;  // of a memory object: its page tables take 128 MiB
 constexpr size_t kMostLooks = 64;  // at parts of a piece, each of which costs as much as 200 pages of one look at all
 
-bool may_have_own_pages(const image::Mapping& mapping) {
-  bool is_private = (mapping.flags() & MAP_TYPE) == MAP_PRIVATE;
-  return is_private && (mapping.kind() == image::Mapping::ANONYMOUS || mapping.kind() == image::Mapping::FILE ||
-                        mapping.kind() == image::Mapping::SHARED_MEMORY);
-}
+// So many looks at parts of it take longer than one at all.
+size_t many_looks(sys::AddressRange range) { return range.size() / (200 * kPageBytes) + 2; }
 
 bool shows_object(const image::Mapping& mapping) {
   return mapping.kind() == image::Mapping::SHARED_MEMORY && (mapping.flags() & MAP_TYPE) == MAP_SHARED;
 }
-
-bool is_anonymous(const image::Mapping& mapping) { return mapping.kind() == image::Mapping::ANONYMOUS; }
-
-// Memory of the hugetlb pool comes and goes by its own pages; only content is sent in ordinary ones.
-bool is_of_pool(const image::Mapping& mapping) { return mapping.page_bytes() != 0; }
 
 // What post-copy can bring page by page, and FrozenLook tell of.
 bool is_ordinary(const image::Mapping& mapping) { return is_anonymous(mapping) && !is_of_pool(mapping); }
@@ -40,28 +33,13 @@ sys::AddressRange in_whole_pages(const image::Mapping& mapping, sys::AddressRang
   return {range.start & ~mask, (range.end + mask) & ~mask};
 }
 
-// Whether a page is a file's is asked only where it can be: the answer takes ten times as long as all others together.
-sys::PageQuery own_pages(const image::Mapping& mapping) {
-  uint64_t not_own = sys::kPageZero;
-  if (!is_anonymous(mapping)) not_own |= sys::kPageFile;
-  uint64_t content = is_of_pool(mapping) ? uint64_t{sys::kPagePresent} : sys::pages_with_content();  // never swapped
-  return {.inverted = not_own, .all_of = not_own, .any_of = content, .report = 0};
-}
-
 // Where an anonymous mapping has no page of its own, as far as can be told quickly: with swap space also where it has.
 sys::PageQuery absent_pages() {
   return {.inverted = sys::kPagePresent, .any_of = sys::kPagePresent | sys::kPageZero, .report = 0};
 }
 
 WriteTracking::Protect protection(Pass pass) {
-  return pass == Pass::running ? WriteTracking::Protect::yes : WriteTracking::Protect::no;
-}
-
-Result<std::vector<sys::PageRegion>> scan(const sys::PageMap& pages, sys::AddressRange range,
-                                          const sys::PageQuery& query) {
-  std::vector<sys::PageRegion> regions;
-  TRY(pages.scan(range, query, regions));
-  return regions;
+  return pass == Pass::frozen ? WriteTracking::Protect::no : WriteTracking::Protect::yes;
 }
 
 }  // namespace
@@ -110,6 +88,7 @@ void DepartingMemory::begin_anew() {
   lost_objects_ = objects();
   pages_.reset();
   look_.reset();
+  late_look_.reset();
   tracking_.reset();
   for (const image::Mapping& mapping : layout_) missing_.add({mapping.start(), mapping.end()});
 }
@@ -123,10 +102,12 @@ Result<void> DepartingMemory::open_pages() {
 
 Result<void> DepartingMemory::send(Pass pass, PageSender& sender) {
   TRY(open_pages());
-  if (pass == Pass::running && !tracking_) return {};
-  sender.set_running(pass == Pass::running);
+  if (pass != Pass::frozen && !tracking_) return {};
+  sender.set_running(pass != Pass::frozen);
   sender.forget(pid_, std::exchange(lost_, {}));
-  TRY(pass == Pass::running ? send_running(sender) : send_frozen(sender));
+  if (pass == Pass::running) TRY(send_running(sender));
+  if (pass == Pass::closing) TRY(send_closing(sender));
+  if (pass == Pass::frozen) TRY(send_frozen(sender));
   return settle(sender);
 }
 
@@ -147,10 +128,33 @@ Result<void> DepartingMemory::send_running(PageSender& sender) {
   return {};
 }
 
+Result<void> DepartingMemory::send_closing(PageSender& sender) {
+  for (const image::Mapping& mapping : layout_) {
+    if (!is_looked_at(mapping)) continue;
+    uint64_t end = mapping.end();
+    for (uint64_t at = mapping.start(); at < mapping.end(); at = end) {
+      end = TRY(end_of_piece(mapping, at));
+      for (const sys::AddressRange& part : worth_a_look(mapping, {at, end})) {
+        TRY(send_written(mapping, TRY(written(mapping, part, Pass::closing)), sender));
+      }
+    }
+  }
+  return {};
+}
+
+// Not so where only few parts of it are worth a look in the freeze.
+bool DepartingMemory::is_looked_at_whole(const image::Mapping& mapping) const {
+  sys::AddressRange whole{mapping.start(), mapping.end()};
+  return is_looked_at(mapping) &&
+         (!owed_.has_many_within(whole, 1) || owed_.has_many_within(whole, many_looks(whole)));
+}
+
 uint64_t DepartingMemory::look_bytes() const {
   if (!tracking_) return 0;
   uint64_t bytes = 0;
-  for (const image::Mapping& mapping : layout_) bytes += is_looked_at(mapping) ? mapping.end() - mapping.start() : 0;
+  for (const image::Mapping& mapping : layout_) {
+    if (is_looked_at_whole(mapping)) bytes += mapping.end() - mapping.start();
+  }
   return bytes;
 }
 
@@ -158,7 +162,7 @@ FrozenLook* DepartingMemory::prepare_look() {
   if (!tracking_) return nullptr;
   std::vector<sys::AddressRange> pieces;
   for (const image::Mapping& mapping : layout_) {
-    if (is_looked_at(mapping)) pieces.push_back({mapping.start(), mapping.end()});
+    if (is_looked_at_whole(mapping)) pieces.push_back({mapping.start(), mapping.end()});
   }
   return &look_.emplace(*tracking_, pieces);
 }
@@ -173,15 +177,17 @@ Result<void> DepartingMemory::send_frozen(PageSender& sender) {
     }
     for (const sys::AddressRange& part : worth_a_look(mapping, {mapping.start(), mapping.end()})) {
       parts.push_back({&mapping, part});
-      if (tracking_ && is_looked_at(mapping)) tracked.push_back(part);
+      bool prepared = look_ && is_looked_at_whole(mapping);
+      if (tracking_ && is_looked_at(mapping) && !prepared) tracked.push_back(part);
     }
   }
-  if (tracking_ && !look_) {
-    look_.emplace(*tracking_, tracked);
-    look_->look_at_all(*crew_);
+  if (!tracked.empty()) {
+    late_look_.emplace(*tracking_, tracked);
+    late_look_->look_at_all(*crew_);
   }
   for (const Part& part : parts) TRY(send_piece(*part.mapping, part.range, Pass::frozen, sender));
   look_.reset();
+  late_look_.reset();
   return {};
 }
 
@@ -359,9 +365,8 @@ Result<size_t> DepartingMemory::leave(Pass pass, const RangeSet& at_once, PageSe
 
 // What is owed already may be written as often as it will; only what is to go at once is sent all the same.
 std::vector<sys::AddressRange> DepartingMemory::worth_a_look(const image::Mapping& mapping, sys::AddressRange piece) {
-  constexpr uint64_t kBytesPerLook = 200 * kPageBytes;  // of one look at all, see kMostLooks
   if (at_once_ == nullptr || !is_ordinary(mapping) || owed_.empty()) return {piece};
-  if (owed_.has_many_within(piece, piece.size() / kBytesPerLook + 2)) return {piece};
+  if (owed_.has_many_within(piece, many_looks(piece))) return {piece};
   RangeSet parts;
   parts.add(owed_.outside(piece));
   for (const sys::AddressRange& range : at_once_->within(piece)) {
@@ -369,7 +374,7 @@ std::vector<sys::AddressRange> DepartingMemory::worth_a_look(const image::Mappin
     parts.add(range);
   }
   std::vector<sys::AddressRange> looks = parts.within(piece);
-  if (looks.size() * kBytesPerLook > piece.size()) return {piece};
+  if (looks.size() > many_looks(piece)) return {piece};
   return looks;
 }
 
@@ -382,11 +387,23 @@ std::vector<sys::AddressRange> DepartingMemory::guards_may_be(sys::AddressRange 
   return looks.within(piece);
 }
 
+// What is missing is sent as such.
+Result<void> DepartingMemory::send_written(const image::Mapping& mapping, std::span<const sys::AddressRange> written,
+                                           PageSender& sender) {
+  for (const sys::AddressRange& range : written) {
+    for (const sys::AddressRange& known : missing_.outside(range)) {
+      for (const sys::AddressRange& part : guards_.outside(known)) TRY(send_or_leave(mapping, part, sender));
+    }
+  }
+  return {};
+}
+
 Result<void> DepartingMemory::send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass,
                                          PageSender& sender) {
   std::optional<FrozenLook::Changes> seen;
-  if (look_ && is_ordinary(mapping)) {
-    if (auto changes = look_->in(piece)) seen = std::move(*changes);
+  for (const std::optional<FrozenLook>* look : {&look_, &late_look_}) {
+    if (seen || !*look || !is_ordinary(mapping)) continue;
+    if (auto changes = (*look)->in(piece)) seen = std::move(*changes);
   }
   std::vector<sys::AddressRange> changed = seen ? std::move(seen->written) : TRY(written(mapping, piece, pass));
   Found found = TRY(find_missing(mapping, piece));
@@ -399,16 +416,10 @@ Result<void> DepartingMemory::send_piece(const image::Mapping& mapping, sys::Add
     TRY(follow_guards(piece, guards_may_be(piece, changed), std::move(found.guards), sender));
     TRY(find_dropped(mapping, piece));
   }
-  auto send = [&](sys::AddressRange range) -> Result<void> {
+  for (const sys::AddressRange& range : found.own) {
     for (const sys::AddressRange& part : guards_.outside(range)) TRY(send_or_leave(mapping, part, sender));
-    return {};
-  };
-  for (const sys::AddressRange& range : found.own) TRY(send(range));
-  for (const sys::AddressRange& range : changed) {
-    for (const sys::AddressRange& known : missing_.outside(range)) {
-      TRY(send(known));
-    }
   }
+  TRY(send_written(mapping, changed, sender));
   missing_.remove(piece);
   for (const sys::AddressRange& range : std::exchange(postponed_, {})) missing_.add(range);
   return {};
@@ -452,18 +463,6 @@ Result<std::vector<sys::AddressRange>> DepartingMemory::own_ranges() const {
     }
   }
   return ranges;
-}
-
-Result<uint64_t> own_bytes(pid_t host_pid, const image::AddressSpace& space) {
-  sys::PageMap pages = TRY(sys::PageMap::open(host_pid));
-  uint64_t bytes = 0;
-  for (const image::Mapping& mapping : space.mappings()) {
-    if (!may_have_own_pages(mapping)) continue;
-    for (const sys::PageRegion& region : TRY(scan(pages, {mapping.start(), mapping.end()}, own_pages(mapping)))) {
-      bytes += region.range.size();
-    }
-  }
-  return bytes;
 }
 
 }  // namespace godwit::address_space

@@ -23,7 +23,9 @@
 
 namespace godwit::address_space {
 
-enum class Pass { running, frozen };
+// closing: while the program runs as well, but only what was written to ordinary memory is looked for. It takes a third
+// as long, and is followed by a frozen one, which finds everything else.
+enum class Pass { running, closing, frozen };
 
 class DepartingMemory {
  public:
@@ -80,9 +82,13 @@ class DepartingMemory {
     sys::AddressRange range;
   };
   Result<void> send_running(PageSender& sender);
+  Result<void> send_closing(PageSender& sender);
   Result<void> send_frozen(PageSender& sender);
   Result<uint64_t> end_of_piece(const image::Mapping& mapping, uint64_t start) const;
   std::vector<sys::AddressRange> worth_a_look(const image::Mapping& mapping, sys::AddressRange piece);
+  bool is_looked_at_whole(const image::Mapping& mapping) const;
+  Result<void> send_written(const image::Mapping& mapping, std::span<const sys::AddressRange> written,
+                            PageSender& sender);
   Result<void> send_piece(const image::Mapping& mapping, sys::AddressRange piece, Pass pass, PageSender& sender);
   Result<std::vector<sys::AddressRange>> written(const image::Mapping& mapping, sys::AddressRange piece, Pass pass);
   struct Found {
@@ -106,6 +112,7 @@ class DepartingMemory {
   std::optional<sys::PageMap> pages_;
   std::optional<WriteTracking> tracking_;
   std::optional<FrozenLook> look_;                         // from prepare_look() to the end of send_frozen()
+  std::optional<FrozenLook> late_look_;                    // during send_frozen(), at parts
   std::vector<image::Mapping> layout_;                     // as the destination has it
   std::vector<sys::AddressRange> lost_{sys::kEverywhere};  // the destination has nothing there since the last pass
   std::set<uint32_t> lost_objects_;                        // that were mapped since the last pass and are no longer
@@ -120,8 +127,5 @@ class DepartingMemory {
   const RangeSet* at_once_ = nullptr;                      // during leave()
   uint64_t redundant_bytes_ = 0;
 };
-
-// How many bytes of its own a process has now: for progress, predictions and --dry-run.
-Result<uint64_t> own_bytes(pid_t host_pid, const image::AddressSpace& space);
 
 }  // namespace godwit::address_space

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <thread>
 
+#include "address_space/own_pages.h"
 #include "coprocess/process_tree.h"
 #include "files/offer.h"
 #include "freeze/process_list.h"
@@ -258,20 +259,27 @@ Result<void> DepartingHost::tell_of_rest() {
 }
 
 // The destination puts these pages while the program is being stopped.
-Result<void> DepartingHost::send_last_writes() {
-  constexpr int kMostPasses = 3;
-  constexpr uint64_t kFewPages = 128, kManyPages = 2048;
+Result<void> DepartingHost::send_last_writes(bool leave_rest) {
+  constexpr int kMostPasses = 6;
+  constexpr uint64_t kFew = 64, kMany = 2048;  // pages, or ranges of what is owed
   bool tracked = std::ranges::any_of(memories_, [](const auto& memory) { return memory.second.tracked(); });
   if (!tracked) return {};
   TRY(connection_.send(FrameType::last_writes));
   shortcuts_->stop_referring();
   sender_.set_watch({});
-  uint64_t sent = kFewPages + 1;
-  for (int pass = 0; pass < kMostPasses && sent > kFewPages && sent < kManyPages; ++pass) {
-    uint64_t before = sender_.counts().sent;
-    TRY(pass_over([&](DepartingMemory& memory) { return memory.send(Pass::running, sender_); }));
+  uint64_t before = UINT64_MAX;
+  for (int pass = 0; pass < kMostPasses; ++pass) {
+    uint64_t told = 0;
+    uint64_t sent_before = sender_.counts().sent;
+    TRY(pass_over([&](DepartingMemory& memory) -> Result<void> {
+      if (!leave_rest) return memory.send(Pass::closing, sender_);
+      told += TRY(memory.leave(Pass::closing, {}, sender_));
+      return {};
+    }));
     TRY(connection_.flush());
-    sent = sender_.counts().sent - before;
+    told += sender_.counts().sent - sent_before;
+    if (told < kFew || told > kMany || told > before / 4 * 3) break;  // the next would not find much less
+    before = told;
   }
   return {};
 }

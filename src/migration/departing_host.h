@@ -54,9 +54,9 @@ class DepartingHost {
   // For post-copy, when rounds are over: tells the destination of what is not to be sent before the switchover, so that
   // little is left to tell in the freeze.
   Result<void> tell_of_rest();
-  // After the last round, when send_rest() is to follow: what was written in it, without waiting until the destination
+  // After the last round: what was written in it, or that it is to come later, without waiting until the destination
   // has it, so that the freeze finds less.
-  Result<void> send_last_writes();
+  Result<void> send_last_writes(bool leave_rest);
   // As soon as all threads are stopped, when send_rest() is to follow: much memory is looked at meanwhile.
   void begin_to_look();
   // In the freeze: what the destination lacks, and all memory objects.

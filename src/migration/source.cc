@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "address_space/convergence.h"
+#include "address_space/own_pages.h"
 #include "coprocess/init_client.h"
 #include "files/carrier.h"
 #include "files/offer.h"
@@ -405,12 +406,12 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   auto urgency = std::optional(one_machine ? sys::Urgency::begin_beside(static_cast<int>(ready.processor()))
                                            : sys::Urgency::begin());
   connection.set_patience(kSilencePatience);
-  if (!leave_rest_) TRY(memory.send_last_writes());
+  TRY(memory.send_last_writes(leave_rest_));
   phases_.end("rounds");
   TRY(let_run_at_full_speed());
   freeze::SeizedTree tree = TRY(stop_quiet(inventory, order_.place(), packets));
   frozen_at_ = tree.since();
-  if (!leave_rest_) memory.begin_to_look();
+  memory.begin_to_look();
   phases_.end("freeze");
   HeldConsoles held = TRY(HeldConsoles::ask(init));
   TRY(tell_held(connection));
