@@ -264,7 +264,6 @@ Result<void> DepartingHost::send_last_writes(bool leave_rest) {
   constexpr uint64_t kFew = 64, kMany = 2048;  // pages, or ranges of what is owed
   bool tracked = std::ranges::any_of(memories_, [](const auto& memory) { return memory.second.tracked(); });
   if (!tracked) return {};
-  TRY(connection_.send(FrameType::last_writes));
   shortcuts_->stop_referring();
   sender_.set_watch({});
   uint64_t before = UINT64_MAX;

@@ -68,7 +68,6 @@ class Destination {
   Result<coprocess::LogicalHost> make_logical_host(const wire::Offer& offer);
   Result<void> enter(const coprocess::LogicalHost& host, const wire::Offer& offer);
   Result<void> correct(Restoration& restoration, const image::LogicalHost& now);
-  Result<void> hurry(Restoration& restoration, address_space::PageReceiver& pages);
   Result<transport::Frame> receive_content(Connection& connection, Restoration& restoration,
                                            address_space::PageReceiver& pages, files::Receiver& files);
   Result<void> receive_last_content(Connection& connection, Restoration& restoration,
@@ -92,7 +91,7 @@ class Destination {
   std::optional<forwarding::JobLink> cable_;  // once there is a logical host
   objects::NetworkRestore network_{given_interface(order_.place()), order_.place().uid() == 0};
   FaultInjector faults_;
-  std::optional<sys::Urgency> urgency_;  // while the program is frozen, or about to be
+  std::optional<sys::Urgency> urgency_;  // while the program is frozen
   Phases phases_{"destination"};
   image::LogicalHost layout_;  // of the rounds; the skeleton refers to it
   std::optional<transport::Listener> listener_;
@@ -163,12 +162,6 @@ worker::WorkerEvent commit_soon() {
   return event;
 }
 
-// One thread before all others, on the skeleton's processor.
-Result<void> Destination::hurry(Restoration& restoration, address_space::PageReceiver& pages) {
-  if (!urgency_) urgency_.emplace(sys::Urgency::begin_on(restoration.processor()));
-  return pages.put_at_once();
-}
-
 // Takes what fills the skeleton, in rounds or in the freeze, up to the first frame of another kind.
 Result<transport::Frame> Destination::receive_content(Connection& connection, Restoration& restoration,
                                                       address_space::PageReceiver& pages, files::Receiver& files) {
@@ -214,9 +207,9 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
         layout_ = TRY(expect<image::LogicalHost>(frame, FrameType::layout));
         TRY(correct(restoration, layout_));
         break;
-      case FrameType::last_writes: TRY(hurry(restoration, pages)); break;
       case FrameType::hold_packets:  // it is being frozen
-        TRY(hurry(restoration, pages));
+        if (!urgency_) urgency_.emplace(sys::Urgency::begin_on(restoration.processor()));
+        TRY(pages.put_at_once());  // one thread before all others, on the skeleton's processor
         TRY(cable_->expect());
         TRY(connection.send(FrameType::packets_held));
         TRY(connection.flush());

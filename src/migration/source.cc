@@ -402,11 +402,11 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   account_.begin("frozen");
   sys::touch_heap(kSpareHeap);
   sys::reserve_descriptors(static_cast<size_t>(offer.plan().descriptions_size()));
+  connection.set_patience(kSilencePatience);
+  TRY(memory.send_last_writes(leave_rest_));
   bool one_machine = ready.boot_id() == offer.boot_id();  // two nodes of a lab: not on the processor of the other side
   auto urgency = std::optional(one_machine ? sys::Urgency::begin_beside(static_cast<int>(ready.processor()))
                                            : sys::Urgency::begin());
-  connection.set_patience(kSilencePatience);
-  TRY(memory.send_last_writes(leave_rest_));
   phases_.end("rounds");
   TRY(let_run_at_full_speed());
   freeze::SeizedTree tree = TRY(stop_quiet(inventory, order_.place(), packets));

@@ -51,7 +51,6 @@ std::optional<std::string_view> name_of(FrameType type) {
     case FrameType::packets_held: return "packets_held";
     case FrameType::lock_step: return "lock_step";
     case FrameType::coming: return "coming";
-    case FrameType::last_writes: return "last_writes";
   }
   return std::nullopt;
 }
@@ -76,7 +75,6 @@ uint32_t longest_payload(FrameType type) {
     case FrameType::all_here:
     case FrameType::coming:
     case FrameType::lock_step:
-    case FrameType::last_writes:
     case FrameType::stream_barrier:
     case FrameType::round_end:
     case FrameType::round_done: return 64;

@@ -56,7 +56,6 @@ enum class FrameType : uint32_t {
   packets_held = 41,
   lock_step = 42,
   coming = 43,
-  last_writes = 44,
 };
 
 constexpr uint32_t kMaxMessageBytes = 64u << 20;
