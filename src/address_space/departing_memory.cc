@@ -22,20 +22,12 @@ bool shows_object(const image::Mapping& mapping) {
   return mapping.kind() == image::Mapping::SHARED_MEMORY && (mapping.flags() & MAP_TYPE) == MAP_SHARED;
 }
 
-// What post-copy can bring page by page, and FrozenLook tell of.
-bool is_ordinary(const image::Mapping& mapping) { return is_anonymous(mapping) && !is_of_pool(mapping); }
-
 bool is_looked_at(const image::Mapping& mapping) { return may_have_own_pages(mapping) && is_ordinary(mapping); }
 
 sys::AddressRange in_whole_pages(const image::Mapping& mapping, sys::AddressRange range) {
   if (!is_of_pool(mapping)) return range;
   uint64_t mask = mapping.page_bytes() - 1;
   return {range.start & ~mask, (range.end + mask) & ~mask};
-}
-
-// Where an anonymous mapping has no page of its own, as far as can be told quickly: with swap space also where it has.
-sys::PageQuery absent_pages() {
-  return {.inverted = sys::kPagePresent, .any_of = sys::kPagePresent | sys::kPageZero, .report = 0};
 }
 
 WriteTracking::Protect protection(Pass pass) {
@@ -150,7 +142,6 @@ bool DepartingMemory::is_looked_at_whole(const image::Mapping& mapping) const {
 }
 
 uint64_t DepartingMemory::look_bytes() const {
-  if (!tracking_) return 0;
   uint64_t bytes = 0;
   for (const image::Mapping& mapping : layout_) {
     if (is_looked_at_whole(mapping)) bytes += mapping.end() - mapping.start();
@@ -159,17 +150,17 @@ uint64_t DepartingMemory::look_bytes() const {
 }
 
 FrozenLook* DepartingMemory::prepare_look() {
-  if (!tracking_) return nullptr;
+  if (!open_pages()) return nullptr;
   std::vector<sys::AddressRange> pieces;
   for (const image::Mapping& mapping : layout_) {
     if (is_looked_at_whole(mapping)) pieces.push_back({mapping.start(), mapping.end()});
   }
-  return &look_.emplace(*tracking_, pieces);
+  return &look_.emplace(*pages_, tracking(), pieces);
 }
 
 Result<void> DepartingMemory::send_frozen(PageSender& sender) {
   std::vector<Part> parts;
-  std::vector<sys::AddressRange> tracked;
+  std::vector<sys::AddressRange> looks;
   for (const image::Mapping& mapping : layout_) {
     if (!may_have_own_pages(mapping)) {
       TRY(follow_guards_only(mapping, sender));
@@ -178,11 +169,11 @@ Result<void> DepartingMemory::send_frozen(PageSender& sender) {
     for (const sys::AddressRange& part : worth_a_look(mapping, {mapping.start(), mapping.end()})) {
       parts.push_back({&mapping, part});
       bool prepared = look_ && is_looked_at_whole(mapping);
-      if (tracking_ && is_looked_at(mapping) && !prepared) tracked.push_back(part);
+      if (is_looked_at(mapping) && !prepared) looks.push_back(part);
     }
   }
-  if (!tracked.empty()) {
-    late_look_.emplace(*tracking_, tracked);
+  if (!looks.empty()) {
+    late_look_.emplace(*pages_, tracking(), looks);
     late_look_->look_at_all(*crew_);
   }
   for (const Part& part : parts) TRY(send_piece(*part.mapping, part.range, Pass::frozen, sender));
@@ -263,17 +254,22 @@ Result<std::vector<sys::AddressRange>> DepartingMemory::written(const image::Map
 // What is there of what the destination has nothing of, guard pages apart: one look at all of it.
 Result<DepartingMemory::Found> DepartingMemory::find_missing(const image::Mapping& mapping,
                                                              sys::AddressRange piece) const {
-  sys::PageQuery query = own_pages(mapping);
-  if (sys::tells_guard_pages()) query.any_of |= query.report = sys::kPageGuard;
   Found found;
   for (const sys::AddressRange& range : missing_.within(piece)) {
-    for (const sys::PageRegion& region : TRY(scan(*pages_, range, query))) {
-      if ((region.categories & sys::kPageGuard) != 0) {
-        found.guards.add(region.range);
-      } else {
-        found.own.push_back(region.range);
-      }
-    }
+    OwnPages pages = TRY(find_own_pages(*pages_, mapping, range));
+    found.guards.add(pages.guards);
+    std::ranges::copy(pages.own, std::back_inserter(found.own));
+  }
+  return found;
+}
+
+DepartingMemory::Found DepartingMemory::find_missing(sys::AddressRange piece, const FrozenLook::Changes& seen) const {
+  Found found;
+  RangeSet nothing;
+  nothing.add(seen.absent);
+  nothing.add(seen.guards.within(piece));
+  for (const sys::AddressRange& range : missing_.within(piece)) {
+    std::ranges::copy(nothing.outside(range), std::back_inserter(found.own));
   }
   return found;
 }
@@ -285,7 +281,7 @@ Result<void> DepartingMemory::follow_guards(sys::AddressRange piece, std::vector
   if (!sys::tells_guard_pages()) return {};
   if (looks.size() > kMostLooks) looks = {piece};
   for (const sys::AddressRange& range : looks) {
-    for (const sys::PageRegion& region : TRY(scan(*pages_, range, {.all_of = sys::kPageGuard}))) now.add(region.range);
+    now.add(TRY(find_guards(*pages_, range)));
   }
   std::vector<sys::AddressRange> lifted;
   std::vector<sys::AddressRange> fresh;
@@ -316,7 +312,7 @@ Result<void> DepartingMemory::find_dropped(const image::Mapping& mapping, sys::A
   if (is_anonymous(mapping) && !known.empty()) {
     if (known.size() > kMostLooks) known = {piece};
     for (const sys::AddressRange& range : known) {
-      for (const sys::PageRegion& region : TRY(scan(*pages_, range, absent_pages()))) suspected.add(region.range);
+      for (const sys::PageRegion& region : TRY(find_absent(*pages_, range))) suspected.add(region.range);
     }
     known.clear();
     for (const sys::AddressRange& range : suspected.within(piece))
@@ -324,7 +320,7 @@ Result<void> DepartingMemory::find_dropped(const image::Mapping& mapping, sys::A
   }
   for (const sys::AddressRange& range : known) {
     RangeSet own;
-    for (const sys::PageRegion& region : TRY(scan(*pages_, range, own_pages(mapping)))) own.add(region.range);
+    own.add(TRY(find_own_pages(*pages_, mapping, range)).own);
     for (const sys::AddressRange& absent : own.outside(range)) dropped_.push_back(in_whole_pages(mapping, absent));
   }
   return {};
@@ -406,7 +402,7 @@ Result<void> DepartingMemory::send_piece(const image::Mapping& mapping, sys::Add
     if (auto changes = (*look)->in(piece)) seen = std::move(*changes);
   }
   std::vector<sys::AddressRange> changed = seen ? std::move(seen->written) : TRY(written(mapping, piece, pass));
-  Found found = TRY(find_missing(mapping, piece));
+  Found found = seen ? find_missing(piece, *seen) : TRY(find_missing(mapping, piece));
   if (seen) {
     found.guards.add(seen->guards.within(piece));
     TRY(follow_guards(piece, {}, std::move(found.guards), sender));
@@ -458,9 +454,8 @@ Result<std::vector<sys::AddressRange>> DepartingMemory::own_ranges() const {
   std::vector<sys::AddressRange> ranges;
   for (const image::Mapping& mapping : layout_) {
     if (!may_have_own_pages(mapping)) continue;
-    for (const sys::PageRegion& region : TRY(scan(pages, {mapping.start(), mapping.end()}, own_pages(mapping)))) {
-      ranges.push_back(region.range);
-    }
+    OwnPages found = TRY(find_own_pages(pages, mapping, {mapping.start(), mapping.end()}));
+    std::ranges::copy(found.own, std::back_inserter(ranges));
   }
   return ranges;
 }

@@ -96,6 +96,8 @@ class DepartingMemory {
     RangeSet guards;
   };
   Result<Found> find_missing(const image::Mapping& mapping, sys::AddressRange piece) const;
+  Found find_missing(sys::AddressRange piece, const FrozenLook::Changes& seen) const;
+  const WriteTracking* tracking() const { return tracking_ ? &*tracking_ : nullptr; }
   Result<void> follow_guards(sys::AddressRange piece, std::vector<sys::AddressRange> looks, RangeSet now,
                              PageSender& sender);
   Result<void> follow_guards_only(const image::Mapping& mapping, PageSender& sender);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "address_space/own_pages.h"
+
 namespace godwit::address_space {
 
 namespace {
@@ -12,8 +14,9 @@ constexpr uint64_t kWorthHelp = uint64_t{512} << 20;  // a look that takes longe
 
 }  // namespace
 
-FrozenLook::FrozenLook(const WriteTracking& tracking, const std::vector<sys::AddressRange>& pieces)
-    : tracking_(&tracking) {
+FrozenLook::FrozenLook(const sys::PageMap& pages, const WriteTracking* tracking,
+                       const std::vector<sys::AddressRange>& pieces)
+    : pages_(&pages), tracking_(tracking) {
   for (const sys::AddressRange& piece : pieces) {
     bytes_ += piece.size();
     uint64_t size = std::max(uint64_t{1}, piece.size() / kMostSlices / kSliceBytes) * kSliceBytes;
@@ -25,7 +28,10 @@ FrozenLook::FrozenLook(const WriteTracking& tracking, const std::vector<sys::Add
 
 bool FrozenLook::is_worth_help(uint64_t bytes) { return bytes >= kWorthHelp; }
 
-void FrozenLook::look_at(size_t part) { slices_[part].regions = tracking_->changes(slices_[part].range); }
+void FrozenLook::look_at(size_t part) {
+  Slice& slice = slices_[part];
+  slice.regions = tracking_ != nullptr ? tracking_->changes(slice.range) : find_absent(*pages_, slice.range);
+}
 
 void FrozenLook::look_at_all(Crew& crew) {
   if (is_worth_help(bytes_)) return crew.share(parts(), [this](size_t part) { look_at(part); });
@@ -43,7 +49,7 @@ Result<FrozenLook::Changes> FrozenLook::in(sys::AddressRange piece) const {
     for (const sys::PageRegion& region : *at->regions) {
       if ((region.categories & sys::kPageGuard) != 0) {
         changes.guards.add(region.range);
-      } else if ((region.categories & content) == 0) {
+      } else if ((region.categories & content) == 0 || (region.categories & sys::kPageZero) != 0) {
         changes.absent.push_back(region.range);
       } else if ((region.categories & sys::kPageWritten) != 0) {
         changes.written.push_back(region.range);

@@ -1,4 +1,5 @@
-// FrozenLook: what became of a stopped process's tracked memory since it was last looked at, all of it in one look.
+// FrozenLook: what became of a stopped process's memory since it was last looked at, all of it in one look; where writes
+// are not tracked, what there is.
 //
 // The look takes most of a freeze when the memory is large: one walk of the page tables tells what was written, what is
 // no longer there and what is a guard page, and much memory is looked at by several processors, while the rest of the
@@ -15,8 +16,9 @@ namespace godwit::address_space {
 
 class FrozenLook {
  public:
-  // `pieces` are of anonymous mappings, by address. Nothing is looked at yet.
-  FrozenLook(const WriteTracking& tracking, const std::vector<sys::AddressRange>& pieces);
+  // `pieces` are of ordinary mappings (own_pages.h), by address. `tracking`: null where writes are not tracked. Nothing
+  // is looked at yet.
+  FrozenLook(const sys::PageMap& pages, const WriteTracking* tracking, const std::vector<sys::AddressRange>& pieces);
 
   // The look has this many parts, each to be looked at once, by any thread.
   size_t parts() const { return slices_.size(); }
@@ -28,11 +30,11 @@ class FrozenLook {
 
   struct Changes {
     std::vector<sys::AddressRange> written;  // and there
-    std::vector<sys::AddressRange> absent;   // by address, as all of them
+    std::vector<sys::AddressRange> absent;   // or nothing but zeros; by address, as all of them
     RangeSet guards;
   };
-  // When all parts have been looked at. Errors: denied when writes to the piece were not tracked, gone when it is
-  // none of those.
+  // When all parts have been looked at. Errors: denied when writes to the piece were not tracked though others were,
+  // gone when it is none of those.
   Result<Changes> in(sys::AddressRange piece) const;
 
  private:
@@ -40,6 +42,7 @@ class FrozenLook {
     sys::AddressRange range;
     Result<std::vector<sys::PageRegion>> regions;
   };
+  const sys::PageMap* pages_;
   const WriteTracking* tracking_;
   uint64_t bytes_ = 0;
   std::vector<Slice> slices_;

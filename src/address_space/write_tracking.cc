@@ -74,7 +74,7 @@ Result<void> WriteTracking::written_there(sys::AddressRange range, Protect prote
 
 Result<std::vector<sys::PageRegion>> WriteTracking::changes(sys::AddressRange range) const {
   sys::PageQuery query{.inverted = sys::kPagePresent, .any_of = sys::kPagePresent | sys::kPageWritten, .tracked = true};
-  query.report = sys::kPagePresent | sys::kPageWritten | sys::kPageSwapped;
+  query.report = sys::kPagePresent | sys::kPageWritten | sys::kPageSwapped | sys::kPageZero;
   if (sys::tells_guard_pages()) query.report |= sys::kPageGuard;
   std::vector<sys::PageRegion> regions;
   TRY(pages_.scan(range, query, regions));
