@@ -77,6 +77,7 @@ def rows(check, programs, make_lab):
         for report in reports:
             pages = report["pages"]["by_delta"]
             check(pages > 1000 and report["delta_bytes"] < pages * 4096 / 10, f"{pages} pages as {report['delta_bytes']} bytes")
+            check(report["freeze_ms"] < 320, f"half of what 4,000 whole pages take by this link: {report['freeze_ms']} ms")
         return "; ".join(f"{each['method']}: {each['pages']['by_delta']} pages as {each['delta_bytes'] >> 10} KiB, freeze {each['freeze_ms']:.1f} ms" for each in reports)
 
     return {"identical-pages": identical, "comes-back": comes_back, "tampered-cache": tampered, "few-bytes": few_bytes}

@@ -42,7 +42,7 @@ class PageShortcuts {
 
   // What the destination had of these pages is no longer there, or another content.
   void forget(pid_t pid, sys::AddressRange range) { recent_.forget(pid, range); }
-  // The destination has acknowledged everything.
+  // The destination has acknowledged everything, or will have put it in place before it gets what follows.
   void next_round();
   // No references any more: nobody will tell what they were lacking.
   void stop_referring() { trusted_ = false; }
