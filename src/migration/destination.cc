@@ -95,10 +95,10 @@ class Destination {
   Phases phases_{"destination"};
   image::LogicalHost layout_;  // of the rounds; the skeleton refers to it
   std::optional<transport::Listener> listener_;
-  std::optional<Connection> requests_;                  // for pages that are left behind
   address_space::ReceivingStreams* streams_ = nullptr;  // once the skeleton is ready
   std::optional<sys::Survivor> survivor_;
-  std::unique_ptr<address_space::FaultServer> faults_server_;
+  std::unique_ptr<address_space::FaultServer> ready_to_serve_;  // when pages may be left behind
+  std::unique_ptr<address_space::FaultServer> faults_server_;   // when some are
   size_t frames_of_rest_ = 0;
   bool whole_ = false;  // all that was left behind is here
 };
@@ -242,7 +242,8 @@ Result<void> Destination::receive_last_content(Connection& connection, Restorati
 // Connections beside the main one.
 Result<std::unique_ptr<address_space::ReceivingStreams>> Destination::accept_more(Restoration& restoration) {
   if (may_leave_pages(order_.options())) {
-    requests_ = TRY(accept(std::chrono::steady_clock::now() + kAcceptPatience));
+    Connection requests = TRY(accept(std::chrono::steady_clock::now() + kAcceptPatience));
+    ready_to_serve_ = TRY(address_space::FaultServer::create(std::move(requests)));
     survivor_.emplace(TRY(sys::Survivor::start(order_.place().cgroup() + "/procs/cgroup.kill", "1")));
   }
   auto streams = TRY(address_space::ReceivingStreams::start(
@@ -255,8 +256,8 @@ Result<std::unique_ptr<address_space::ReceivingStreams>> Destination::accept_mor
 
 // From here on a page that is touched, by the program or by us, comes when it is needed.
 Result<void> Destination::watch_missing(Restoration& restoration) {
-  if (!requests_) return error(ErrorKind::corrupt, "pages are left behind that were not to be");
-  faults_server_ = TRY(address_space::FaultServer::create(std::move(*requests_)));
+  if (!ready_to_serve_) return error(ErrorKind::corrupt, "pages are left behind that were not to be");
+  faults_server_ = std::move(ready_to_serve_);
   TRY(restoration.watch_missing(*faults_server_));
   survivor_->arm();  // were we killed, the program would go on with zeros for pages
   TRY(faults_server_->start());

@@ -270,7 +270,6 @@ Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, 
     TRY(memory.leave_rest(state.host(), tree, *page_server_));
     leave_rest_ = !page_server_->owes_nothing();  // the other side concludes the same from what it was told
     if (leave_rest_ && mirror_) TRY(write_mirror(*mirror_, order_, *page_server_, report_));
-    if (leave_rest_) TRY(page_server_->start());
   } else {
     TRY(memory.send_rest(state.host()));
   }
@@ -279,6 +278,7 @@ Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, 
   TRY(connection.send(FrameType::memory_end));
   TRY(connection.flush());
   faults_.at(FaultPoint::source_memory_sent, &connection);
+  if (leave_rest_) TRY(page_server_->start());  // requests come as soon as the other side puts the program together
   still.thaw();
   return tree.make_resumable();  // only now: it may write into the program's memory, which had to be sent as it was
 }
