@@ -24,6 +24,47 @@ while part := connection.recv(20000):
 print(heard)
 """
 
+# Says so many bytes of a pattern as it is asked for, and closes at once: most of them the kernel has still to send.
+CLOSES_FIRST = """
+import socket, threading
+listening = socket.create_server(("0.0.0.0", 7400), backlog=100)
+pattern = bytes(range(256)) * 4000
+print("ready", flush=True)
+def answer(connection):
+    try:
+        count = int(connection.recv(20))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        connection.sendall(pattern[:count])
+    except OSError as error: print("trouble", error, flush=True)
+    connection.close()
+while True:
+    threading.Thread(target=answer, args=(listening.accept()[0],), daemon=True).start()
+"""
+# Asks again and again from several threads, half of them slow readers, and compares everything that comes.
+READS_ALL = """
+import json, os, random, socket, sys, threading, time
+address, stop = sys.argv[1:3]; slow = float((sys.argv + ["0"])[3])
+pattern = bytes(range(256)) * 4000
+answers, errors = [0] * 6, []
+def ask(number):
+    dice = random.Random(number)
+    while not os.path.exists(stop) and not errors:
+        count, got = dice.randrange(1, 400000), b""
+        try:
+            with socket.create_connection((address, 7400), timeout=10) as connection:
+                connection.sendall(b"%d" % count)
+                while part := connection.recv(30000):
+                    got += part
+                    if number % 2: time.sleep(slow)
+        except OSError as error: errors.append(f"{error} after {len(got)} of {count}")
+        if got != pattern[:count]: errors.append(f"{len(got)} of {count}")
+        answers[number] += 1
+threads = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(json.dumps({"answers": sum(answers), "errors": errors}))
+"""
+
 # Echoes one connection's lines; others it lets wait until it is told, and then answers each with what that had said.
 LATE_SERVER = '''
 import os, socket, sys, threading
@@ -260,6 +301,23 @@ def rows(python, programs, check, average, make_lab, faults):
         check(lab.wait("brief", 20) == 0, "it failed")
         return ""
 
+    def row_closes_first(lab):
+        """a server that closes before its bytes have arrived, asked from another node all the time: all of them arrive"""
+        lab.file("/shared/closes_first.py", CLOSES_FIRST)
+        lab.file("/shared/reads_all.py", READS_ALL)
+        lab.start("closes-first", python, "/shared/closes_first.py")
+        until_ready(lab, "closes-first")
+        client = lab.popen("lab", "exec", "node3", "--", python, "/shared/reads_all.py", vip_of(lab, "closes-first")[0], "/shared/stop-closes-first")
+        time.sleep(0.5)
+        freezes = lab.hop("closes-first", 10, pause=0.2)
+        lab.shell("node1", "touch /shared/stop-closes-first")
+        told, trouble = client.communicate(timeout=60)
+        check(client.returncode == 0, f"the client: {trouble[-500:]}")
+        told = json.loads(told)
+        check(told["answers"] > 100 and not told["errors"], f"{told}; the server: {lab.logs('closes-first')[-300:]}")
+        lab.run("kill", "closes-first")
+        return f"{told['answers']} answers, freeze {average(freezes):.1f} ms on average"
+
     def row_urgent_outside(lab):
         """urgent bytes on connections with a program outside: received, unread, unsent and in the stream, at both ends"""
         job, stop = "urgent-outside", "/shared/stop-urgent-outside"
@@ -280,5 +338,5 @@ def rows(python, programs, check, average, make_lab, faults):
         check(client.returncode == 0 and "PASS" in told, f"the client: {told[-200:]} {trouble[-500:]}")
         return f"freeze {average(freezes):.1f} ms on average"
 
-    return {"urgent-outside": row_urgent_outside, "tcp_faults": row_tcp_faults, "late_faults": row_late_faults, "last-words": row_last_words, "asyncio1": asyncio_row(1, 10), "asyncio100": asyncio_row(100, 10),
+    return {"urgent-outside": row_urgent_outside, "tcp_faults": row_tcp_faults, "late_faults": row_late_faults, "last-words": row_last_words, "closes-first": row_closes_first, "asyncio1": asyncio_row(1, 10), "asyncio100": asyncio_row(100, 10),
             "asyncio1000": asyncio_row(1000, 6), "redisbench": row_redis_benchmark}

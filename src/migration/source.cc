@@ -409,7 +409,8 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
                                            : sys::Urgency::begin());
   phases_.end("rounds");
   TRY(let_run_at_full_speed());
-  freeze::SeizedTree tree = TRY(stop_quiet(inventory, order_.place(), packets));
+  QuietStop stop = TRY(stop_quiet(inventory, order_.place(), sockets, packets));
+  freeze::SeizedTree tree = std::move(stop.tree);
   frozen_at_ = tree.since();
   memory.begin_to_look();
   phases_.end("freeze");
@@ -429,6 +430,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   TRY(await_switchover(connection, tree, inventory.locks()));
 
   // Switched over: what is left here can only be discarded.
+  warn_of_loss(stop.lost, report_);
   report_.set_freeze_ms(Phases::milliseconds(std::chrono::steady_clock::now() - frozen_at_) - already_running_ms_);
   phases_.end("switchover");
   urgency.reset();

@@ -7,14 +7,24 @@
 #include "freeze/seized_tree.h"
 #include "godwit/worker.pb.h"
 #include "migration/inventory.h"
+#include "objects/sockets.h"
+#include "sys/closed_connections.h"
 
 namespace godwit::migration {
 
 // All threads stopped, what each was waiting for noted just before.
 Result<freeze::SeizedTree> stop_all(Inventory& inventory, const worker::JobPlace& place);
+struct QuietStop {
+  freeze::SeizedTree tree;
+  std::vector<sys::LastWords> lost;  // to peers that have not taken them even after a while
+};
 // The same, and packets are held. When there is such a thing then, the job and its packets are let go for a moment to
-// read it, and stopped again, up to a hundred times. ErrorKind::retry when even then it is not read.
-Result<freeze::SeizedTree> stop_quiet(Inventory& inventory, const worker::JobPlace& place,
-                                      forwarding::HeldPackets& packets);
+// read it, and stopped again, up to a hundred times. ErrorKind::retry when even then it is not read. The job is also
+// stopped again, a few times, when what it has written to connections that are closed by now does not arrive in a
+// moment: it does not move either.
+Result<QuietStop> stop_quiet(Inventory& inventory, const worker::JobPlace& place, objects::SocketCapture& sockets,
+                             forwarding::HeldPackets& packets);
+// Once the program runs elsewhere.
+void warn_of_loss(const std::vector<sys::LastWords>& lost, worker::Report& report);
 
 }  // namespace godwit::migration

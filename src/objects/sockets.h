@@ -15,6 +15,7 @@
 #include "freeze/frozen_cgroup.h"
 #include "godwit/image.pb.h"
 #include "sys/accept_queue.h"
+#include "sys/closed_connections.h"
 #include "sys/multicast.h"
 #include "sys/option_watch.h"
 #include "sys/packet_name.h"
@@ -80,6 +81,8 @@ class SocketCapture {
   Result<std::vector<sys::TcpConnection>> take_waiting(int listening);
   // What was taken, for whoever has to put it back when we are killed (objects/tcp_rest.h).
   image::TcpRest taken() const;
+  // Of connections that the program has closed.
+  Result<std::vector<sys::LastWords>> last_words() { return closed_.last_words(); }
   // A listening socket; whether requests wait for one of them decides what add_requests() does.
   Result<void> note_requests(int listening);
   Result<void> add_requests(image::LogicalHost& host);
@@ -94,12 +97,13 @@ class SocketCapture {
   std::vector<InFlight> in_flight;
 
  private:
-  SocketCapture(pid_t init_pid, UniqueFd init, std::string cgroup, sys::UnixDiag diag, sys::DropFilter drop,
-                uint64_t network)
+  SocketCapture(pid_t init_pid, UniqueFd init, std::string cgroup, sys::UnixDiag diag, sys::ClosedConnections closed,
+                sys::DropFilter drop, uint64_t network)
       : init_pid_(init_pid),
         init_(std::move(init)),
         cgroup_(std::move(cgroup)),
         diag_(std::move(diag)),
+        closed_(std::move(closed)),
         drop_(std::move(drop)),
         network_(network) {}
   Result<void> look();
@@ -110,6 +114,7 @@ class SocketCapture {
   UniqueFd init_;
   std::string cgroup_;
   sys::UnixDiag diag_;
+  sys::ClosedConnections closed_;
   sys::DropFilter drop_;
   std::vector<sys::RepairMode> still_;
   struct Taken {

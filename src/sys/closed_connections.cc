@@ -1,0 +1,70 @@
+#include "sys/closed_connections.h"
+
+#include <arpa/inet.h>
+#include <linux/inet_diag.h>
+#include <linux/sock_diag.h>
+#include <sys/socket.h>
+
+#include <cstring>
+#include <optional>
+
+#include "sys/ip_address.h"
+#include "sys/network_visit.h"
+#include "sys/tcp_repair.h"
+#include "sys/text_file.h"
+
+namespace godwit::sys {
+
+namespace {
+
+constexpr uint32_t bit(TcpState state) { return 1U << static_cast<uint32_t>(state); }
+
+// proc_pid_net(5), sockstat: how many there are, in all namespaces.
+bool may_be_some() {
+  auto text = read_text("/proc/net/sockstat");
+  return !text || text->find(" orphan 0 ") == std::string::npos;
+}
+
+LastWords last_words_of(const inet_diag_msg& found) {
+  IpAddress peer{.family = found.idiag_family};
+  std::memcpy(peer.bytes.data(), found.id.idiag_dst, peer.bytes.size());
+  return {to_string(peer) + " port " + std::to_string(ntohs(found.id.idiag_dport)), found.idiag_wqueue};
+}
+
+}  // namespace
+
+Result<ClosedConnections> ClosedConnections::open(int pidfd) {
+  std::optional<Netlink> netlink;
+  TRY(in_network_of(pidfd, [&]() -> Result<void> {
+    netlink = TRY(Netlink::open(NETLINK_SOCK_DIAG));
+    return {};
+  }));
+  return ClosedConnections(std::move(*netlink));
+}
+
+Result<std::vector<LastWords>> ClosedConnections::last_words() {
+  std::vector<LastWords> words;
+  if (!may_be_some()) return words;
+  TRY(add(AF_INET, words));
+  TRY(add(AF_INET6, words));
+  return words;
+}
+
+Result<void> ClosedConnections::add(uint8_t family, std::vector<LastWords>& into) {
+  inet_diag_req_v2 wanted{};
+  wanted.sdiag_family = family;
+  wanted.sdiag_protocol = IPPROTO_TCP;
+  wanted.idiag_states = bit(TcpState::fin_wait1) | bit(TcpState::last_ack) | bit(TcpState::closing);
+  NetlinkBatch batch;
+  batch.begin(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP);
+  batch.header(&wanted, sizeof wanted);
+  return netlink_.run(batch, [&](const nlmsghdr* message) {
+    if (message->nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg))) return;
+    inet_diag_msg found{};
+    std::memcpy(&found, NLMSG_DATA(message), sizeof found);
+    bool closed = found.idiag_inode == 0;
+    if (closed && found.idiag_wqueue > 0) into.push_back(last_words_of(found));
+  });
+}
+
+}  // namespace godwit::sys
