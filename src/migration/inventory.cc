@@ -151,6 +151,24 @@ Result<void> Inventory::add_descriptors(objects::Depth depth, image::LogicalHost
   return descriptors_.capture(processes, depth, host, refusals);
 }
 
+// One that ends while we look is left out, unless it is the process's first.
+Result<void> Inventory::add_threads(const freeze::ListedProcess& listed, image::Process& into) {
+  for (pid_t host_tid : listed.host_threads) {
+    image::Thread thread;
+    auto look = [&]() -> Result<void> {
+      thread.set_tid(TRY(freeze::inner_tid(listed.host_pid, host_tid)));
+      return objects::read_thread_ahead(listed.host_pid, host_tid, thread);
+    };
+    auto looked = look();
+    bool ended = !looked && looked.error().kind == ErrorKind::gone && host_tid != listed.host_pid;
+    if (ended) continue;
+    TRY(std::move(looked));
+    threads_ahead_[host_tid] = thread;
+    *into.add_threads() = std::move(thread);
+  }
+  return {};
+}
+
 Result<image::LogicalHost> Inventory::plan(std::vector<worker::Refusal>& refusals) {
   image::LogicalHost host;
   for (const freeze::ListedProcess& listed : TRY(freeze::list_processes(init_host_pid_))) {
@@ -163,13 +181,7 @@ Result<image::LogicalHost> Inventory::plan(std::vector<worker::Refusal>& refusal
       TRY(add_places(listed, process));
       TRY(objects::read_process_ahead(listed.host_pid, process));
       *process.mutable_address_space() = TRY(layouts_.plan(listed.host_pid, listed.pid, refusals));
-      for (pid_t host_tid : listed.host_threads) {
-        image::Thread& thread = *process.add_threads();
-        thread.set_tid(TRY(freeze::inner_tid(listed.host_pid, host_tid)));
-        TRY(objects::read_thread_ahead(listed.host_pid, host_tid, thread));
-        threads_ahead_[host_tid] = thread;
-      }
-      return {};
+      return add_threads(listed, process);
     };
     auto added = add();
     if (!added && added.error().kind == ErrorKind::gone) continue;  // it ended while we looked

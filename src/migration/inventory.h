@@ -81,6 +81,7 @@ class Inventory {
   Result<int32_t> foreground_group(pid_t host_pid, const proc::Stat& stat);
   Result<void> add_places(const freeze::ListedProcess& listed, image::Process& into);
   Result<void> check_namespaces(const freeze::ListedProcess& listed, std::vector<worker::Refusal>& refusals);
+  Result<void> add_threads(const freeze::ListedProcess& listed, image::Process& into);
   Result<void> open_handle(const freeze::ListedProcess& listed);
   Result<void> add_descriptors(objects::Depth depth, image::LogicalHost& host, std::vector<worker::Refusal>& refusals);
   Result<void> add_network(image::LogicalHost& host, std::vector<worker::Refusal>& refusals);

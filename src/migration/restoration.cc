@@ -121,6 +121,7 @@ Result<void> Restoration::prepare(const image::LogicalHost& plan) {
   std::string status = TRY(sys::read_text("/proc/" + std::to_string(host_.init_pid()) + "/status"));
   root_credentials_ = objects::credentials_of(TRY(proc::parse_status(status)));
   TRY(objects::read_process_ahead(host_.init_pid(), inherited_));
+  accept_queue_ = objects::ready_accept_queue(plan);
   return correct(plan);
 }
 
@@ -260,7 +261,7 @@ Result<void> Restoration::restore(const image::LogicalHost& state, std::span<con
     auto member = skeleton_.members().find(pid);
     return member == skeleton_.members().end() ? 0 : member->second.host_pid;
   };
-  descriptors_.emplace(TRY(objects::DescriptorRestore::create(state, tun_ends, opener_, mounts_, shared_, ends, elapsed,
+  descriptors_.emplace(TRY(objects::DescriptorRestore::create(state, tun_ends, accept_queue_, opener_, mounts_, shared_, ends, elapsed,
                                                               {owner.uid, owner.gid, owner.groups}, host_pid)));
   for (const image::Process& process : state.processes()) {
     if (process.zombie()) continue;

@@ -98,6 +98,7 @@ class Restoration {
   const bool huge_pages_for_all_;
   Skeleton skeleton_;
   objects::SharedMemorySet shared_;
+  std::optional<sys::AcceptQueue> accept_queue_;           // where the program listens; takes milliseconds to load
   std::optional<objects::DescriptorRestore> descriptors_;  // until the program runs
   std::map<std::pair<uint32_t, bool>, UniqueFd> mapped_files_;
   std::mutex putting_;  // of owed_, among threads that put

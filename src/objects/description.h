@@ -21,6 +21,7 @@
 #include "objects/shared_memory.h"
 #include "objects/sockets.h"
 #include "proc/fdinfo.h"
+#include "sys/accept_queue.h"
 #include "sys/namespace_visit.h"
 #include "sys/socket_state.h"
 
@@ -77,7 +78,8 @@ struct CaptureTools {
 };
 
 struct RestoreTools {
-  TunEnds& tun_ends;  // of which none is attached yet
+  TunEnds& tun_ends;                             // of which none is attached yet
+  std::optional<sys::AcceptQueue>& accept_queue;  // loaded ahead, or not
   files::Opener& opener;
   const sys::MountNamespace& mounts;  // the job's
   SharedMemorySet& shared_memory;

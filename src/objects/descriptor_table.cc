@@ -293,6 +293,7 @@ Result<void> DescriptorCapture::capture(std::span<const ProcessRef> processes, D
 }
 
 Result<DescriptorRestore> DescriptorRestore::create(const image::LogicalHost& host, TunEnds& tun_ends,
+                                                    std::optional<sys::AcceptQueue>& accept_queue,
                                                     files::Opener& opener, const sys::MountNamespace& mounts,
                                                     SharedMemorySet& shared_memory, std::span<const ConsoleFd> consoles,
                                                     std::chrono::nanoseconds elapsed, const files::Owner& owner,
@@ -300,7 +301,7 @@ Result<DescriptorRestore> DescriptorRestore::create(const image::LogicalHost& ho
   DescriptorRestore restore;
   restore.opener_ = &opener;
   restore.owner_ = owner;
-  RestoreTools tools{tun_ends, opener, mounts, shared_memory, consoles, elapsed, {}, owner, host_pid};
+  RestoreTools tools{tun_ends, accept_queue, opener, mounts, shared_memory, consoles, elapsed, {}, owner, host_pid};
   restore.unix_sockets_ = TRY(UnixSocketRestore::make(host, tools, restore.descriptions_));
   // Masters before slaves: a slave can only be opened when its terminal is there.
   for (bool slaves : {false, true}) {

@@ -90,9 +90,11 @@ class DescriptorRestore {
   using NewBatch = std::function<freeze::CallBatch()>;
   using RunBatch = std::function<Result<void>(freeze::CallBatch&)>;
 
-  // Makes all descriptions in this worker, content included. `tun_ends`: those of the job's network. `elapsed`: since
+  // Makes all descriptions in this worker, content included. `tun_ends`: those of the job's network.
+  // `accept_queue`: if it was loaded ahead; it is taken. `elapsed`: since
   // the capture. `host_pid`: of a process of the job, in our own pid namespace; 0: it is not there.
-  static Result<DescriptorRestore> create(const image::LogicalHost& host, TunEnds& tun_ends, files::Opener& opener,
+  static Result<DescriptorRestore> create(const image::LogicalHost& host, TunEnds& tun_ends,
+                                          std::optional<sys::AcceptQueue>& accept_queue, files::Opener& opener,
                                           const sys::MountNamespace& mounts, SharedMemorySet& shared_memory,
                                           std::span<const ConsoleFd> consoles, std::chrono::nanoseconds elapsed,
                                           const files::Owner& owner, const std::function<pid_t(pid_t)>& host_pid);

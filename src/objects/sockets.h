@@ -174,6 +174,10 @@ class UnixSocketRestore {
   virtual Result<void> publish_all_names() = 0;
 };
 
+// Before the freeze, in the job's network: what connections that wait to be accepted will need, which takes some
+// milliseconds to make. Nothing when the program does not listen, or the kernel cannot.
+std::optional<sys::AcceptQueue> ready_accept_queue(const image::LogicalHost& plan);
+
 // The TCP sockets of a job that do not listen, made together. Connections between two of them take part again before
 // the switchover; those with others only after it, since they speak to somebody outside.
 class TcpSocketRestore {

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -140,7 +141,7 @@ Result<void> settle(Entry& sender, const Entry& receiver) {
 
 class Restore final : public TcpSocketRestore {
  public:
-  explicit Restore(std::chrono::nanoseconds elapsed);
+  Restore(std::chrono::nanoseconds elapsed, std::optional<sys::AcceptQueue> accept_queue);
   Result<void> make_all(const image::LogicalHost& host, const files::Owner& owner, MadeDescriptions& made);
   Result<void> connect_inside() override { return take_part(true); }
   image::TcpRest rest() const override;
@@ -236,7 +237,8 @@ Result<void> Restore::make_stand_in(Entry& entry) {
 
 // Our timestamps go on no earlier than where the source's last packets left them: what is older the peer drops (RFC
 // 7323 section 5). Milliseconds; even, since the lowest bit of TCP_TIMESTAMP means something else.
-Restore::Restore(std::chrono::nanoseconds elapsed) {
+Restore::Restore(std::chrono::nanoseconds elapsed, std::optional<sys::AcceptQueue> accept_queue)
+    : accept_queue_(std::move(accept_queue)) {
   constexpr std::chrono::milliseconds kOnTheWay(100);  // between the capture and its arrival here, at most
   auto advance = std::chrono::duration_cast<std::chrono::milliseconds>(elapsed) + kOnTheWay;
   clock_advance_ = static_cast<uint32_t>(advance.count()) & ~1u;
@@ -249,18 +251,22 @@ TcpConnection Restore::later(TcpConnection connection) const {
 
 // What can fail is done before the switchover. Requests are completed by packets that come later, from outside or from
 // the job itself.
+std::span<const std::string> interfaces_of_listeners() {
+  static const std::array<std::string, 2> interfaces{"lo", "eth0"};
+  return interfaces;
+}
+
 Result<void> Restore::prepare_waiting(const image::LogicalHost& host) {
   for (const image::Description& description : host.descriptions()) {
     for (const image::TcpSocket& socket : description.tcp_listener().waiting())
       waiting_.push_back(later(connection_of(socket)));
   }
   if (waiting_.empty() && host.tcp_requests().empty()) return {};
-  accept_queue_ = TRY(sys::AcceptQueue::load());
+  if (!accept_queue_) accept_queue_ = TRY(sys::AcceptQueue::load());
   std::vector<sys::TcpRequest> requests;
   for (const image::TcpRequest& request : host.tcp_requests()) requests.push_back(TRY(request_of(request)));
   for (sys::TcpRequest& request : requests) request.timestamp += clock_advance_;
-  const std::string interfaces[] = {"lo", "eth0"};
-  return accept_queue_->expect(requests, interfaces);
+  return accept_queue_->expect(requests, interfaces_of_listeners());
 }
 
 Result<void> Restore::make_all(const image::LogicalHost& host, const files::Owner& owner, MadeDescriptions& made) {
@@ -330,9 +336,17 @@ Result<void> Restore::take_part(bool inside) {
 
 }  // namespace
 
+std::optional<sys::AcceptQueue> ready_accept_queue(const image::LogicalHost& plan) {
+  bool listens = std::ranges::any_of(plan.descriptions(), [](auto& each) { return each.has_tcp_listener(); });
+  if (!listens) return std::nullopt;
+  sys::AcceptQueue::make_ready(interfaces_of_listeners());
+  auto queue = sys::AcceptQueue::load();
+  return queue ? std::optional(std::move(*queue)) : std::nullopt;  // a failure only if connections wait
+}
+
 Result<std::unique_ptr<TcpSocketRestore>> TcpSocketRestore::make(const image::LogicalHost& host, RestoreTools& tools,
                                                                  MadeDescriptions& made) {
-  auto restore = std::make_unique<Restore>(tools.elapsed);
+  auto restore = std::make_unique<Restore>(tools.elapsed, std::exchange(tools.accept_queue, std::nullopt));
   TRY(restore->make_all(host, tools.owner, made));
   return std::unique_ptr<TcpSocketRestore>(std::move(restore));
 }

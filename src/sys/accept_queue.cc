@@ -31,14 +31,20 @@ Error failed(int negative_errno, const char* call) {
 // The program on an interface's ingress. The end of the scope takes it away, unless it is told to stay.
 class Ingress {
  public:
+  // A place for programs, which stays. Without one it does nothing.
+  static Result<bpf_tc_hook> make_place(const std::string& interface) {
+    bpf_tc_hook hook{};
+    hook.sz = sizeof hook;
+    hook.ifindex = static_cast<int>(::if_nametoindex(interface.c_str()));
+    hook.attach_point = BPF_TC_INGRESS;
+    if (hook.ifindex == 0) return last_error("if_nametoindex", interface);
+    int made = bpf_tc_hook_create(&hook);
+    if (made < 0 && made != -EEXIST) return failed(made, "bpf_tc_hook_create");
+    return hook;
+  }
   static Result<Ingress> attach(int program, const std::string& interface) {
     Ingress ingress;
-    ingress.hook_.sz = sizeof ingress.hook_;
-    ingress.hook_.ifindex = static_cast<int>(::if_nametoindex(interface.c_str()));
-    ingress.hook_.attach_point = BPF_TC_INGRESS;
-    if (ingress.hook_.ifindex == 0) return last_error("if_nametoindex", interface);
-    int made = bpf_tc_hook_create(&ingress.hook_);
-    if (made < 0 && made != -EEXIST) return failed(made, "bpf_tc_hook_create");
+    ingress.hook_ = TRY(make_place(interface));
     ingress.options_.sz = sizeof ingress.options_;
     ingress.options_.prog_fd = program;
     int attached = bpf_tc_attach(&ingress.hook_, &ingress.options_);
@@ -180,6 +186,10 @@ Result<void> AcceptQueue::put(std::span<const TcpConnection> connections) const 
   Ingress ingress = TRY(Ingress::attach(TRY(programs_.program("take_in")), "lo"));
   for (const TcpConnection& connection : connections) TRY(put_one(connection));
   return {};
+}
+
+void AcceptQueue::make_ready(std::span<const std::string> interfaces) {
+  for (const std::string& interface : interfaces) (void)Ingress::make_place(interface);
 }
 
 Result<void> AcceptQueue::expect(std::span<const TcpRequest> requests, std::span<const std::string> interfaces) const {

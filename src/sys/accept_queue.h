@@ -25,6 +25,9 @@ class AcceptQueue {
   // Takes milliseconds. Needs CAP_BPF and CAP_NET_ADMIN; errors: unsupported before Linux 6.9.
   static Result<AcceptQueue> load();
 
+  // Makes what expect() and put() need at interfaces, some milliseconds for each, if they are there.
+  static void make_ready(std::span<const std::string> interfaces);
+
   // Whether requests may wait for the listening socket `fd`; a few microseconds.
   Result<bool> has_requests(int fd) const;
   // All requests; walks the kernel's table of connections, about a millisecond.
