@@ -137,8 +137,7 @@ Result<void> DepartingMemory::send_closing(PageSender& sender) {
 // Not so where only few parts of it are worth a look in the freeze.
 bool DepartingMemory::is_looked_at_whole(const image::Mapping& mapping) const {
   sys::AddressRange whole{mapping.start(), mapping.end()};
-  return is_looked_at(mapping) &&
-         (!owed_.has_many_within(whole, 1) || owed_.has_many_within(whole, many_looks(whole)));
+  return is_looked_at(mapping) && (!owed_.has_many_within(whole, 1) || owed_.has_many_within(whole, many_looks(whole)));
 }
 
 uint64_t DepartingMemory::look_bytes() const {

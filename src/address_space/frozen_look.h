@@ -1,5 +1,5 @@
-// FrozenLook: what became of a stopped process's memory since it was last looked at, all of it in one look; where writes
-// are not tracked, what there is.
+// FrozenLook: what became of a stopped process's memory since it was last looked at, all of it in one look; where
+// writes are not tracked, what there is.
 //
 // The look takes most of a freeze when the memory is large: one walk of the page tables tells what was written, what is
 // no longer there and what is a guard page, and much memory is looked at by several processors, while the rest of the

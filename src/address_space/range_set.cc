@@ -68,7 +68,8 @@ std::vector<sys::AddressRange> RangeSet::within(sys::AddressRange range) const {
 
 bool RangeSet::has_many_within(sys::AddressRange range, size_t many) const {
   size_t found = 0;
-  for (auto it = first_behind(ranges_, range.start); it != ranges_.end() && it->first < range.end && found < many; ++it) {
+  for (auto it = first_behind(ranges_, range.start); it != ranges_.end() && it->first < range.end && found < many;
+       ++it) {
     ++found;
   }
   return found >= many;

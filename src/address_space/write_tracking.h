@@ -44,7 +44,8 @@ class WriteTracking {
   // As written(), for shared mappings of the hugetlb pool: of what is not there scans tell nothing by themselves.
   Result<void> written_in_pool(sys::AddressRange range, Protect protect, std::vector<sys::AddressRange>& into) const;
   // What was written and what is not there, in one look (about 0.8 ms for each GiB of pages): told apart by
-  // kPageWritten, kPagePresent, kPageSwapped, kPageZero and, where the kernel knows it, kPageGuard. Errors: as written().
+  // kPageWritten, kPagePresent, kPageSwapped, kPageZero and, where the kernel knows it, kPageGuard. Errors: as
+  // written().
   Result<std::vector<sys::PageRegion>> changes(sys::AddressRange range) const;
   // From now on writes to `range`, which is a whole mapping, are noticed.
   Result<void> cover(sys::AddressRange range) const { return faults_.track_writes(range); }

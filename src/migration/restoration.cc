@@ -261,8 +261,9 @@ Result<void> Restoration::restore(const image::LogicalHost& state, std::span<con
     auto member = skeleton_.members().find(pid);
     return member == skeleton_.members().end() ? 0 : member->second.host_pid;
   };
-  descriptors_.emplace(TRY(objects::DescriptorRestore::create(state, tun_ends, accept_queue_, opener_, mounts_, shared_, ends, elapsed,
-                                                              {owner.uid, owner.gid, owner.groups}, host_pid)));
+  descriptors_.emplace(
+      TRY(objects::DescriptorRestore::create(state, tun_ends, accept_queue_, opener_, mounts_, shared_, ends, elapsed,
+                                             {owner.uid, owner.gid, owner.groups}, host_pid)));
   for (const image::Process& process : state.processes()) {
     if (process.zombie()) continue;
     TRY(set_places(process));

@@ -78,7 +78,7 @@ struct CaptureTools {
 };
 
 struct RestoreTools {
-  TunEnds& tun_ends;                             // of which none is attached yet
+  TunEnds& tun_ends;                              // of which none is attached yet
   std::optional<sys::AcceptQueue>& accept_queue;  // loaded ahead, or not
   files::Opener& opener;
   const sys::MountNamespace& mounts;  // the job's

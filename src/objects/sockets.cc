@@ -20,8 +20,7 @@ Result<SocketCapture> SocketCapture::open(pid_t init_host_pid, int init_pidfd, s
   UniqueFd probe = TRY(sys::socket_in_network_of(init_pidfd, AF_UNIX, SOCK_DGRAM, 0));
   uint64_t network = TRY(sys::network_of(probe.get()));
   return SocketCapture(init_host_pid, std::move(init), std::move(cgroup), TRY(sys::UnixDiag::open(init_pidfd)),
-                       TRY(sys::ClosedConnections::open(init_pidfd)),
-                       TRY(sys::DropFilter::load()), network);
+                       TRY(sys::ClosedConnections::open(init_pidfd)), TRY(sys::DropFilter::load()), network);
 }
 
 void SocketCapture::begin() {
