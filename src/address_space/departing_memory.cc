@@ -127,7 +127,9 @@ Result<void> DepartingMemory::send_closing(PageSender& sender) {
     for (uint64_t at = mapping.start(); at < mapping.end(); at = end) {
       end = TRY(end_of_piece(mapping, at));
       for (const sys::AddressRange& part : worth_a_look(mapping, {at, end})) {
-        TRY(send_written(mapping, TRY(written(mapping, part, Pass::closing)), sender));
+        std::vector<sys::AddressRange> changed = TRY(written(mapping, part, Pass::closing));
+        if (at_once_ != nullptr) TRY(follow_guards(part, changed, {}, sender));  // which must not be owed
+        TRY(send_written(mapping, changed, sender));
       }
     }
   }
@@ -165,7 +167,11 @@ Result<void> DepartingMemory::send_frozen(PageSender& sender) {
       TRY(follow_guards_only(mapping, sender));
       continue;
     }
-    for (const sys::AddressRange& part : worth_a_look(mapping, {mapping.start(), mapping.end()})) {
+    sys::AddressRange whole{mapping.start(), mapping.end()};
+    std::vector<sys::AddressRange> worthwhile = worth_a_look(mapping, whole);
+    bool passes_over = worthwhile.size() != 1 || worthwhile.front() != whole;
+    if (passes_over) TRY(follow_guards(whole, {whole}, {}, sender));  // in what is owed
+    for (const sys::AddressRange& part : worthwhile) {
       parts.push_back({&mapping, part});
       bool prepared = look_ && is_looked_at_whole(mapping);
       if (is_looked_at(mapping) && !prepared) looks.push_back(part);
@@ -264,10 +270,12 @@ Result<DepartingMemory::Found> DepartingMemory::find_missing(const image::Mappin
 
 DepartingMemory::Found DepartingMemory::find_missing(sys::AddressRange piece, const FrozenLook::Changes& seen) const {
   Found found;
+  std::vector<sys::AddressRange> missing = missing_.within(piece);
+  if (missing.empty()) return found;
   RangeSet nothing;
   nothing.add(seen.absent);
   nothing.add(seen.guards.within(piece));
-  for (const sys::AddressRange& range : missing_.within(piece)) {
+  for (const sys::AddressRange& range : missing) {
     std::ranges::copy(nothing.outside(range), std::back_inserter(found.own));
   }
   return found;
@@ -294,6 +302,7 @@ Result<void> DepartingMemory::follow_guards(sys::AddressRange piece, std::vector
   for (const sys::AddressRange& range : fresh) {
     guards_.add(range);
     sent_.remove(range);
+    owed_.remove(range);
   }
   return {};
 }

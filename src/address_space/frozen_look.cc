@@ -40,7 +40,7 @@ void FrozenLook::look_at_all(Crew& crew) {
 
 Result<FrozenLook::Changes> FrozenLook::in(sys::AddressRange piece) const {
   auto at = std::ranges::lower_bound(slices_, piece.start, {}, [](const Slice& slice) { return slice.range.start; });
-  const uint64_t content = sys::pages_with_content();
+  constexpr uint64_t kContent = sys::kPagePresent | sys::kPageSwapped;  // or just being moved by the kernel
   Changes changes;
   uint64_t looked_until = piece.start;
   for (; at != slices_.end() && at->range.start == looked_until && at->range.end <= piece.end; ++at) {
@@ -49,7 +49,7 @@ Result<FrozenLook::Changes> FrozenLook::in(sys::AddressRange piece) const {
     for (const sys::PageRegion& region : *at->regions) {
       if ((region.categories & sys::kPageGuard) != 0) {
         changes.guards.add(region.range);
-      } else if ((region.categories & content) == 0 || (region.categories & sys::kPageZero) != 0) {
+      } else if ((region.categories & kContent) == 0 || (region.categories & sys::kPageZero) != 0) {
         changes.absent.push_back(region.range);
       } else if ((region.categories & sys::kPageWritten) != 0) {
         changes.written.push_back(region.range);

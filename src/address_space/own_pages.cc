@@ -29,15 +29,17 @@ Result<std::vector<sys::PageRegion>> scan(const sys::PageMap& pages, sys::Addres
   return regions;
 }
 
-// The kernel takes five times as long for pages that match as for others, so what is absent is looked for.
+// The kernel takes five times as long for pages that match as for others, so what is absent is looked for. Of what is
+// not mapped (any more) it says nothing at all. A page that the kernel is just moving elsewhere counts as swapped too.
 Result<OwnPages> find_between_absent(const sys::PageMap& pages, sys::AddressRange range) {
-  bool swaps = (sys::pages_with_content() & sys::kPageSwapped) != 0;
   OwnPages found;
-  uint64_t at = range.start;
+  auto first = TRY(pages.first_used(range));
+  if (!first) return found;
+  uint64_t at = range.start = *first;
   for (const sys::PageRegion& region : TRY(find_absent(pages, range))) {
     bool guard = (region.categories & sys::kPageGuard) != 0;
     if (guard) found.guards.push_back(region.range);
-    if (!guard && swaps && (region.categories & sys::kPageSwapped) != 0) continue;
+    if (!guard && (region.categories & sys::kPageSwapped) != 0) continue;
     if (region.range.start > at) found.own.push_back({at, region.range.start});
     at = region.range.end;
   }

@@ -26,7 +26,8 @@ struct OwnPages {
   std::vector<sys::AddressRange> own;     // by address
   std::vector<sys::AddressRange> guards;  // pages, of which there is no content
 };
-// In a part of the mapping. About 0.5 ms for each GiB of ordinary memory that is all there.
+// In a part of the mapping; behind its first page all of it is still mapped, or counts as its own. About 0.5 ms for
+// each GiB of ordinary memory that is all there.
 Result<OwnPages> find_own_pages(const sys::PageMap& pages, const image::Mapping& mapping, sys::AddressRange range);
 // Requires: sys::tells_guard_pages().
 Result<std::vector<sys::AddressRange>> find_guards(const sys::PageMap& pages, sys::AddressRange range);

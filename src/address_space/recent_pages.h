@@ -4,8 +4,8 @@
 // rounds: a program that goes around in more memory than that keeps the same pages in here, not none. A delta_pages
 // frame is {u32 pid, u32 count, count x {u64 start, u64 end}}, {u32 codec, u32 zero}, {u64 XXH3 of the pages as they
 // become}, and the compressed exclusive or of all pages with what the destination has of them. It relies on this: what
-// is found here was acknowledged at the end of an earlier round, and whatever else becomes of a page at the destination
-// is told of by forget(). The hash finds out if that is not so.
+// is found here was acknowledged at the end of an earlier round, or is put in place before what follows, and whatever
+// else becomes of a page at the destination is told of by forget(). The hash finds out if that is not so.
 #pragma once
 
 #include <sys/types.h>

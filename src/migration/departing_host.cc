@@ -225,6 +225,7 @@ Result<std::optional<Convergence::Verdict>> DepartingHost::run_rounds(Convergenc
     auto length = Clock::now() - begin;
     auto verdict = rule.after({bytes, length, begin - last_begin_.value_or(begin), brought.known_bytes});
     last_begin_ = begin;
+    left_over_ = bytes / address_space::kPageBytes;
     auto left = static_cast<uint64_t>(rule.dirty_rate() * std::chrono::duration<double>(length).count());
     report({bytes - brought.known_bytes, length, left});
     TRY(sender_.ask_watch());
@@ -254,6 +255,7 @@ Result<void> DepartingHost::tell_of_rest() {
       return {};
     }));
     TRY(end_round());
+    left_over_ = told;
   }
   return {};
 }
@@ -262,8 +264,7 @@ Result<void> DepartingHost::tell_of_rest() {
 Result<void> DepartingHost::send_last_writes(bool leave_rest) {
   constexpr int kMostPasses = 6;
   constexpr uint64_t kFew = 64, kMany = 2048;  // pages, or ranges of what is owed
-  bool tracked = std::ranges::any_of(memories_, [](const auto& memory) { return memory.second.tracked(); });
-  if (!tracked) return {};
+  if (left_over_ > kMany) return {};           // another round, but a bad one
   shortcuts_->stop_referring();
   sender_.set_watch({});
   uint64_t before = UINT64_MAX;

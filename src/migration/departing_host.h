@@ -57,7 +57,7 @@ class DepartingHost {
   // After the last round: what was written in it, or that it is to come later, without waiting until the destination
   // has it, so that the freeze finds less.
   Result<void> send_last_writes(bool leave_rest);
-  // As soon as all threads are stopped, when send_rest() is to follow: much memory is looked at meanwhile.
+  // As soon as all threads are stopped: much memory is looked at until send_rest() or leave_rest().
   void begin_to_look();
   // In the freeze: what the destination lacks, and all memory objects.
   Result<void> send_rest(const image::LogicalHost& state);
@@ -106,6 +106,7 @@ class DepartingHost {
   std::string fingerprint_;
   std::set<pid_t> untracked_;                                        // in the last round, in our own pid namespace
   uint64_t redundant_pages_ = 0;                                     // of processes that have ended
+  uint64_t left_over_ = UINT64_MAX;                                  // about, by the last round: pages or ranges
   uint64_t sent_before_ = 0;                                         // bytes, before this round
   std::optional<std::chrono::steady_clock::time_point> last_begin_;  // of a round
 };

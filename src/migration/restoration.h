@@ -66,6 +66,7 @@ class Restoration {
   address_space::PresentPages::ReadMemory page_reader();
   // Makes guard pages, or ordinary ones of them again.
   Result<void> guard(pid_t pid, std::span<const sys::AddressRange> ranges, bool guarded) {
+    if (guarded) owed_no_more(pid, ranges);
     return skeleton_.guard(pid, ranges, guarded);
   }
   // Pages that come only when the program runs. watch_missing() hands them to `server`, before anything touches them.

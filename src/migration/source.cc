@@ -403,13 +403,18 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   sys::touch_heap(kSpareHeap);
   sys::reserve_descriptors(static_cast<size_t>(offer.plan().descriptions_size()));
   connection.set_patience(kSilencePatience);
-  TRY(memory.send_last_writes(leave_rest_));
+  auto send_last_writes = [&]() -> Result<void> {
+    if (order_.options().bandwidth() > 0) return {};  // which is kept while the program runs
+    auto sent = memory.send_last_writes(leave_rest_);
+    return sent ? Result<void>() : explained(connection, std::move(sent.error()));
+  };
+  TRY(send_last_writes());
   bool one_machine = ready.boot_id() == offer.boot_id();  // two nodes of a lab: not on the processor of the other side
   auto urgency = std::optional(one_machine ? sys::Urgency::begin_beside(static_cast<int>(ready.processor()))
                                            : sys::Urgency::begin());
   phases_.end("rounds");
   TRY(let_run_at_full_speed());
-  QuietStop stop = TRY(stop_quiet(inventory, order_.place(), sockets, packets));
+  QuietStop stop = TRY(stop_quiet(inventory, order_.place(), sockets, packets, send_last_writes));
   freeze::SeizedTree tree = std::move(stop.tree);
   frozen_at_ = tree.since();
   memory.begin_to_look();

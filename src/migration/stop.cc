@@ -15,13 +15,14 @@ Result<freeze::SeizedTree> stop_all(Inventory& inventory, const worker::JobPlace
 namespace {
 
 // A stopped program adds nothing to it, and peers that read take it within a round trip.
-Result<std::vector<sys::LastWords>> let_last_words_arrive(objects::SocketCapture& sockets) {
+std::vector<sys::LastWords> let_last_words_arrive(objects::SocketCapture& sockets) {
   constexpr std::chrono::milliseconds kPatience(3);
   constexpr std::chrono::microseconds kBetween(100);
   auto until = std::chrono::steady_clock::now() + kPatience;
   for (;;) {
-    std::vector<sys::LastWords> words = TRY(sockets.last_words());
-    if (words.empty() || std::chrono::steady_clock::now() > until) return words;
+    auto words = sockets.last_words();
+    if (!words) return {};  // a kernel that does not tell
+    if (words->empty() || std::chrono::steady_clock::now() > until) return std::move(*words);
     std::this_thread::sleep_for(kBetween);
   }
 }
@@ -29,13 +30,16 @@ Result<std::vector<sys::LastWords>> let_last_words_arrive(objects::SocketCapture
 }  // namespace
 
 Result<QuietStop> stop_quiet(Inventory& inventory, const worker::JobPlace& place, objects::SocketCapture& sockets,
-                             forwarding::HeldPackets& packets) {
+                             forwarding::HeldPackets& packets, const std::function<Result<void>()>& meanwhile) {
   constexpr std::chrono::milliseconds kBetween(2);
-  constexpr int kTries = 100, kTriesForLastWords = 30;
+  constexpr int kTries = 100, kTriesForLastWords = 30, kTriesForTheSame = 3;
+  std::vector<sys::LastWords> before;
+  int same = 0;  // how often in a row nobody has taken anything
   for (int tries = 1;; ++tries) {
     freeze::SeizedTree tree = TRY(stop_all(inventory, place));
-    std::vector<sys::LastWords> words = TRY(let_last_words_arrive(sockets));  // before what acknowledges them is held
-    bool arrived = words.empty() || tries >= kTriesForLastWords;
+    std::vector<sys::LastWords> words = let_last_words_arrive(sockets);  // before what acknowledges them is held
+    same = words == before ? same + 1 : 0;
+    bool arrived = words.empty() || tries >= kTriesForLastWords || same >= kTriesForTheSame;
     if (arrived) TRY(packets.hold());  // before the look: a packet may bring a connection
     bool last = tries == kTries;
     if (arrived && !inventory.has_unread(last)) return QuietStop{std::move(tree), std::move(words)};
@@ -47,7 +51,9 @@ Result<QuietStop> stop_quiet(Inventory& inventory, const worker::JobPlace& place
     }
     if (arrived) packets.let_go();
     tree.let_go();
+    before = std::move(words);
     std::this_thread::sleep_for(kBetween);
+    TRY(meanwhile());
   }
 }
 

@@ -2,6 +2,9 @@
 // events, netlink messages, what raw sockets got, connections to listening sockets of MPTCP.
 #pragma once
 
+#include <functional>
+#include <vector>
+
 #include "base/result.h"
 #include "forwarding/held_packets.h"
 #include "freeze/seized_tree.h"
@@ -21,9 +24,9 @@ struct QuietStop {
 // The same, and packets are held. When there is such a thing then, the job and its packets are let go for a moment to
 // read it, and stopped again, up to a hundred times. ErrorKind::retry when even then it is not read. The job is also
 // stopped again, a few times, when what it has written to connections that are closed by now does not arrive in a
-// moment: it does not move either.
+// moment: it does not move either. `meanwhile`: done before each further stop, while it runs.
 Result<QuietStop> stop_quiet(Inventory& inventory, const worker::JobPlace& place, objects::SocketCapture& sockets,
-                             forwarding::HeldPackets& packets);
+                             forwarding::HeldPackets& packets, const std::function<Result<void>()>& meanwhile);
 // Once the program runs elsewhere.
 void warn_of_loss(const std::vector<sys::LastWords>& lost, worker::Report& report);
 

@@ -249,13 +249,13 @@ TcpConnection Restore::later(TcpConnection connection) const {
   return connection;
 }
 
-// What can fail is done before the switchover. Requests are completed by packets that come later, from outside or from
-// the job itself.
 std::span<const std::string> interfaces_of_listeners() {
   static const std::array<std::string, 2> interfaces{"lo", "eth0"};
   return interfaces;
 }
 
+// What can fail is done before the switchover. Requests are completed by packets that come later, from outside or from
+// the job itself.
 Result<void> Restore::prepare_waiting(const image::LogicalHost& host) {
   for (const image::Description& description : host.descriptions()) {
     for (const image::TcpSocket& socket : description.tcp_listener().waiting())

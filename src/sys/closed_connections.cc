@@ -39,7 +39,10 @@ Result<ClosedConnections> ClosedConnections::open(int pidfd) {
     netlink = TRY(Netlink::open(NETLINK_SOCK_DIAG));
     return {};
   }));
-  return ClosedConnections(std::move(*netlink));
+  ClosedConnections closed(std::move(*netlink));
+  std::vector<LastWords> words;
+  (void)closed.add(AF_INET, words);  // may load a module of the kernel: now, not in a freeze
+  return closed;
 }
 
 Result<std::vector<LastWords>> ClosedConnections::last_words() {

@@ -15,6 +15,7 @@ namespace godwit::sys {
 struct LastWords {
   std::string peer;  // address and port, for people
   uint32_t bytes = 0;
+  bool operator==(const LastWords&) const = default;
 };
 
 class ClosedConnections {
