@@ -18,6 +18,10 @@ Captured capture_terminal(const OpenDescriptor& open, CaptureTools& tools, image
   for (const ConsoleEnd& console : tools.consoles) {
     if (console.terminal && console.id == static_cast<uint64_t>(identity.index)) end.set_console(console.console + 1);
   }
+  // What was typed does not move. To look whether there is some also lets through what is still on its way
+  // (n_tty_poll).
+  bool may_have_input = !identity.master && !sys::terminal_hung_up(open.copy.get());
+  if (may_have_input) tools.to_be_read.push_back({open.pidfd, open.number, open.link, true});
   if (identity.master || end.console() != 0) {
     sys::TerminalSettings settings = TRY(sys::terminal_settings(open.copy.get()));
     end.mutable_terminal()->set_settings(settings.termios);

@@ -2,6 +2,7 @@
 
 #include <asm/termbits.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -111,6 +112,11 @@ Result<void> put_terminal_output(const std::string& slave_path, const std::strin
   TRY(checked_void(ioctl(slave.get(), kSetSettings, &kept), "ioctl(TCSETS2)"));
   if (count != static_cast<ssize_t>(bytes.size())) return last_error("write", "a terminal's output");
   return {};
+}
+
+bool terminal_hung_up(int fd) {
+  pollfd waiting{fd, POLLIN, 0};
+  return ::poll(&waiting, 1, 0) == 1 && (waiting.revents & POLLHUP) != 0;
 }
 
 Result<std::string> peek_terminal_output(int master, const std::string& slave_path) {

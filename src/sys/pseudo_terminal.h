@@ -17,6 +17,8 @@ struct TerminalIdentity {
   bool master;
 };
 Result<TerminalIdentity> identify_terminal(int fd, dev_t device);
+// Nobody has the other side any more.
+bool terminal_hung_up(int fd);
 // The number of a master.
 Result<uint64_t> terminal_index(int master);
 
