@@ -34,11 +34,13 @@ Result<void> IntervalTimerQuestions::answers(const freeze::CallBatch& batch, ima
   for (size_t which = 0; which < questions_.size(); ++which) {
     if (batch.result(questions_[which].call) != 0) return error(ErrorKind::failed, "getitimer in the program");
     auto timer = batch.read<itimerval>(questions_[which].at);
-    if (microseconds(timer.it_value) == 0) continue;
+    uint64_t interval = microseconds(timer.it_interval), left = microseconds(timer.it_value);
+    if (left == 0) left = interval;  // it has run out, and begins anew when the program takes its signal
+    if (left == 0) continue;
     image::IntervalTimer* image = timers.add_timers();
     image->set_which(static_cast<int32_t>(which));
-    image->set_interval_us(microseconds(timer.it_interval));
-    image->set_value_us(microseconds(timer.it_value));
+    image->set_interval_us(interval);
+    image->set_value_us(left);
   }
   return {};
 }
