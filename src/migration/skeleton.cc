@@ -182,14 +182,14 @@ Result<void> Skeleton::write(pid_t pid, uint64_t address, std::span<const std::b
 
 // Scattered pages of memory that is there go in one system call, which takes half as long for each. Returns how many of
 // the ranges are done; the others are for write().
-Result<size_t> Skeleton::write_scattered(pid_t pid, std::span<const sys::AddressRange> ranges,
-                                         std::span<const std::byte> bytes) {
+size_t Skeleton::write_scattered(pid_t pid, std::span<const sys::AddressRange> ranges,
+                                 std::span<const std::byte> bytes) {
   {
     std::lock_guard lock(putting_);
-    if (ranges.size() == 1 || fresh_.contains(pid) || unplaced_.contains(pid) || !tree_) return size_t{0};
+    if (ranges.size() == 1 || fresh_.contains(pid) || unplaced_.contains(pid) || !tree_) return 0;
   }
   auto member = tree_->members().find(pid);
-  if (member == tree_->members().end()) return size_t{0};
+  if (member == tree_->members().end()) return 0;
   auto written = sys::write_memory(member->second.host_pid, ranges, bytes);
   size_t done = 0;
   for (size_t left = written.value_or(0); done < ranges.size() && left >= ranges[done].size(); ++done) {
@@ -199,7 +199,7 @@ Result<size_t> Skeleton::write_scattered(pid_t pid, std::span<const sys::Address
 }
 
 Result<void> Skeleton::put(pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes) {
-  size_t done = TRY(write_scattered(pid, ranges, bytes));
+  size_t done = write_scattered(pid, ranges, bytes);
   for (const sys::AddressRange& range : ranges.first(done)) bytes = bytes.subspan(range.size());
   ranges = ranges.subspan(done);
   for (const sys::AddressRange& range : ranges) {

@@ -63,8 +63,7 @@ class Skeleton {
  private:
   Result<const sys::MemoryFile*> memory_file(pid_t pid);
   Result<void> write(pid_t pid, uint64_t address, std::span<const std::byte> bytes);
-  Result<size_t> write_scattered(pid_t pid, std::span<const sys::AddressRange> ranges,
-                                 std::span<const std::byte> bytes);
+  size_t write_scattered(pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes);
   void forget_unplaced(pid_t pid, std::span<const sys::AddressRange> ranges);
   std::string place_of(pid_t pid, uint64_t address) const;  // for messages
   Result<void> build(const image::LogicalHost& host);
