@@ -95,8 +95,10 @@ Result<UniqueFd> restore_kind(const image::Description& description, RestoreTool
 
 }  // namespace
 
-// A description met before in another descriptor. Only those that look alike are compared by the kernel.
-Result<std::optional<uint32_t>> DescriptorCapture::find_known(const OpenDescriptor& open, uint64_t identity) {
+// A description met before in another descriptor. Only those that look alike are compared by the kernel. While programs
+// run, where it was met may be closed since: then it is told of once more, in a plan that is out of date anyhow.
+Result<std::optional<uint32_t>> DescriptorCapture::find_known(const OpenDescriptor& open, uint64_t identity,
+                                                              Depth depth) {
   auto [first, last] = known_.equal_range(open.status.st_ino);
   for (auto each = first; each != last; ++each) {
     const Known& known = each->second;
@@ -107,8 +109,9 @@ Result<std::optional<uint32_t>> DescriptorCapture::find_known(const OpenDescript
       if (identity == known.identity) return std::optional<uint32_t>(known.id);
       continue;
     }
-    int order = TRY(sys::compare_descriptions(known.host_pid, known.number, open.host_pid, open.number));
-    if (order == 0) return std::optional<uint32_t>(known.id);
+    auto same = sys::same_description(known.host_pid, known.number, open.copy.get());
+    if (!same && same.error().kind == ErrorKind::gone && depth == Depth::plan) continue;
+    if (TRY(std::move(same))) return std::optional<uint32_t>(known.id);
   }
   return std::optional<uint32_t>();
 }
@@ -116,7 +119,7 @@ Result<std::optional<uint32_t>> DescriptorCapture::find_known(const OpenDescript
 Result<uint32_t> DescriptorCapture::capture_one(const OpenDescriptor& open, uint64_t identity, Depth depth,
                                                 image::LogicalHost& host, const image::Process& process,
                                                 std::vector<worker::Refusal>& refusals) {
-  auto known = TRY(find_known(open, identity));
+  auto known = TRY(find_known(open, identity, depth));
   if (known) return *known;
   image::Description description;
   auto id = static_cast<uint32_t>(known_.size() + 1);
@@ -194,7 +197,7 @@ Result<OpenDescriptor> DescriptorCapture::look_at(const ProcessRef& process, con
     return open;
   }
   std::string name = std::to_string(which.number);
-  open.link = TRY(sys::read_link(proc_path(process.host_pid, "fd/" + name)));
+  open.link = TRY(sys::read_link("/proc/self/fd/" + std::to_string(copy.get())));  // the number may be another's by now
   std::string text = TRY(sys::read_text(proc_path(process.host_pid, "fdinfo/" + name)));
   open.info = TRY(proc::parse_fdinfo(text));
   return open;

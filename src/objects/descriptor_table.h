@@ -62,7 +62,7 @@ class DescriptorCapture {
   Result<std::vector<Numbered>> numbers_of(pid_t host_pid, Depth depth);
   Result<void> capture_process(const ProcessRef& process, Depth depth, image::LogicalHost& host,
                                std::vector<worker::Refusal>& refusals);
-  Result<std::optional<uint32_t>> find_known(const OpenDescriptor& open, uint64_t identity);
+  Result<std::optional<uint32_t>> find_known(const OpenDescriptor& open, uint64_t identity, Depth depth);
   // Returns the description's id.
   Result<uint32_t> capture_one(const OpenDescriptor& open, uint64_t identity, Depth depth, image::LogicalHost& host,
                                const image::Process& process, std::vector<worker::Refusal>& refusals);

@@ -19,8 +19,12 @@ Result<UniqueFd> pidfd_getfd(int pidfd, int number) {
   return failed;
 }
 
-Result<int> compare_descriptions(pid_t first, int first_fd, pid_t second, int second_fd) {
-  return checked(static_cast<int>(::syscall(SYS_kcmp, first, second, KCMP_FILE, first_fd, second_fd)), "kcmp");
+Result<bool> same_description(pid_t holder, int number, int own) {
+  auto order = checked(static_cast<int>(::syscall(SYS_kcmp, holder, ::getpid(), KCMP_FILE, number, own)), "kcmp");
+  if (order) return *order == 0;
+  Error failed = std::move(order).error();
+  if (failed.errno_value == EBADF) failed.kind = ErrorKind::gone;
+  return failed;
 }
 
 Result<bool> same_descriptor_table(pid_t first, pid_t second) {

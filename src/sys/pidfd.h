@@ -11,9 +11,9 @@ namespace godwit::sys {
 // Our own descriptor for the open file description behind `number` of the process. Errors: gone when there is none.
 Result<UniqueFd> pidfd_getfd(int pidfd, int number);
 
-// The kernel's order of two open file descriptions: 0 the same, 1 less, 2 greater. Any total order, good while both are
-// open.
-Result<int> compare_descriptions(pid_t first, int first_fd, pid_t second, int second_fd);
+// Whether descriptor `number` of the process and our own `own` are one open file description. Errors: gone when the
+// process, or its descriptor, is.
+Result<bool> same_description(pid_t holder, int number, int own);
 // Whether two processes share one descriptor table. One that is ending has none any more.
 Result<bool> same_descriptor_table(pid_t first, pid_t second);
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,6 +34,26 @@ TEST(Pidfd, SharedDescriptorTablesAreTold) {
   ASSERT_TRUE(shared && other);
   EXPECT_TRUE(*shared);
   EXPECT_FALSE(*other);
+}
+
+TEST(Pidfd, ADescriptorIsTheSameDifferentOrGone) {
+  pid_t holder = child(0, sleep_on);
+  int copy = ::dup(0);
+  int other = ::memfd_create("other", 0);
+  auto same = same_description(holder, 0, copy);
+  auto different = same_description(holder, 0, other);
+  auto closed = same_description(holder, other, copy);  // made after the child
+  ::kill(holder, SIGKILL);
+  ::waitpid(holder, nullptr, 0);
+  auto ended = same_description(holder, 0, copy);
+  ::close(copy);
+  ::close(other);
+  ASSERT_TRUE(same && different);
+  EXPECT_TRUE(*same);
+  EXPECT_FALSE(*different);
+  ASSERT_FALSE(closed || ended);
+  EXPECT_EQ(closed.error().kind, ErrorKind::gone);
+  EXPECT_EQ(ended.error().kind, ErrorKind::gone);
 }
 
 TEST(Pidfd, TwoThatHaveEndedShareNothing) {
