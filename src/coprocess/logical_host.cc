@@ -17,6 +17,7 @@
 #include "sys/clone.h"
 #include "sys/descriptors.h"
 #include "sys/namespaces.h"
+#include "sys/network_visit.h"
 #include "sys/text_file.h"
 #include "sys/unix_socket.h"
 
@@ -86,6 +87,20 @@ Result<void> become_init(const LogicalHostSpec& spec, const InitDescriptors& giv
   ::_exit(told ? 1 : 2);
 }
 
+// The kernel lists the connections of a network by walking the whole table they are in; in the one that is common to all
+// that takes milliseconds. A job's network has its own. Source: Documentation/networking/ip-sysctl.rst,
+// tcp_child_ehash_entries: of what is made from the namespace where it is set; Linux 6.1.
+Result<sys::Cloned> start_init(const LogicalHostSpec& spec, const InitDescriptors& given, int cgroup, int report) {
+  sys::Cloned init;
+  TRY(sys::in_new_network([&]() -> Result<void> {
+    (void)sys::write_text("/proc/sys/net/ipv4/tcp_child_ehash_entries", "8192");  // before 6.1: all share one
+    init = TRY(sys::clone_process(kNamespaces, cgroup));
+    if (init.pid == 0) child(spec, given, report);
+    return {};
+  }));
+  return init;
+}
+
 }  // namespace
 
 Result<LogicalHost> LogicalHost::create(const LogicalHostSpec& spec) {
@@ -104,8 +119,7 @@ Result<LogicalHost> LogicalHost::create(const LogicalHostSpec& spec) {
   UniqueFd report_end = TRY(sys::duplicate_above(report.write.get(), 200));
   report.write.reset();
   TRY(prepare_clocks(spec.clocks));
-  sys::Cloned init = TRY(sys::clone_process(kNamespaces, init_cgroup.get()));
-  if (init.pid == 0) child(spec, given, report_end.get());
+  sys::Cloned init = TRY(start_init(spec, given, init_cgroup.get(), report_end.get()));
   host.init_pid_ = init.pid;
   host.init_pidfd_ = std::move(init.pidfd);
   report_end.reset();
