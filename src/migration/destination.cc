@@ -26,6 +26,7 @@
 #include "migration/reconnection.h"
 #include "migration/restoration.h"
 #include "migration/skeleton.h"
+#include "migration/switchover.h"
 #include "objects/descriptor_table.h"
 #include "objects/network_settings.h"
 #include "sys/descriptors.h"
@@ -76,7 +77,6 @@ class Destination {
                                                              const wire::Offer& offer);
   Result<std::unique_ptr<address_space::ReceivingStreams>> accept_more(Restoration& restoration);
   Result<void> watch_missing(Restoration& restoration);
-  Result<bool> switch_over(Connection& connection);
   Result<void> let_it_run(Connection& connection, Restoration& restoration);
   void tell_committed(Connection& connection, std::chrono::steady_clock::time_point running_since, std::string warning);
   Result<void> receive_rest(Connection& connection);
@@ -156,12 +156,6 @@ Result<void> Destination::correct(Restoration& restoration, const image::Logical
   return now.has_network() ? network_.make(now.network()) : Result<void>();
 }
 
-worker::WorkerEvent commit_soon() {
-  worker::WorkerEvent event;
-  event.mutable_commit_soon();
-  return event;
-}
-
 // Takes what fills the skeleton, in rounds or in the freeze, up to the first frame of another kind.
 Result<transport::Frame> Destination::receive_content(Connection& connection, Restoration& restoration,
                                                       address_space::PageReceiver& pages, files::Receiver& files) {
@@ -236,7 +230,7 @@ Result<void> Destination::receive_last_content(Connection& connection, Restorati
   restoration.content_is_there();
   TRY(restoration.place_rest());
   phases_.end("memory");
-  return link_.event(commit_soon());
+  return order_.source_makes_switchover() ? Result<void>() : say_commit_soon(link_);
 }
 
 // Connections beside the main one.
@@ -337,16 +331,6 @@ Result<void> Destination::receive_all(Connection& connection, const coprocess::L
   return rest;
 }
 
-// The commit: one compare-and-swap in the directory, made by our daemon.
-Result<bool> Destination::switch_over(Connection& connection) {
-  TRY(receive_signal(connection, FrameType::go, kSpin));
-  worker::WorkerEvent wanted;
-  wanted.mutable_commit_wanted();
-  worker::WorkerRequest::CommitResult result = TRY(link_.ask(wanted));
-  if (result.outcome() == worker::WorkerRequest::CommitResult::COMMITTED) return true;
-  return error(ErrorKind::conflict, "the directory refused the switchover: " + result.reason());
-}
-
 Result<void> Destination::run() {
   Connection connection = TRY(listen());
   auto outcome = receive_job(connection);
@@ -438,7 +422,7 @@ Result<void> Destination::receive_job(Connection& connection) {
 
   // Everything is in place, nothing runs: even if this process ends now the daemon can finish or discard.
   faults_.at(FaultPoint::destination_ready, &connection);
-  TRY(switch_over(connection));
+  TRY(switch_over(connection, link_, order_.source_makes_switchover()));
   faults_.at(FaultPoint::destination_committed, &connection);
 
   // Switched over: this copy is the process.

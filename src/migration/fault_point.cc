@@ -13,7 +13,7 @@ namespace godwit::migration {
 
 namespace {
 
-constexpr std::array<std::pair<FaultPoint, std::string_view>, 18> kNames{{
+constexpr std::array<std::pair<FaultPoint, std::string_view>, 19> kNames{{
     {FaultPoint::source_connected, "source.connected"},
     {FaultPoint::source_offered, "source.offered"},
     {FaultPoint::source_skeleton_ready, "source.skeleton_ready"},
@@ -21,6 +21,7 @@ constexpr std::array<std::pair<FaultPoint, std::string_view>, 18> kNames{{
     {FaultPoint::source_state_sent, "source.state_sent"},
     {FaultPoint::source_memory_sent, "source.memory_sent"},
     {FaultPoint::source_ready, "source.ready"},
+    {FaultPoint::source_switched_over, "source.switched_over"},
     {FaultPoint::source_pushing, "source.pushing"},
     {FaultPoint::source_committed, "source.committed"},
     {FaultPoint::destination_listening, "destination.listening"},

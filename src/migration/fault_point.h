@@ -25,7 +25,8 @@ enum class FaultPoint {
   source_state_sent,
   source_memory_sent,
   source_ready,
-  source_pushing,  // half of what was left behind has been sent
+  source_switched_over,  // where the source makes the switchover: the other side does not know yet
+  source_pushing,        // half of what was left behind has been sent
   source_committed,
   destination_listening,
   destination_offered,

@@ -27,6 +27,7 @@
 #include "migration/phases.h"
 #include "migration/prediction.h"
 #include "migration/stop.h"
+#include "migration/switchover.h"
 #include "objects/tcp_rest.h"
 #include "sys/descriptors.h"
 #include "sys/namespaces.h"
@@ -85,7 +86,6 @@ class Source {
   Result<void> tell_held(Connection& connection);
   Result<void> pass_on(forwarding::HeldPackets& packets, Connection& connection);
   Result<void> await_switchover(Connection& connection, freeze::SeizedTree& tree, objects::LockSet& locks);
-  Result<void> fence(const Error& lost);
   std::vector<worker::Console> consoles() const { return {order_.consoles().begin(), order_.consoles().end()}; }
   Result<void> discard(const DepartingHost& memory);
   const worker::SourceOrder& order_;
@@ -278,6 +278,7 @@ Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, 
   TRY(connection.send(FrameType::memory_end));
   TRY(connection.flush());
   faults_.at(FaultPoint::source_memory_sent, &connection);
+  if (order_.makes_switchover()) TRY(say_commit_soon(link_));
   if (leave_rest_) TRY(page_server_->start());  // requests come as soon as the other side puts the program together
   still.thaw();
   return tree.make_resumable();  // only now: it may write into the program's memory, which had to be sent as it was
@@ -292,6 +293,7 @@ Result<void> Source::await_switchover(Connection& connection, freeze::SeizedTree
   faults_.at(FaultPoint::source_ready, &connection);
   auto sent = connection.send(FrameType::go);
   if (sent) sent = connection.flush();
+  if (sent && order_.makes_switchover()) sent = make_switchover(connection, link_, faults_);
   auto answer =
       sent ? hear_of_commit(connection, locks, tree, cgroup) : Result<wire::Committed>(std::unexpected(sent.error()));
   if (answer) {
@@ -300,23 +302,11 @@ Result<void> Source::await_switchover(Connection& connection, freeze::SeizedTree
     report_.set_warning(answer->warning());
     already_running_ms_ = std::clamp(answer->running_ms(), 0.0, kMostNewsMs);
   } else {
-    TRY(fence(answer.error()));
+    TRY(fence(link_, answer.error()));
   }
   std::move(frozen).commit();
   locks.release_here();
   return {};
-}
-
-// The connection broke after "go": the directory decides. Raising the epoch here makes a later switchover impossible.
-Result<void> Source::fence(const Error& lost) {
-  worker::WorkerEvent wanted;
-  wanted.mutable_fence_wanted();
-  worker::WorkerRequest::CommitResult result = TRY(link_.ask(wanted));
-  switch (result.outcome()) {
-    case worker::WorkerRequest::CommitResult::COMMITTED: return Error(lost).within("before the switchover");
-    case worker::WorkerRequest::CommitResult::REFUSED: return {};
-    default: return error(ErrorKind::peer_lost, "the directory cannot be reached to learn which copy counts");
-  }
 }
 
 // Loaded by the daemon once for all; or by us.

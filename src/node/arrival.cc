@@ -142,6 +142,7 @@ Result<void> Arrival::start(Told listening) {
   order.set_migration(request_.migration());
   order.set_epoch(request_.epoch());
   *order.mutable_options() = request_.options();
+  order.set_source_makes_switchover(request_.source_makes_switchover());
   order.mutable_options()->set_fault(daemon_.config_.fault);
   auto worker = WorkerProcess::start(
       daemon_.loop_, message, {[this](const worker::WorkerEvent& event) { on_event(event); }, [this] { on_end(); }});
@@ -211,8 +212,8 @@ void Arrival::on_event(const worker::WorkerEvent& event) {
     case worker::WorkerEvent::kCommitWanted: return begin_switchover();
     case worker::WorkerEvent::kMoved:
       moved_ = event.moved();
-      if (committed_) adopt();  // it runs here; its memory may still be arriving
-      return;
+      committed_ = true;  // by us, or by the source's daemon
+      return adopt();     // it runs here; its memory may still be arriving
     case worker::WorkerEvent::kFailed:
       spdlog::warn("arrival of job {}: {}", request_.job().id(), event.failed().message());
       daemon_.note_failed_arrival(request_.migration(), event.failed().message());
@@ -235,24 +236,17 @@ void Arrival::begin_switchover() {
   try_switchover();
 }
 
+api::Job Arrival::arrived() const {
+  return arrived_job(request_.job(), request_.source_node(), request_.epoch(), daemon_.config_.node);
+}
+
 // The job as it will be here.
 Job Arrival::future_job() const {
   Job job;
   job.place = place_;
-  job.record = request_.job();
-  job.record.set_node(daemon_.config_.node);
-  job.record.set_epoch(request_.epoch() + 1);
+  job.record = arrived();
   job.record.set_state(api::STARTING);
-  job.record.set_link_version(request_.job().link_version() + 1);
-  remove_partner(job.record, daemon_.config_.node);
-  add_partner(job.record, request_.source_node());
   return job;
-}
-
-api::Job Arrival::arrived() const {
-  api::Job record = future_job().record;
-  record.set_state(api::RUNNING);
-  return record;
 }
 
 void Arrival::try_switchover() {
@@ -270,7 +264,6 @@ void Arrival::switched(const Ruling& ruling) {
   if (ruling.decision == Decision::unknown) return later(kAskAgain, &Arrival::try_switchover);
   committing_ = false;
   committed_ = ruling.decision == Decision::here;
-  ruling_ = ruling;
   auto took = std::chrono::steady_clock::now() - wanted_at_;
   spdlog::debug("job {}: the directory decided in {} us", job(),
                 std::chrono::duration_cast<std::chrono::microseconds>(took).count());
@@ -337,9 +330,28 @@ void Arrival::on_end() {
   if (!committing_) over();  // otherwise switched() goes on from here
 }
 
+// What the source's daemon was to do it may have done.
+void Arrival::settle() {
+  Daemon* daemon = &daemon_;
+  daemon_.switchovers_.run([daemon, record = arrived(), migration = request_.migration()] {
+    Ruling ruling = settle_arrival(*daemon->directory_, record);
+    daemon->loop_.post([daemon, migration, ruling] {
+      auto arrival = daemon->arrivals_.find(migration);
+      if (arrival != daemon->arrivals_.end()) arrival->second->settled(ruling);
+    });
+  });
+}
+
+void Arrival::settled(const Ruling& ruling) {
+  if (ruling.decision == Decision::unknown) return later(kAskAgain, &Arrival::settle);
+  if (ruling.decision == Decision::elsewhere) return discard();
+  committed_ = true;
+  over();
+}
+
 // The worker is gone. What counts is whether the switchover happened.
 void Arrival::over() {
-  if (!committed_) return discard();
+  if (!committed_) return request_.source_makes_switchover() ? settle() : discard();
   adopt();
   if (stage_ == "arriving" || stage_ == kCutOff) {
     lost("the worker on " + daemon_.config_.node + " ended before all memory had arrived");

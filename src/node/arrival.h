@@ -31,13 +31,15 @@ class Arrival {
  private:
   void on_event(const worker::WorkerEvent& event);
   void on_end();
-  // Reads what the switchover will compare against, while nothing is frozen.
+  // Reads what the switchover will compare against, while the program still runs.
   void look_up();
   void wake_directory();
   void looked_up(Result<uint64_t> version);
   void begin_switchover();
   void try_switchover();
   void switched(const Ruling& ruling);
+  void settle();
+  void settled(const Ruling& ruling);
   // The job is ours: entered in the table, its init connected, its record kept.
   void adopt();
   void discard();
@@ -61,7 +63,6 @@ class Arrival {
   std::unique_ptr<WorkerProcess> worker_;
   Told listening_;
   std::optional<uint64_t> version_;  // of the job's entry in the directory, before the switchover
-  Ruling ruling_;
   std::chrono::steady_clock::time_point wanted_at_;
   bool commit_wanted_ = false;
   bool committing_ = false;

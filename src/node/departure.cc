@@ -60,6 +60,7 @@ worker::SourceOrder source_order(const Config& config, const Job& job, const api
   order.set_source_node(config.node);
   order.set_destination_node(to);
   order.set_epoch(job.record.epoch());
+  order.set_makes_switchover(preparation.source_makes_switchover());
   order.mutable_place()->mutable_network()->set_forwarding(job.record.forwarding());
   return order;
 }
@@ -71,6 +72,7 @@ Result<api::PrepareRequest> Daemon::begin_move(const std::string& id, const api:
   api::PrepareRequest preparation;
   preparation.set_migration(hexadecimal(random_bytes(8)));
   preparation.set_source_node(config_.node);
+  preparation.set_source_makes_switchover(config_.directory_node.empty());
   preparation.set_token(random_bytes(32));
   preparation.mutable_options()->set_memory(request.memory().empty() ? kDefaultMethod : request.memory());
   preparation.mutable_options()->set_max_rounds(request.max_rounds());
@@ -131,6 +133,9 @@ Result<std::shared_ptr<MoveStream>> Daemon::move(const std::string& id, const ap
   }
   api::PrepareRequest preparation = TRY(std::move(begun));
   auto stream = std::make_shared<MoveStream>();
+  // Before the destination knows of it: what it then does against a switchover that it does not know of counts.
+  auto version = preparation.source_makes_switchover() ? version_of(*directory_, id, config_.node, preparation.epoch())
+                                                       : Result<uint64_t>(0);
   auto prepared = peers_.prepare(request.to(), preparation);
 
   auto started = loop_.call([&]() -> Result<void> {
@@ -138,13 +143,14 @@ Result<std::shared_ptr<MoveStream>> Daemon::move(const std::string& id, const ap
     CHECK(job != nullptr);  // a job that is moving is in the table
     auto outcome = [&]() -> Result<void> {
       if (!prepared) return std::unexpected(prepared.error());
+      if (!version) return std::unexpected(version.error());
       auto& departure = departures_[id];
-      departure = std::make_unique<Departure>(*this, id, request.to(), preparation.migration(), stream);
+      departure = std::make_unique<Departure>(*this, preparation.job(), request.to(), preparation.migration(), stream);
       worker::SourceOrder order = source_order(config_, *job, preparation, *prepared, request.to());
       for (auto& [name, id] : kernel_programs_.ids()) (*order.mutable_kernel_programs())[name] = id;
       messages_.describe(request.to(), *order.mutable_destination());
       if (request.mirror()) order.set_mirror(mirrors_.path_of(preparation.migration()));
-      return departure->start(order);
+      return departure->start(order, *version);
     }();
     if (outcome) return {};
     departures_.erase(id);
@@ -198,21 +204,52 @@ bool Daemon::is_leaving(const std::string& migration) {
   });
 }
 
-Departure::Departure(Daemon& daemon, std::string job, std::string to, std::string migration,
+Departure::Departure(Daemon& daemon, api::Job offered, std::string to, std::string migration,
                      std::shared_ptr<MoveStream> stream)
     : daemon_(daemon),
-      job_(std::move(job)),
+      offered_(std::move(offered)),
+      job_(offered_.id()),
       to_(std::move(to)),
       migration_(std::move(migration)),
       stream_(std::move(stream)) {}
 
-Result<void> Departure::start(const worker::SourceOrder& order) {
+Result<void> Departure::start(const worker::SourceOrder& order, uint64_t version) {
+  version_ = version;
   method_ = order.options().memory();
   worker::WorkerOrder message;
   *message.mutable_source() = order;
   worker_ = TRY(WorkerProcess::start(
       daemon_.loop_, message, {[this](const worker::WorkerEvent& event) { on_event(event); }, [this] { on_end(); }}));
   return {};
+}
+
+// As in Arrival::wake_directory().
+void Departure::wake_directory() {
+  Daemon* daemon = &daemon_;
+  daemon_.switchovers_.run([daemon, job = offered_] {
+    (void)version_of(*daemon->directory_, job.id(), job.node(), job.epoch());
+    daemon->loop_.post([] {});
+  });
+}
+
+void Departure::make_switchover() {
+  Daemon* daemon = &daemon_;
+  api::Job record = arrived_job(offered_, daemon_.config_.node, offered_.epoch(), to_);
+  daemon_.switchovers_.run([daemon, record, version = version_, migration = migration_] {
+    Ruling ruling = switch_over(*daemon->directory_, record, version);
+    daemon->loop_.post([daemon, id = record.id(), migration, ruling] {
+      auto found = daemon->departures_.find(id);
+      if (found != daemon->departures_.end() && found->second->migration_ == migration) found->second->switched(ruling);
+    });
+  });
+}
+
+void Departure::switched(const Ruling& ruling) {
+  worker::WorkerRequest request;
+  CommitResult& result = *request.mutable_commit_result();
+  result.set_outcome(ruling.decision == Decision::here ? CommitResult::COMMITTED : CommitResult::REFUSED);
+  result.set_reason(ruling.reason);
+  if (!worker_ended_) (void)worker_->send(request);  // its end is told of elsewhere
 }
 
 void Departure::resume() {
@@ -297,6 +334,8 @@ void Departure::on_event(const worker::WorkerEvent& event) {
       *told.mutable_progress() = event.progress();
       return stream_->add(std::move(told));
     }
+    case worker::WorkerEvent::kCommitSoon: return wake_directory();
+    case worker::WorkerEvent::kCommitWanted: return make_switchover();
     case worker::WorkerEvent::kFenceWanted: return begin_fence();
     case worker::WorkerEvent::kRefused:
     case worker::WorkerEvent::kDryRun:

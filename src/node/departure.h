@@ -23,8 +23,11 @@ constexpr size_t kLargestReport = size_t{256} << 10;
 
 class Departure {
  public:
-  Departure(Daemon& daemon, std::string job, std::string to, std::string migration, std::shared_ptr<MoveStream> stream);
-  Result<void> start(const worker::SourceOrder& order);
+  // `offered`: the job as its destination was asked to receive it.
+  Departure(Daemon& daemon, api::Job offered, std::string to, std::string migration,
+            std::shared_ptr<MoveStream> stream);
+  // `version`: of the job's entry in the directory, if that is here (SourceOrder.makes_switchover).
+  Result<void> start(const worker::SourceOrder& order, uint64_t version);
   // For a job that an earlier daemon of this node was moving: its worker cannot tell any more.
   void resume();
   void cancel();
@@ -38,6 +41,10 @@ class Departure {
  private:
   void on_event(const worker::WorkerEvent& event);
   void on_end();
+  // The switchover, on the destination's behalf, when the directory is here.
+  void wake_directory();
+  void make_switchover();
+  void switched(const Ruling& ruling);
   // Asks the directory, and raises the epoch so that no later switchover can succeed; until it answers.
   void begin_fence();
   void try_fence();
@@ -55,7 +62,9 @@ class Departure {
   void note_slowing(double share);
 
   Daemon& daemon_;
+  api::Job offered_;
   std::string job_, to_, migration_, method_;
+  uint64_t version_ = 0;
   std::shared_ptr<MoveStream> stream_;
   std::unique_ptr<WorkerProcess> worker_;
   std::optional<worker::WorkerEvent> verdict_;  // the worker's last word

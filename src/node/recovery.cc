@@ -48,7 +48,8 @@ void Daemon::recover(Job loaded) {
     job.state = JobState::moving;
     attach_init(id);
     auto& departure = departures_[id];
-    departure = std::make_unique<Departure>(*this, id, "another node", "recovered", std::make_shared<MoveStream>());
+    departure =
+        std::make_unique<Departure>(*this, job.record, "another node", "recovered", std::make_shared<MoveStream>());
     return departure->resume();
   }
   job.state = JobState::running;

@@ -1,5 +1,9 @@
 #include "node/switchover.h"
 
+#include <utility>
+
+#include "node/whereabouts.h"
+
 namespace godwit::node {
 
 namespace {
@@ -27,6 +31,16 @@ Result<uint64_t> version_of(directory::Directory& directory, const std::string& 
                             uint64_t epoch) {
   Known known = TRY(read(directory, id));
   return known.job.node() == node && known.job.epoch() == epoch ? known.version : 0;
+}
+
+api::Job arrived_job(api::Job job, const std::string& from, uint64_t epoch, const std::string& to) {
+  job.set_node(to);
+  job.set_epoch(epoch + 1);
+  job.set_state(api::RUNNING);
+  job.set_link_version(job.link_version() + 1);
+  remove_partner(job, to);
+  add_partner(job, from);
+  return job;
 }
 
 Ruling switch_over(directory::Directory& directory, const api::Job& arrived, uint64_t version) {

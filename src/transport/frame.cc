@@ -51,6 +51,9 @@ std::optional<std::string_view> name_of(FrameType type) {
     case FrameType::packets_held: return "packets_held";
     case FrameType::lock_step: return "lock_step";
     case FrameType::coming: return "coming";
+    case FrameType::ready: return "ready";
+    case FrameType::switched_over: return "switched_over";
+    case FrameType::closed_connection: return "closed_connection";
   }
   return std::nullopt;
 }
@@ -75,6 +78,8 @@ uint32_t longest_payload(FrameType type) {
     case FrameType::all_here:
     case FrameType::coming:
     case FrameType::lock_step:
+    case FrameType::ready:
+    case FrameType::switched_over:
     case FrameType::stream_barrier:
     case FrameType::round_end:
     case FrameType::round_done: return 64;

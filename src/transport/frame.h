@@ -56,6 +56,9 @@ enum class FrameType : uint32_t {
   packets_held = 41,
   lock_step = 42,
   coming = 43,
+  ready = 44,
+  switched_over = 45,
+  closed_connection = 46,
 };
 
 constexpr uint32_t kMaxMessageBytes = 64u << 20;
