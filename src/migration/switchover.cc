@@ -1,0 +1,67 @@
+#include "migration/switchover.h"
+
+#include <chrono>
+
+#include "migration/exchange.h"
+#include "migration/reconnection.h"
+
+namespace godwit::migration {
+
+namespace {
+
+using transport::Connection;
+using transport::FrameType;
+using CommitResult = worker::WorkerRequest::CommitResult;
+
+constexpr std::chrono::microseconds kSpin(150);
+
+Result<void> ask_for_it(DaemonLink& daemon) {
+  worker::WorkerEvent wanted;
+  wanted.mutable_commit_wanted();
+  CommitResult result = TRY(daemon.ask(wanted));
+  if (result.outcome() == CommitResult::COMMITTED) return {};
+  return error(ErrorKind::conflict, "the directory refused the switchover: " + result.reason());
+}
+
+Result<void> have_it_made(Connection& connection) {
+  TRY(connection.send(FrameType::ready));
+  TRY(connection.flush());
+  return receive_signal(connection, FrameType::switched_over, kSpin);
+}
+
+}  // namespace
+
+Result<void> say_commit_soon(DaemonLink& daemon) {
+  worker::WorkerEvent event;
+  event.mutable_commit_soon();
+  return daemon.event(event);
+}
+
+Result<void> make_switchover(Connection& connection, DaemonLink& daemon, const FaultInjector& faults) {
+  TRY(receive_signal(connection, FrameType::ready, kSpin));
+  TRY(ask_for_it(daemon));
+  faults.at(FaultPoint::source_switched_over, &connection);
+  TRY(connection.send(FrameType::switched_over));
+  return connection.flush();
+}
+
+Result<void> switch_over(Connection& connection, DaemonLink& daemon, bool source_makes_it) {
+  TRY(receive_signal(connection, FrameType::go, kSpin));
+  if (!source_makes_it) return ask_for_it(daemon);
+  auto made = have_it_made(connection);
+  if (made || !is_cut(made.error())) return made;
+  return ask_for_it(daemon);  // which finds out that it was made, or makes it
+}
+
+Result<void> fence(DaemonLink& daemon, const Error& lost) {
+  worker::WorkerEvent wanted;
+  wanted.mutable_fence_wanted();
+  CommitResult result = TRY(daemon.ask(wanted));
+  switch (result.outcome()) {
+    case CommitResult::COMMITTED: return Error(lost).within("before the switchover");
+    case CommitResult::REFUSED: return {};
+    default: return error(ErrorKind::peer_lost, "the directory cannot be reached to learn which copy counts");
+  }
+}
+
+}  // namespace godwit::migration
