@@ -25,7 +25,7 @@ def program(tools, job, kind):
 
     def ask():
         nonlocal seen
-        gap, writes, seen = tools.gap(job, seen)
+        gap, writes, _, seen = tools.gap(job, seen)
         return gap, writes
 
     ask()
