@@ -174,29 +174,30 @@ void Arrival::too_late() {
   if (listening_) kill_worker();
 }
 
+template <class Question, class Answer>
+void Arrival::ask_directory(Question question, void (Arrival::*answered)(const Answer&)) {
+  daemon_.ask_directory(std::move(question),
+                        [daemon = &daemon_, migration = request_.migration(), answered](const Answer& answer) {
+                          auto found = daemon->arrivals_.find(migration);
+                          if (found != daemon->arrivals_.end()) (found->second.get()->*answered)(answer);
+                        });
+}
+
 void Arrival::look_up() {
-  Daemon* daemon = &daemon_;
-  daemon_.switchovers_.run(
-      [daemon, id = job(), migration = request_.migration(), from = request_.source_node(), epoch = request_.epoch()] {
-        auto version = version_of(*daemon->directory_, id, from, epoch);
-        daemon->loop_.post([daemon, migration, version] {
-          auto arrival = daemon->arrivals_.find(migration);
-          if (arrival != daemon->arrivals_.end()) arrival->second->looked_up(version);
-        });
-      });
+  ask_directory([id = job(), from = request_.source_node(), epoch = request_.epoch()](
+                    directory::Directory& directory) { return version_of(directory, id, from, epoch); },
+                &Arrival::looked_up);
 }
 
 // The way that the switchover will take is walked once, while what the frozen program needs is put in place: what takes
 // part in it is awake then, and in the caches.
 void Arrival::wake_directory() {
-  Daemon* daemon = &daemon_;
-  daemon_.switchovers_.run([daemon, id = job(), from = request_.source_node(), epoch = request_.epoch()] {
-    (void)version_of(*daemon->directory_, id, from, epoch);
-    daemon->loop_.post([] {});
-  });
+  daemon_.ask_directory([id = job(), from = request_.source_node(), epoch = request_.epoch()](
+                            directory::Directory& directory) { return version_of(directory, id, from, epoch); },
+                        [](const Result<uint64_t>&) {});
 }
 
-void Arrival::looked_up(Result<uint64_t> version) {
+void Arrival::looked_up(const Result<uint64_t>& version) {
   if (!version) return later(kAskAgain, &Arrival::look_up);
   version_ = *version;
   if (commit_wanted_) begin_switchover();
@@ -250,14 +251,9 @@ Job Arrival::future_job() const {
 }
 
 void Arrival::try_switchover() {
-  Daemon* daemon = &daemon_;
-  daemon_.switchovers_.run([daemon, record = arrived(), version = *version_, migration = request_.migration()] {
-    Ruling ruling = switch_over(*daemon->directory_, record, version);
-    daemon->loop_.post([daemon, migration, ruling] {
-      auto arrival = daemon->arrivals_.find(migration);
-      if (arrival != daemon->arrivals_.end()) arrival->second->switched(ruling);
-    });
-  });
+  ask_directory([record = arrived(), version = *version_](
+                    directory::Directory& directory) { return switch_over(directory, record, version); },
+                &Arrival::switched);
 }
 
 void Arrival::switched(const Ruling& ruling) {
@@ -332,14 +328,8 @@ void Arrival::on_end() {
 
 // What the source's daemon was to do it may have done.
 void Arrival::settle() {
-  Daemon* daemon = &daemon_;
-  daemon_.switchovers_.run([daemon, record = arrived(), migration = request_.migration()] {
-    Ruling ruling = settle_arrival(*daemon->directory_, record);
-    daemon->loop_.post([daemon, migration, ruling] {
-      auto arrival = daemon->arrivals_.find(migration);
-      if (arrival != daemon->arrivals_.end()) arrival->second->settled(ruling);
-    });
-  });
+  ask_directory([record = arrived()](directory::Directory& directory) { return settle_arrival(directory, record); },
+                &Arrival::settled);
 }
 
 void Arrival::settled(const Ruling& ruling) {

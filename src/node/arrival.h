@@ -31,10 +31,13 @@ class Arrival {
  private:
   void on_event(const worker::WorkerEvent& event);
   void on_end();
+  // `answered` is called in the loop, unless this arrival is over by then.
+  template <class Question, class Answer>
+  void ask_directory(Question question, void (Arrival::*answered)(const Answer&));
   // Reads what the switchover will compare against, while the program still runs.
   void look_up();
   void wake_directory();
-  void looked_up(Result<uint64_t> version);
+  void looked_up(const Result<uint64_t>& version);
   void begin_switchover();
   void try_switchover();
   void switched(const Ruling& ruling);

@@ -43,25 +43,26 @@ Result<void> Departure::start(const worker::SourceOrder& order, uint64_t version
   return {};
 }
 
-// As in Arrival::wake_directory().
+template <class Question>
+void Departure::ask_directory(Question question, void (Departure::*answered)(const Ruling&)) {
+  daemon_.ask_directory(std::move(question),
+                        [daemon = &daemon_, job = job_, migration = migration_, answered](const Ruling& ruling) {
+                          auto found = daemon->departures_.find(job);
+                          bool same = found != daemon->departures_.end() && found->second->migration_ == migration;
+                          if (same) (found->second.get()->*answered)(ruling);
+                        });
+}
+
+// What it touches is in the caches then.
 void Departure::wake_directory() {
-  Daemon* daemon = &daemon_;
-  daemon_.switchovers_.run([daemon, job = offered_] {
-    (void)version_of(*daemon->directory_, job.id(), job.node(), job.epoch());
-    daemon->loop_.post([] {});
-  });
+  (void)version_of(*daemon_.directory_, offered_.id(), offered_.node(), offered_.epoch());
 }
 
 void Departure::make_switchover() {
-  Daemon* daemon = &daemon_;
   api::Job record = arrived_job(offered_, daemon_.config_.node, offered_.epoch(), to_);
-  daemon_.switchovers_.run([daemon, record, version = version_, migration = migration_] {
-    Ruling ruling = switch_over(*daemon->directory_, record, version);
-    daemon->loop_.post([daemon, id = record.id(), migration, ruling] {
-      auto found = daemon->departures_.find(id);
-      if (found != daemon->departures_.end() && found->second->migration_ == migration) found->second->switched(ruling);
-    });
-  });
+  ask_directory(
+      [record, version = version_](directory::Directory& directory) { return switch_over(directory, record, version); },
+      &Departure::switched);
 }
 
 void Departure::switched(const Ruling& ruling) {
@@ -180,14 +181,8 @@ void Departure::begin_fence() {
 void Departure::try_fence() {
   Job* job = daemon_.find(job_);
   CHECK(job != nullptr);  // a job that is moving is in the table
-  Daemon* daemon = &daemon_;
-  daemon_.switchovers_.run([daemon, record = job->record, migration = migration_] {
-    Ruling ruling = fence(*daemon->directory_, record);
-    daemon->loop_.post([daemon, id = record.id(), migration, ruling] {
-      auto found = daemon->departures_.find(id);
-      if (found != daemon->departures_.end() && found->second->migration_ == migration) found->second->fenced(ruling);
-    });
-  });
+  ask_directory([record = job->record](directory::Directory& directory) { return fence(directory, record); },
+                &Departure::fenced);
 }
 
 void Departure::fenced(const Ruling& ruling) {

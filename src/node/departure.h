@@ -41,6 +41,9 @@ class Departure {
  private:
   void on_event(const worker::WorkerEvent& event);
   void on_end();
+  // `answered` is called in the loop, unless this migration is over by then.
+  template <class Question>
+  void ask_directory(Question question, void (Departure::*answered)(const Ruling&));
   // The switchover, on the destination's behalf, when the directory is here.
   void wake_directory();
   void make_switchover();

@@ -63,21 +63,19 @@ void Daemon::recover(Job loaded) {
 void Daemon::settle_recovered_arrival(Job loaded) {
   clearing_.insert(loaded.record.id());
   auto job = std::make_shared<Job>(std::move(loaded));
-  switchovers_.run([this, job] {
-    Ruling ruling = settle_arrival(*directory_, job->record);
-    loop_.post([this, job, ruling] {
-      constexpr std::chrono::milliseconds kAskAgain(300);
-      if (ruling.decision == Decision::unknown) {
-        return loop_.after(kAskAgain, [this, job] { settle_recovered_arrival(std::move(*job)); });
-      }
-      if (ruling.decision == Decision::elsewhere) return clear_place(job->place);
-      std::string id = job->record.id();
-      clearing_.erase(id);
-      auto& slot = jobs_[id];
-      slot = std::make_unique<Job>(std::move(*job));
-      take_over(*slot, "found again");
-    });
-  });
+  auto settled = [this, job](const Ruling& ruling) {
+    constexpr std::chrono::milliseconds kAskAgain(300);
+    if (ruling.decision == Decision::unknown) {
+      return loop_.after(kAskAgain, [this, job] { settle_recovered_arrival(std::move(*job)); });
+    }
+    if (ruling.decision == Decision::elsewhere) return clear_place(job->place);
+    std::string id = job->record.id();
+    clearing_.erase(id);
+    auto& slot = jobs_[id];
+    slot = std::make_unique<Job>(std::move(*job));
+    take_over(*slot, "found again");
+  };
+  ask_directory([job](directory::Directory& directory) { return settle_arrival(directory, job->record); }, settled);
 }
 
 }  // namespace godwit::node
