@@ -26,6 +26,7 @@
 #include "migration/reconnection.h"
 #include "migration/restoration.h"
 #include "migration/skeleton.h"
+#include "migration/spoken_words.h"
 #include "migration/switchover.h"
 #include "objects/descriptor_table.h"
 #include "objects/network_settings.h"
@@ -414,6 +415,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   TRY(consoles.take_state(now));
   TRY(restoration.restore(state.host(), consoles.ends(), network_.tun_ends()));
   TRY(consoles.ends_taken());
+  auto closed = TRY(objects::LastWordsRestore::make(state.closed(), restoration.since_state()));
   phases_.end("objects");
   faults_.at(FaultPoint::destination_restored, &connection);
   TRY(opener.publish());
@@ -433,6 +435,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   opener.commit();
   TRY(consoles.release());
   TRY(report(host, now));
+  (void)receive_last_words(connection, std::move(closed));  // what it fails by the rest does, where there is any
   return make_whole(connection, host, restoration);
 }
 

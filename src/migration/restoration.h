@@ -52,6 +52,8 @@ class Restoration {
 
   // Before prepare(): whether most of its memory is to come before it runs. When that is there, so that what comes
   // later is only corrections, it should be said.
+  // How long ago the program's state was received.
+  std::chrono::nanoseconds since_state() const { return std::chrono::steady_clock::now() - state_received_; }
   void expect_content() { skeleton_.expect_content(); }
   void content_is_there() { skeleton_.content_is_there(); }
   Result<void> place_rest() { return skeleton_.place_rest(); }

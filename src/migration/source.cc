@@ -26,6 +26,7 @@
 #include "migration/page_counts.h"
 #include "migration/phases.h"
 #include "migration/prediction.h"
+#include "migration/spoken_words.h"
 #include "migration/stop.h"
 #include "migration/switchover.h"
 #include "objects/tcp_rest.h"
@@ -72,6 +73,8 @@ class Source {
   Result<wire::FinalState> capture(Inventory& inventory, freeze::SeizedTree& tree, const HeldConsoles& held);
   Result<void> migrate(Connection& connection, coprocess::InitClient& init, Inventory& inventory,
                        objects::SocketCapture& sockets, const wire::Offer& offer, const wire::OfferAnswer& answer);
+  void speak_for_closed(Connection& connection, std::vector<sys::LastWords> words,
+                        const std::vector<sys::TcpStanding>& closed);
   Result<void> finish(Connection& connection, freeze::SeizedTree tree, const DepartingHost& memory,
                       const files::Carrier& carrier);
   Result<void> copy_while_it_runs(Inventory& inventory, DepartingHost& memory, Connection& connection);
@@ -416,6 +419,8 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   wire::FinalState state = TRY(capture(inventory, tree, held));
   TRY(files::add_hashes(inventory.files(), *state.mutable_host(), files::shared_devices(offer.plan(), answer)));
   TRY(objects::note(order_.place().run_directory(), sockets.taken()));
+  std::vector<sys::TcpStanding> closed = TRY(sockets.standings(stop.words));
+  objects::tell(closed, *state.mutable_closed());
   phases_.end("state");
   count_frozen(state.host(), tree, report_);
   auto sent = move_frozen(connection, memory, tree, still, state, carrier, logs, packets);
@@ -425,7 +430,6 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   TRY(await_switchover(connection, tree, inventory.locks()));
 
   // Switched over: what is left here can only be discarded.
-  warn_of_loss(stop.lost, report_);
   report_.set_freeze_ms(Phases::milliseconds(std::chrono::steady_clock::now() - frozen_at_) - already_running_ms_);
   phases_.end("switchover");
   urgency.reset();
@@ -435,7 +439,19 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   packets.commit();
   if (!leave_rest_) account_.begin("discarding");
   for (const worker::FilePlan& row : files::plan_rows(state.host(), answer)) *report_.add_files() = row;
+  if (!stop.words.empty()) speak_for_closed(connection, std::move(stop.words), closed);
   return finish(connection, std::move(tree), memory, carrier);
+}
+
+// What the program wrote to connections that it has closed by now.
+void Source::speak_for_closed(Connection& connection, std::vector<sys::LastWords> words,
+                              const std::vector<sys::TcpStanding>& closed) {
+  auto said = [&]() -> Result<std::vector<image::TcpSocket>> {
+    UniqueFd init = TRY(sys::open_pidfd(order_.place().init_pid()));
+    return pass_on_last_words(connection, init.get(), closed);
+  }();
+  std::string why = said ? "" : said.error().message();
+  warn_of_loss(what_is_lost(std::move(words), closed, std::move(said).value_or(std::vector<image::TcpSocket>())), why, report_);
 }
 
 // What stood still here goes, and leaves its content for the next visit if that is wanted.

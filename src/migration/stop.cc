@@ -1,7 +1,10 @@
 #include "migration/stop.h"
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
+
+#include "objects/last_words.h"
 
 namespace godwit::migration {
 
@@ -15,10 +18,9 @@ Result<freeze::SeizedTree> stop_all(Inventory& inventory, const worker::JobPlace
 namespace {
 
 // A stopped program adds nothing to it, and peers that read take it within a round trip.
-std::vector<sys::LastWords> let_last_words_arrive(objects::SocketCapture& sockets) {
-  constexpr std::chrono::milliseconds kPatience(3);
+std::vector<sys::LastWords> let_last_words_arrive(objects::SocketCapture& sockets, std::chrono::microseconds patience) {
   constexpr std::chrono::microseconds kBetween(100);
-  auto until = std::chrono::steady_clock::now() + kPatience;
+  auto until = std::chrono::steady_clock::now() + patience;
   for (;;) {
     auto words = sockets.last_words();
     if (!words) return {};  // a kernel that does not tell
@@ -27,19 +29,32 @@ std::vector<sys::LastWords> let_last_words_arrive(objects::SocketCapture& socket
   }
 }
 
+bool can_move(const std::vector<sys::LastWords>& words) {
+  return words.size() <= objects::kMostLastWords && std::ranges::none_of(words, objects::is_within_job);
+}
+
+bool are_some(objects::SocketCapture& sockets) {
+  auto words = sockets.last_words();
+  return words && !words->empty();
+}
+
 }  // namespace
 
 Result<QuietStop> stop_quiet(Inventory& inventory, const worker::JobPlace& place, objects::SocketCapture& sockets,
                              forwarding::HeldPackets& packets, const std::function<Result<void>()>& meanwhile) {
   constexpr std::chrono::milliseconds kBetween(2);
+  constexpr std::chrono::microseconds kPatience(3000), kPatienceIfTheyMove(500);
   constexpr int kTries = 100, kTriesForLastWords = 30, kTriesForTheSame = 3;
+  bool prepared = are_some(sockets) && sockets.sees_numbers();
   std::vector<sys::LastWords> before;
   int same = 0;  // how often in a row nobody has taken anything
   for (int tries = 1;; ++tries) {
     freeze::SeizedTree tree = TRY(stop_all(inventory, place));
-    std::vector<sys::LastWords> words = let_last_words_arrive(sockets);  // before what acknowledges them is held
+    std::vector<sys::LastWords> words = let_last_words_arrive(
+        sockets, prepared ? kPatienceIfTheyMove : kPatience);  // before what acknowledges them is held
     same = words == before ? same + 1 : 0;
-    bool arrived = words.empty() || tries >= kTriesForLastWords || same >= kTriesForTheSame;
+    bool arrived =
+        words.empty() || (prepared && can_move(words)) || tries >= kTriesForLastWords || same >= kTriesForTheSame;
     if (arrived) TRY(packets.hold());  // before the look: a packet may bring a connection
     bool last = tries == kTries;
     if (arrived && !inventory.has_unread(last)) return QuietStop{std::move(tree), std::move(words)};
@@ -51,19 +66,21 @@ Result<QuietStop> stop_quiet(Inventory& inventory, const worker::JobPlace& place
     }
     if (arrived) packets.let_go();
     tree.let_go();
+    prepared = prepared || (!words.empty() && sockets.sees_numbers());
     before = std::move(words);
     std::this_thread::sleep_for(kBetween);
     TRY(meanwhile());
   }
 }
 
-void warn_of_loss(const std::vector<sys::LastWords>& lost, worker::Report& report) {
+void warn_of_loss(const std::vector<sys::LastWords>& lost, const std::string& why, worker::Report& report) {
   if (lost.empty()) return;
   uint64_t bytes = 0;
   for (const sys::LastWords& words : lost) bytes += words.bytes;
   std::string text = std::to_string(bytes) + " bytes that the program had written to " + std::to_string(lost.size()) +
                      " connections it has closed had not arrived; whoever still waits for them sees a reset (" +
-                     lost.front().peer + (lost.size() > 1 ? ", ..." : "") + ")";
+                     sys::name_of(lost.front().peer) + (lost.size() > 1 ? ", ..." : "") + ")" +
+                     (why.empty() ? "" : ": " + why);
   report.set_warning(report.warning().empty() ? text : report.warning() + "; " + text);
 }
 

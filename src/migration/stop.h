@@ -19,15 +19,16 @@ namespace godwit::migration {
 Result<freeze::SeizedTree> stop_all(Inventory& inventory, const worker::JobPlace& place);
 struct QuietStop {
   freeze::SeizedTree tree;
-  std::vector<sys::LastWords> lost;  // to peers that have not taken them even after a while
+  std::vector<sys::LastWords> words;  // to peers that have not taken them even after a while
 };
 // The same, and packets are held. When there is such a thing then, the job and its packets are let go for a moment to
-// read it, and stopped again, up to a hundred times. ErrorKind::retry when even then it is not read. The job is also
-// stopped again, a few times, when what it has written to connections that are closed by now does not arrive in a
-// moment: it does not move either. `meanwhile`: done before each further stop, while it runs.
+// read it, and stopped again, up to a hundred times. ErrorKind::retry when even then it is not read. What the job has
+// written to connections that are closed by now is given a moment to arrive; where it cannot move either (within the
+// job, or without BPF) the job is stopped again, a few times. `meanwhile`: done before each further stop, while it
+// runs.
 Result<QuietStop> stop_quiet(Inventory& inventory, const worker::JobPlace& place, objects::SocketCapture& sockets,
                              forwarding::HeldPackets& packets, const std::function<Result<void>()>& meanwhile);
-// Once the program runs elsewhere.
-void warn_of_loss(const std::vector<sys::LastWords>& lost, worker::Report& report);
+// `lost`: what did not arrive and did not move; `why`, if that is known. Once the program runs elsewhere.
+void warn_of_loss(const std::vector<sys::LastWords>& lost, const std::string& why, worker::Report& report);
 
 }  // namespace godwit::migration

@@ -5,7 +5,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "objects/last_words.h"
 #include "objects/tcp_connection.h"
+#include "objects/tcp_rest.h"
 #include "sys/file.h"
 #include "sys/network_visit.h"
 #include "sys/ping_groups.h"
@@ -62,19 +64,33 @@ const sys::AcceptQueue* SocketCapture::accept_queue() {
   return *accept_queue_ ? &**accept_queue_ : nullptr;
 }
 
-bool SocketCapture::sees_urgent() {
-  if (!urgent_marks_) urgent_marks_ = sys::UrgentMarks::load();
-  return urgent_marks_->has_value();
+bool SocketCapture::sees_numbers() {
+  if (!tcp_numbers_) tcp_numbers_ = sys::TcpNumbers::load();
+  return tcp_numbers_->has_value();
 }
 
 Result<sys::TcpUrgent> SocketCapture::urgent_of(int fd) {
   sys::TcpUrgent urgent;
-  if (!sys::UrgentMarks::may_be(fd) || !sees_urgent()) return urgent;
+  if (!sys::may_have_urgent(fd) || !sees_numbers()) return urgent;
   TRY(sys::in_network_of(init_.get(), [&]() -> Result<void> {
-    urgent = TRY((*urgent_marks_)->of(fd));
+    urgent = TRY((*tcp_numbers_)->urgent_of(fd));
     return {};
   }));
   return urgent;
+}
+
+Result<std::vector<sys::TcpStanding>> SocketCapture::standings(const std::vector<sys::LastWords>& words) {
+  std::vector<sys::TcpStanding> standings;
+  if (words.empty()) return standings;
+  TRY(sys::in_network_of(init_.get(), [&]() -> Result<void> {
+    for (const sys::LastWords& each : words) {
+      if (is_within_job(each)) continue;
+      auto standing = TRY((*tcp_numbers_)->standing(each.local, each.peer));
+      if (standing && is_connected(standing->connection.state)) standings.push_back(std::move(*standing));
+    }
+    return {};
+  }));
+  return standings;
 }
 
 Result<std::vector<sys::TcpConnection>> SocketCapture::take_waiting(int listening) {

@@ -21,9 +21,9 @@
 #include "sys/packet_name.h"
 #include "sys/socket_filter.h"
 #include "sys/socket_options.h"
+#include "sys/tcp_numbers.h"
 #include "sys/tcp_repair.h"
 #include "sys/unix_diag.h"
-#include "sys/urgent_marks.h"
 
 namespace godwit::objects {
 
@@ -71,8 +71,8 @@ class SocketCapture {
   // Holds a TCP socket still until this capture begins again or ends; the reference is good until the next call.
   // `filter`: the one that it has.
   Result<const sys::RepairMode*> hold_still(int fd, std::string filter);
-  // Whether urgent data can be found; loaded when first asked for. Then where that of a connection is.
-  bool sees_urgent();
+  // Whether it can be read where a connection stands; loaded when first asked for, which takes milliseconds.
+  bool sees_numbers();
   Result<sys::TcpUrgent> urgent_of(int fd);
   // Null: this kernel cannot fill one. Loaded when first asked for, which takes milliseconds.
   const sys::AcceptQueue* accept_queue();
@@ -83,6 +83,8 @@ class SocketCapture {
   image::TcpRest taken() const;
   // Of connections that the program has closed.
   Result<std::vector<sys::LastWords>> last_words() { return closed_.last_words(); }
+  // Where those stand, but for such as are within the job or gone meanwhile. Requires: sees_numbers().
+  Result<std::vector<sys::TcpStanding>> standings(const std::vector<sys::LastWords>& words);
   // A listening socket; whether requests wait for one of them decides what add_requests() does.
   Result<void> note_requests(int listening);
   Result<void> add_requests(image::LogicalHost& host);
@@ -124,7 +126,7 @@ class SocketCapture {
   std::vector<Taken> taken_;  // out of accept queues
   bool has_requests_ = false;
   std::optional<Result<sys::AcceptQueue>> accept_queue_;
-  std::optional<Result<sys::UrgentMarks>> urgent_marks_;
+  std::optional<Result<sys::TcpNumbers>> tcp_numbers_;
   std::optional<freeze::FrozenCgroup> frozen_;
   uint64_t network_;
   bool looked_ = false;

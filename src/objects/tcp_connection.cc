@@ -59,6 +59,18 @@ sys::TcpConnection connection_of(const image::TcpSocket& socket) {
   return connection;
 }
 
+// Milliseconds; even, since the lowest bit of TCP_TIMESTAMP means something else.
+uint32_t clock_advance(std::chrono::nanoseconds elapsed) {
+  constexpr std::chrono::milliseconds kOnTheWay(100);  // between the capture and its arrival here, at most
+  auto advance = std::chrono::duration_cast<std::chrono::milliseconds>(elapsed) + kOnTheWay;
+  return static_cast<uint32_t>(advance.count()) & ~1u;
+}
+
+sys::TcpConnection later(sys::TcpConnection connection, std::chrono::nanoseconds elapsed) {
+  connection.timestamp += clock_advance(elapsed);
+  return connection;
+}
+
 void tell(const sys::TcpRequest& request, image::TcpRequest& into) {
   into.set_local(request.ends.local, sizeof request.ends.local);
   into.set_peer(request.ends.peer, sizeof request.ends.peer);

@@ -1,6 +1,8 @@
 // A TCP connection in an image: sys::TcpConnection as image::TcpSocket bears it.
 #pragma once
 
+#include <chrono>
+
 #include "godwit/image.pb.h"
 #include "sys/accept_queue.h"
 #include "sys/tcp_repair.h"
@@ -9,6 +11,11 @@ namespace godwit::objects {
 
 void tell(sys::TcpConnection connection, image::TcpSocket& into);
 sys::TcpConnection connection_of(const image::TcpSocket& socket);
+
+// As it is to be rebuilt, `elapsed` after it was told: its timestamps go on no earlier than where the source's last
+// packets left them, since what is older the peer drops (RFC 7323 section 5).
+uint32_t clock_advance(std::chrono::nanoseconds elapsed);
+sys::TcpConnection later(sys::TcpConnection connection, std::chrono::nanoseconds elapsed);
 
 void tell(const sys::TcpRequest& request, image::TcpRequest& into);
 // Errors: corrupt for an impossible one.

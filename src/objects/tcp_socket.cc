@@ -55,7 +55,7 @@ std::optional<Unsupported> what_blocks(const OpenDescriptor& open, const sys::So
     return Unsupported{"socket.tcp.tls", "TCP connection encrypted by the kernel",
                        "configure the program not to use kernel TLS"};
   }
-  if (is_connected(state) && !tools.sockets.sees_urgent() && sys::has_urgent_byte(open.copy.get())) {
+  if (is_connected(state) && !tools.sockets.sees_numbers() && sys::has_urgent_byte(open.copy.get())) {
     return Unsupported{"socket.tcp.urgent", "TCP connection with an urgent byte that was not read",
                        "try again when the program has read it", true};
   }
@@ -148,14 +148,13 @@ class Restore final : public TcpSocketRestore {
   Result<void> connect_outside() override { return take_part(false); }
 
  private:
-  TcpConnection later(TcpConnection connection) const;
   Result<void> prepare_waiting(const image::LogicalHost& host);
   Result<void> find_other_ends();
   Result<void> make_one(Entry& entry);
   Result<void> make_stand_in(Entry& entry);
   Result<void> take_part(bool inside);
   bool is_inside(const Entry& entry) const;
-  uint32_t clock_advance_;
+  std::chrono::nanoseconds elapsed_;
   std::vector<Entry> entries_;
   std::optional<sys::AcceptQueue> accept_queue_;
   std::vector<sys::TcpConnection> waiting_;             // to be accepted
@@ -235,19 +234,8 @@ Result<void> Restore::make_stand_in(Entry& entry) {
   return {};
 }
 
-// Our timestamps go on no earlier than where the source's last packets left them: what is older the peer drops (RFC
-// 7323 section 5). Milliseconds; even, since the lowest bit of TCP_TIMESTAMP means something else.
 Restore::Restore(std::chrono::nanoseconds elapsed, std::optional<sys::AcceptQueue> accept_queue)
-    : accept_queue_(std::move(accept_queue)) {
-  constexpr std::chrono::milliseconds kOnTheWay(100);  // between the capture and its arrival here, at most
-  auto advance = std::chrono::duration_cast<std::chrono::milliseconds>(elapsed) + kOnTheWay;
-  clock_advance_ = static_cast<uint32_t>(advance.count()) & ~1u;
-}
-
-TcpConnection Restore::later(TcpConnection connection) const {
-  connection.timestamp += clock_advance_;
-  return connection;
-}
+    : elapsed_(elapsed), accept_queue_(std::move(accept_queue)) {}
 
 std::span<const std::string> interfaces_of_listeners() {
   static const std::array<std::string, 2> interfaces{"lo", "eth0"};
@@ -259,13 +247,13 @@ std::span<const std::string> interfaces_of_listeners() {
 Result<void> Restore::prepare_waiting(const image::LogicalHost& host) {
   for (const image::Description& description : host.descriptions()) {
     for (const image::TcpSocket& socket : description.tcp_listener().waiting())
-      waiting_.push_back(later(connection_of(socket)));
+      waiting_.push_back(later(connection_of(socket), elapsed_));
   }
   if (waiting_.empty() && host.tcp_requests().empty()) return {};
   if (!accept_queue_) accept_queue_ = TRY(sys::AcceptQueue::load());
   std::vector<sys::TcpRequest> requests;
   for (const image::TcpRequest& request : host.tcp_requests()) requests.push_back(TRY(request_of(request)));
-  for (sys::TcpRequest& request : requests) request.timestamp += clock_advance_;
+  for (sys::TcpRequest& request : requests) request.timestamp += clock_advance(elapsed_);
   return accept_queue_->expect(requests, interfaces_of_listeners());
 }
 
@@ -279,7 +267,7 @@ Result<void> Restore::make_all(const image::LogicalHost& host, const files::Owne
                                    : TRY(sys::make_socket(shape(socket)));
     bool root = owner.uid == 0;
     TRY(sys::set_socket_owner(fd.get(), root ? socket.uid() : owner.uid, root ? socket.gid() : owner.gid));
-    entries_.push_back({&description, &socket, fd.get(), later(connection_of(socket))});
+    entries_.push_back({&description, &socket, fd.get(), later(connection_of(socket), elapsed_)});
     made[description.id()] = std::move(fd);
   }
   TRY(prepare_waiting(host));

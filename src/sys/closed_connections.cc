@@ -10,6 +10,7 @@
 
 #include "sys/ip_address.h"
 #include "sys/network_visit.h"
+#include "sys/socket_state.h"
 #include "sys/tcp_repair.h"
 #include "sys/text_file.h"
 
@@ -25,13 +26,32 @@ bool may_be_some() {
   return !text || text->find(" orphan 0 ") == std::string::npos;
 }
 
+std::string address_of(uint8_t family, const __be32* bytes, __be16 port) {
+  if (family == AF_INET) {
+    sockaddr_in four{};
+    four.sin_family = AF_INET;
+    four.sin_port = port;
+    std::memcpy(&four.sin_addr, bytes, sizeof four.sin_addr);
+    return {reinterpret_cast<const char*>(&four), sizeof four};
+  }
+  sockaddr_in6 six{};
+  six.sin6_family = AF_INET6;
+  six.sin6_port = port;
+  std::memcpy(&six.sin6_addr, bytes, sizeof six.sin6_addr);
+  return {reinterpret_cast<const char*>(&six), sizeof six};
+}
+
 LastWords last_words_of(const inet_diag_msg& found) {
-  IpAddress peer{.family = found.idiag_family};
-  std::memcpy(peer.bytes.data(), found.id.idiag_dst, peer.bytes.size());
-  return {to_string(peer) + " port " + std::to_string(ntohs(found.id.idiag_dport)), found.idiag_wqueue};
+  return {address_of(found.idiag_family, found.id.idiag_src, found.id.idiag_sport),
+          address_of(found.idiag_family, found.id.idiag_dst, found.id.idiag_dport), found.idiag_wqueue};
 }
 
 }  // namespace
+
+std::string name_of(const std::string& address) {
+  auto ip = ip_of(address);
+  return (ip ? to_string(*ip) : "?") + " port " + std::to_string(port_of(address));
+}
 
 Result<ClosedConnections> ClosedConnections::open(int pidfd) {
   std::optional<Netlink> netlink;

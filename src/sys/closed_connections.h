@@ -13,10 +13,13 @@ namespace godwit::sys {
 
 // What a peer has not acknowledged yet, the end of the stream counted as a byte.
 struct LastWords {
-  std::string peer;  // address and port, for people
+  std::string local, peer;  // sockaddr
   uint32_t bytes = 0;
   bool operator==(const LastWords&) const = default;
 };
+
+// Address and port, for people.
+std::string name_of(const std::string& address);
 
 class ClosedConnections {
  public:

@@ -5,7 +5,10 @@
 #include <net/if.h>
 #include <netinet/in.h>
 
+#include <cstddef>
 #include <cstring>
+
+#include "sys/socket_names.h"
 
 namespace godwit::sys {
 
@@ -34,6 +37,16 @@ unsigned interface_with_address(const IpAddress& address) {
   }
   ::freeifaddrs(list);
   return index;
+}
+
+std::optional<IpAddress> ip_of(const std::string& address) {
+  std::string plain = unmapped(address);
+  IpAddress ip;
+  ip.family = plain.size() >= sizeof(sockaddr_in6) ? AF_INET6 : AF_INET;
+  size_t offset = ip.family == AF_INET6 ? offsetof(sockaddr_in6, sin6_addr) : offsetof(sockaddr_in, sin_addr);
+  if (plain.size() < offset + ip.length()) return std::nullopt;
+  std::memcpy(ip.bytes.data(), plain.data() + offset, ip.length());
+  return ip;
 }
 
 }  // namespace godwit::sys

@@ -23,6 +23,8 @@ struct IpAddress {
 // Nothing for a text that is no address.
 std::optional<IpAddress> parse_ip_address(const std::string& text);
 std::string to_string(const IpAddress& address);
+// Of a sockaddr; an IPv4 address in an IPv6 one counts as IPv4.
+std::optional<IpAddress> ip_of(const std::string& address);
 // The interface of this network namespace that has the address; 0: none.
 unsigned interface_with_address(const IpAddress& address);
 

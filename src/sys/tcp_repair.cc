@@ -305,6 +305,16 @@ Result<void> rebuild_connection(int fd, const TcpConnection& connection) {
   return {};
 }
 
+Result<void> add_unacknowledged(int fd, const TcpConnection& connection) {
+  if (connection.unacknowledged.size() > kMostQueue || connection.unsent.size() > kMostQueue) {
+    return error(ErrorKind::corrupt, "a TCP connection with an impossible queue");
+  }
+  TRY(enlarge_send_buffer(fd, static_cast<int>(kMostQueue / 2)));
+  TRY(set(fd, TCP_REPAIR_QUEUE, kSendQueue));
+  TRY(put_sent(fd, connection.unacknowledged, connection.send_first, connection.urgent));
+  return set(fd, TCP_REPAIR_QUEUE, kNoQueue);
+}
+
 namespace {
 
 bool has_come(int fd, size_t bytes) {

@@ -95,6 +95,8 @@ Result<TcpConnection> read_connection(const RepairMode& socket, const TcpUrgent&
 // A socket in repair mode, connected, with everything but what is unsent, and what was received from an urgent byte on.
 // In the calling thread's network namespace.
 Result<void> rebuild_connection(int fd, const TcpConnection& connection);
+// To one that was rebuilt without it, and is in repair mode still.
+Result<void> add_unacknowledged(int fd, const TcpConnection& connection);
 // It takes part again, with all that was received. With `probe` it asks the other side where it stands, at once.
 Result<void> end_repair(int fd, const TcpConnection& connection, bool probe);
 Result<void> send_unsent(int fd, const TcpConnection& connection);

@@ -54,6 +54,7 @@ std::optional<std::string_view> name_of(FrameType type) {
     case FrameType::ready: return "ready";
     case FrameType::switched_over: return "switched_over";
     case FrameType::closed_connection: return "closed_connection";
+    case FrameType::peers_have: return "peers_have";
   }
   return std::nullopt;
 }

@@ -59,6 +59,7 @@ enum class FrameType : uint32_t {
   ready = 44,
   switched_over = 45,
   closed_connection = 46,
+  peers_have = 47,
 };
 
 constexpr uint32_t kMaxMessageBytes = 64u << 20;

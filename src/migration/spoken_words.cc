@@ -1,0 +1,51 @@
+#include "migration/spoken_words.h"
+
+#include <algorithm>
+
+#include "migration/exchange.h"
+
+namespace godwit::migration {
+
+using transport::Connection;
+using transport::FrameType;
+
+std::vector<sys::LastWords> what_is_lost(std::vector<sys::LastWords> words, const std::vector<sys::TcpStanding>& closed,
+                                         const std::vector<image::TcpSocket>& said) {
+  std::erase_if(words, [&](const sys::LastWords& each) {
+    for (size_t i = 0; i < closed.size() && i < said.size(); ++i) {
+      const sys::TcpConnection& connection = closed[i].connection;
+      if (connection.local == each.local && connection.peer == each.peer) return said[i].state() != 0;
+    }
+    return !objects::is_within_job(each);  // it has ended meanwhile
+  });
+  return words;
+}
+
+Result<std::vector<image::TcpSocket>> pass_on_last_words(Connection& connection, int init_pidfd,
+                                                         const std::vector<sys::TcpStanding>& closed) {
+  if (closed.empty()) return std::vector<image::TcpSocket>();
+  auto have = TRY(receive<wire::PeersHave>(connection, FrameType::peers_have));
+  std::vector<uint32_t> numbers(have.number().begin(), have.number().end());
+  auto said = objects::hear_last_words(init_pidfd, closed, numbers);
+  for (const image::TcpSocket& each : said.value_or(std::vector<image::TcpSocket>(closed.size()))) {
+    TRY(connection.send(FrameType::closed_connection, each));
+  }
+  TRY(connection.flush());
+  return said;
+}
+
+Result<void> receive_last_words(Connection& connection, objects::LastWordsRestore closed) {
+  closed.commit();
+  if (closed.count() == 0) return {};
+  wire::PeersHave have;
+  for (uint32_t number : closed.ask_peers()) have.add_number(number);
+  TRY(connection.send(FrameType::peers_have, have));
+  TRY(connection.flush());
+  for (size_t i = 0; i < closed.count(); ++i) {
+    auto said = TRY(receive<image::TcpSocket>(connection, FrameType::closed_connection));
+    (void)closed.speak(i, said);  // one that cannot is reset
+  }
+  return {};
+}
+
+}  // namespace godwit::migration
