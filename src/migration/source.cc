@@ -451,7 +451,8 @@ void Source::speak_for_closed(Connection& connection, std::vector<sys::LastWords
     return pass_on_last_words(connection, init.get(), closed);
   }();
   std::string why = said ? "" : said.error().message();
-  warn_of_loss(what_is_lost(std::move(words), closed, std::move(said).value_or(std::vector<image::TcpSocket>())), why, report_);
+  warn_of_loss(what_is_lost(std::move(words), closed, std::move(said).value_or(std::vector<image::TcpSocket>())), why,
+               report_);
 }
 
 // What stood still here goes, and leaves its content for the next visit if that is wanted.
