@@ -73,8 +73,6 @@ class Source {
   Result<wire::FinalState> capture(Inventory& inventory, freeze::SeizedTree& tree, const HeldConsoles& held);
   Result<void> migrate(Connection& connection, coprocess::InitClient& init, Inventory& inventory,
                        objects::SocketCapture& sockets, const wire::Offer& offer, const wire::OfferAnswer& answer);
-  void speak_for_closed(Connection& connection, std::vector<sys::LastWords> words,
-                        const std::vector<sys::TcpStanding>& closed);
   Result<void> finish(Connection& connection, freeze::SeizedTree tree, const DepartingHost& memory,
                       const files::Carrier& carrier);
   Result<void> copy_while_it_runs(Inventory& inventory, DepartingHost& memory, Connection& connection);
@@ -439,20 +437,11 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   packets.commit();
   if (!leave_rest_) account_.begin("discarding");
   for (const worker::FilePlan& row : files::plan_rows(state.host(), answer)) *report_.add_files() = row;
-  if (!stop.words.empty()) speak_for_closed(connection, std::move(stop.words), closed);
+  if (!stop.words.empty()) {
+    auto lost = pass_on_last_words(connection, order_.place().init_pid(), std::move(stop.words), closed);
+    warn_of_loss(lost.words, lost.why, report_);
+  }
   return finish(connection, std::move(tree), memory, carrier);
-}
-
-// What the program wrote to connections that it has closed by now.
-void Source::speak_for_closed(Connection& connection, std::vector<sys::LastWords> words,
-                              const std::vector<sys::TcpStanding>& closed) {
-  auto said = [&]() -> Result<std::vector<image::TcpSocket>> {
-    UniqueFd init = TRY(sys::open_pidfd(order_.place().init_pid()));
-    return pass_on_last_words(connection, init.get(), closed);
-  }();
-  std::string why = said ? "" : said.error().message();
-  warn_of_loss(what_is_lost(std::move(words), closed, std::move(said).value_or(std::vector<image::TcpSocket>())), why,
-               report_);
 }
 
 // What stood still here goes, and leaves its content for the next visit if that is wanted.

@@ -3,16 +3,19 @@
 #include <algorithm>
 
 #include "migration/exchange.h"
+#include "sys/namespaces.h"
 
 namespace godwit::migration {
 
 using transport::Connection;
 using transport::FrameType;
 
+namespace {
+
 std::vector<sys::LastWords> what_is_lost(std::vector<sys::LastWords> words, const std::vector<sys::TcpStanding>& closed,
                                          const std::vector<image::TcpSocket>& said) {
   std::erase_if(words, [&](const sys::LastWords& each) {
-    for (size_t i = 0; i < closed.size() && i < said.size(); ++i) {
+    for (size_t i = 0; i < closed.size(); ++i) {
       const sys::TcpConnection& connection = closed[i].connection;
       if (connection.local == each.local && connection.peer == each.peer) return said[i].state() != 0;
     }
@@ -21,17 +24,27 @@ std::vector<sys::LastWords> what_is_lost(std::vector<sys::LastWords> words, cons
   return words;
 }
 
-Result<std::vector<image::TcpSocket>> pass_on_last_words(Connection& connection, int init_pidfd,
-                                                         const std::vector<sys::TcpStanding>& closed) {
+Result<std::vector<image::TcpSocket>> hear_and_send(Connection& connection, pid_t init_pid,
+                                                    const std::vector<sys::TcpStanding>& closed) {
   if (closed.empty()) return std::vector<image::TcpSocket>();
   auto have = TRY(receive<wire::PeersHave>(connection, FrameType::peers_have));
   std::vector<uint32_t> numbers(have.number().begin(), have.number().end());
-  auto said = objects::hear_last_words(init_pidfd, closed, numbers);
+  UniqueFd init = TRY(sys::open_pidfd(init_pid));
+  auto said = objects::hear_last_words(init.get(), closed, numbers);
   for (const image::TcpSocket& each : said.value_or(std::vector<image::TcpSocket>(closed.size()))) {
     TRY(connection.send(FrameType::closed_connection, each));
   }
   TRY(connection.flush());
   return said;
+}
+
+}  // namespace
+
+LostWords pass_on_last_words(Connection& connection, pid_t init_pid, std::vector<sys::LastWords> words,
+                             const std::vector<sys::TcpStanding>& closed) {
+  auto said = hear_and_send(connection, init_pid, closed);
+  std::string why = said ? "" : said.error().message();
+  return {what_is_lost(std::move(words), closed, said.value_or(std::vector<image::TcpSocket>(closed.size()))), why};
 }
 
 Result<void> receive_last_words(Connection& connection, objects::LastWordsRestore closed) {

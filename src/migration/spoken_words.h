@@ -1,6 +1,9 @@
 // Last words (objects/last_words.h) between the two workers: told of in the freeze, said when the program runs again.
 #pragma once
 
+#include <sys/types.h>
+
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -9,14 +12,15 @@
 
 namespace godwit::migration {
 
-// Source. What of `words` did not move: `closed` are those that were told of, and `said` whether each was heard to its
-// end.
-std::vector<sys::LastWords> what_is_lost(std::vector<sys::LastWords> words, const std::vector<sys::TcpStanding>& closed,
-                                         const std::vector<image::TcpSocket>& said);
-// What they have to say, asked of the connections that the job has left behind, and sent. Nothing of those that were
-// not heard to their end.
-Result<std::vector<image::TcpSocket>> pass_on_last_words(transport::Connection& connection, int init_pidfd,
-                                                         const std::vector<sys::TcpStanding>& closed);
+struct LostWords {
+  std::vector<sys::LastWords> words;
+  std::string why;  // if that is known
+};
+// Source: what connections that the job has left behind still have to say, asked of them and sent. `words`: what there
+// was in the stop; `closed`: those of them that the destination was told of. Returns what did not move; without it the
+// destination resets the connections.
+LostWords pass_on_last_words(transport::Connection& connection, pid_t init_pid, std::vector<sys::LastWords> words,
+                             const std::vector<sys::TcpStanding>& closed);
 
 // Destination. Those that the source does not get to are reset.
 Result<void> receive_last_words(transport::Connection& connection, objects::LastWordsRestore closed);
