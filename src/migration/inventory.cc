@@ -60,6 +60,7 @@ Inventory::Inventory(pid_t init_host_pid, objects::ConsoleEnds consoles, files::
       files_(std::move(files)),
       tasks_(tasks),
       layouts_(files_, shared_),
+      sockets_(sockets),
       descriptors_(files_, shared_, consoles_, sockets, tasks),
       network_(network) {}
 
@@ -148,7 +149,9 @@ Result<void> Inventory::add_descriptors(objects::Depth depth, image::LogicalHost
     const Handle& handle = handles_.at(process.pid());
     processes.push_back({process.pid(), handle.host_pid, handle.pidfd.get()});
   }
-  return descriptors_.capture(processes, depth, host, refusals);
+  auto capture = [&] { return descriptors_.capture(processes, depth, host, refusals); };
+  bool many_visits = depth == objects::Depth::full && sockets_.expects_connections();
+  return many_visits ? sockets_.in_network(capture) : capture();
 }
 
 // One that ends while we look is left out, unless it is the process's first.

@@ -97,6 +97,7 @@ class Inventory {
   const freeze::KernelTasks* tasks_;
   objects::SharedMemoryTable shared_;
   address_space::LayoutCapture layouts_;
+  objects::SocketCapture& sockets_;
   objects::DescriptorCapture descriptors_;
   objects::NetworkSettings& network_;
   std::string network_told_;                      // the last that was told of, as bytes

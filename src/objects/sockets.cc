@@ -64,6 +64,16 @@ const sys::AcceptQueue* SocketCapture::accept_queue() {
   return *accept_queue_ ? &**accept_queue_ : nullptr;
 }
 
+Result<void> SocketCapture::in_network(const std::function<Result<void>()>& work) {
+  if (inside_) return work();
+  return sys::in_network_of(init_.get(), [&] {
+    inside_ = true;
+    auto outcome = work();
+    inside_ = false;
+    return outcome;
+  });
+}
+
 bool SocketCapture::sees_numbers() {
   if (!tcp_numbers_) tcp_numbers_ = sys::TcpNumbers::load();
   return tcp_numbers_->has_value();
@@ -72,7 +82,7 @@ bool SocketCapture::sees_numbers() {
 Result<sys::TcpUrgent> SocketCapture::urgent_of(int fd) {
   sys::TcpUrgent urgent;
   if (!sys::may_have_urgent(fd) || !sees_numbers()) return urgent;
-  TRY(sys::in_network_of(init_.get(), [&]() -> Result<void> {
+  TRY(in_network([&]() -> Result<void> {
     urgent = TRY((*tcp_numbers_)->urgent_of(fd));
     return {};
   }));
@@ -82,7 +92,7 @@ Result<sys::TcpUrgent> SocketCapture::urgent_of(int fd) {
 Result<std::vector<sys::TcpStanding>> SocketCapture::standings(const std::vector<sys::LastWords>& words) {
   std::vector<sys::TcpStanding> standings;
   if (words.empty()) return standings;
-  TRY(sys::in_network_of(init_.get(), [&]() -> Result<void> {
+  TRY(in_network([&]() -> Result<void> {
     for (const sys::LastWords& each : words) {
       if (is_within_job(each)) continue;
       auto standing = TRY((*tcp_numbers_)->standing(each.local, each.peer));
@@ -120,7 +130,7 @@ image::TcpRest SocketCapture::taken() const {
 
 Result<void> SocketCapture::note_requests(int listening) {
   if (has_requests_ || accept_queue() == nullptr) return {};
-  return sys::in_network_of(init_.get(), [&]() -> Result<void> {
+  return in_network([&]() -> Result<void> {
     has_requests_ = TRY(accept_queue()->has_requests(listening));
     return {};
   });

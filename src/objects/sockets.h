@@ -71,6 +71,9 @@ class SocketCapture {
   // Holds a TCP socket still until this capture begins again or ends; the reference is good until the next call.
   // `filter`: the one that it has.
   Result<const sys::RepairMode*> hold_still(int fd, std::string filter);
+  // Work in the job's network, in one visit if it is known that there will be several: each takes some 20 us.
+  Result<void> in_network(const std::function<Result<void>()>& work);
+  bool expects_connections() const { return tcp_numbers_.has_value(); }
   // Whether it can be read where a connection stands; loaded when first asked for, which takes milliseconds.
   bool sees_numbers();
   Result<sys::TcpUrgent> urgent_of(int fd);
@@ -129,6 +132,7 @@ class SocketCapture {
   std::optional<Result<sys::TcpNumbers>> tcp_numbers_;
   std::optional<freeze::FrozenCgroup> frozen_;
   uint64_t network_;
+  bool inside_ = false;  // the network, in in_network()
   bool looked_ = false;
   std::optional<std::vector<sys::MulticastGroup>> groups_;
   std::optional<std::map<uint64_t, sys::PacketRecord>> packet_;
