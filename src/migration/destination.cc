@@ -231,7 +231,7 @@ Result<void> Destination::receive_last_content(Connection& connection, Restorati
   restoration.content_is_there();
   TRY(restoration.place_rest());
   phases_.end("memory");
-  return order_.source_makes_switchover() ? Result<void>() : say_commit_soon(link_);
+  return say_commit_soon(link_);
 }
 
 // Connections beside the main one.
@@ -415,7 +415,8 @@ Result<void> Destination::receive_job(Connection& connection) {
   TRY(consoles.take_state(now));
   TRY(restoration.restore(state.host(), consoles.ends(), network_.tun_ends()));
   TRY(consoles.ends_taken());
-  auto closed = TRY(objects::LastWordsRestore::make(state.closed(), restoration.since_state()));
+  std::vector<uint32_t> ends(state.closed_ends().begin(), state.closed_ends().end());
+  auto closed = TRY(objects::LastWordsRestore::make(state.closed(), ends, restoration.since_state()));
   phases_.end("objects");
   faults_.at(FaultPoint::destination_restored, &connection);
   TRY(opener.publish());
@@ -433,10 +434,14 @@ Result<void> Destination::receive_job(Connection& connection) {
   TRY(let_it_run(connection, restoration));
   faults_.at(FaultPoint::destination_running, &connection);
   opener.commit();
-  TRY(consoles.release());
-  TRY(report(host, now));
-  (void)receive_last_words(connection, std::move(closed));  // what it fails by the rest does, where there is any
-  return make_whole(connection, host, restoration);
+  // It runs: whatever fails from here on, its memory must come.
+  auto released = consoles.release();
+  auto reported = report(host, now);
+  if (faults_server_) tell_stage("arriving");
+  receive_last_words(connection, std::move(closed));
+  TRY(make_whole(connection, host, restoration));
+  TRY(std::move(released));
+  return reported;
 }
 
 // It runs: the rest of its memory arrives, and huge pages come back.

@@ -50,10 +50,10 @@ class Restoration {
   // becomes huge again. Blocks for the copying. What cannot be made is left as it is.
   void collapse_huge_pages() const;
 
-  // Before prepare(): whether most of its memory is to come before it runs. When that is there, so that what comes
-  // later is only corrections, it should be said.
   // How long ago the program's state was received.
   std::chrono::nanoseconds since_state() const { return std::chrono::steady_clock::now() - state_received_; }
+  // Before prepare(): whether most of its memory is to come before it runs. When that is there, so that what comes
+  // later is only corrections, it should be said.
   void expect_content() { skeleton_.expect_content(); }
   void content_is_there() { skeleton_.content_is_there(); }
   Result<void> place_rest() { return skeleton_.place_rest(); }

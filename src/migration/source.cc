@@ -304,6 +304,7 @@ Result<void> Source::await_switchover(Connection& connection, freeze::SeizedTree
     already_running_ms_ = std::clamp(answer->running_ms(), 0.0, kMostNewsMs);
   } else {
     TRY(fence(link_, answer.error()));
+    connection.shut_down();  // the other side does not know what we do; it comes again, or its daemon tells it
   }
   std::move(frozen).commit();
   locks.release_here();
@@ -419,6 +420,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   TRY(objects::note(order_.place().run_directory(), sockets.taken()));
   std::vector<sys::TcpStanding> closed = TRY(sockets.standings(stop.words));
   objects::tell(closed, *state.mutable_closed());
+  for (const sys::TcpStanding& each : closed) state.add_closed_ends(each.send_end);
   phases_.end("state");
   count_frozen(state.host(), tree, report_);
   auto sent = move_frozen(connection, memory, tree, still, state, carrier, logs, packets);
@@ -435,7 +437,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   std::move(held).commit();
   std::move(still).commit();
   packets.commit();
-  if (!leave_rest_) account_.begin("discarding");
+  account_.begin(leave_rest_ ? "pushing" : "discarding");
   for (const worker::FilePlan& row : files::plan_rows(state.host(), answer)) *report_.add_files() = row;
   if (!stop.words.empty()) {
     auto lost = pass_on_last_words(connection, order_.place().init_pid(), std::move(stop.words), closed);

@@ -10,6 +10,8 @@ namespace godwit::migration {
 using transport::Connection;
 using transport::FrameType;
 
+constexpr std::chrono::seconds kPatience(10);
+
 namespace {
 
 std::vector<sys::LastWords> what_is_lost(std::vector<sys::LastWords> words, const std::vector<sys::TcpStanding>& closed,
@@ -19,22 +21,27 @@ std::vector<sys::LastWords> what_is_lost(std::vector<sys::LastWords> words, cons
       const sys::TcpConnection& connection = closed[i].connection;
       if (connection.local == each.local && connection.peer == each.peer) return said[i].state() != 0;
     }
-    return !objects::is_within_job(each);  // it has ended meanwhile
+    return false;
   });
   return words;
 }
 
+// One for each, whatever happens: pages may follow on the same connection.
 Result<std::vector<image::TcpSocket>> hear_and_send(Connection& connection, pid_t init_pid,
                                                     const std::vector<sys::TcpStanding>& closed) {
-  if (closed.empty()) return std::vector<image::TcpSocket>();
+  std::vector<image::TcpSocket> nothing(closed.size());
+  if (closed.empty()) return nothing;
+  connection.set_patience(kPatience);
   auto have = TRY(receive<wire::PeersHave>(connection, FrameType::peers_have));
   std::vector<uint32_t> numbers(have.number().begin(), have.number().end());
-  UniqueFd init = TRY(sys::open_pidfd(init_pid));
-  auto said = objects::hear_last_words(init.get(), closed, numbers);
-  for (const image::TcpSocket& each : said.value_or(std::vector<image::TcpSocket>(closed.size()))) {
+  auto init = sys::open_pidfd(init_pid);
+  auto said = init ? objects::hear_last_words(init->get(), closed, numbers) : std::unexpected(init.error());
+  for (image::TcpSocket& each : said ? *said : nothing) {
+    if (each.ByteSizeLong() > transport::kMaxMessageBytes) each.Clear();
     TRY(connection.send(FrameType::closed_connection, each));
   }
   TRY(connection.flush());
+  connection.be_patient();
   return said;
 }
 
@@ -43,22 +50,32 @@ Result<std::vector<image::TcpSocket>> hear_and_send(Connection& connection, pid_
 LostWords pass_on_last_words(Connection& connection, pid_t init_pid, std::vector<sys::LastWords> words,
                              const std::vector<sys::TcpStanding>& closed) {
   auto said = hear_and_send(connection, init_pid, closed);
+  if (!said) connection.shut_down();  // where pages follow the other side comes again
   std::string why = said ? "" : said.error().message();
   return {what_is_lost(std::move(words), closed, said.value_or(std::vector<image::TcpSocket>(closed.size()))), why};
 }
 
-Result<void> receive_last_words(Connection& connection, objects::LastWordsRestore closed) {
-  closed.commit();
-  if (closed.count() == 0) return {};
+namespace {
+
+Result<void> hear_and_speak(Connection& connection, objects::LastWordsRestore& closed) {
   wire::PeersHave have;
   for (uint32_t number : closed.ask_peers()) have.add_number(number);
   TRY(connection.send(FrameType::peers_have, have));
   TRY(connection.flush());
+  connection.set_patience(kPatience);
   for (size_t i = 0; i < closed.count(); ++i) {
     auto said = TRY(receive<image::TcpSocket>(connection, FrameType::closed_connection));
     (void)closed.speak(i, said);  // one that cannot is reset
   }
+  connection.be_patient();
   return {};
+}
+
+}  // namespace
+
+void receive_last_words(Connection& connection, objects::LastWordsRestore closed) {
+  closed.commit();
+  if (closed.count() > 0 && !hear_and_speak(connection, closed)) connection.shut_down();  // pages are asked for again
 }
 
 }  // namespace godwit::migration

@@ -23,6 +23,6 @@ LostWords pass_on_last_words(transport::Connection& connection, pid_t init_pid, 
                              const std::vector<sys::TcpStanding>& closed);
 
 // Destination. Those that the source does not get to are reset.
-Result<void> receive_last_words(transport::Connection& connection, objects::LastWordsRestore closed);
+void receive_last_words(transport::Connection& connection, objects::LastWordsRestore closed);
 
 }  // namespace godwit::migration

@@ -1,9 +1,12 @@
 #include "migration/switchover.h"
 
+#include <signal.h>
+#include <unistd.h>
+
 #include <chrono>
+#include <cstdlib>
 
 #include "migration/exchange.h"
-#include "migration/reconnection.h"
 
 namespace godwit::migration {
 
@@ -48,20 +51,19 @@ Result<void> make_switchover(Connection& connection, DaemonLink& daemon, const F
 Result<void> switch_over(Connection& connection, DaemonLink& daemon, bool source_makes_it) {
   TRY(receive_signal(connection, FrameType::go, kSpin));
   if (!source_makes_it) return ask_for_it(daemon);
-  auto made = have_it_made(connection);
-  if (made || !is_cut(made.error())) return made;
-  return ask_for_it(daemon);  // which finds out that it was made, or makes it
+  if (daemon.cancelled()) return error(ErrorKind::denied, "the daemon has gone, or calls it off");
+  if (have_it_made(connection)) return {};
+  return ask_for_it(daemon);  // which finds out that it was made, or makes it, or that it is too late
 }
 
 Result<void> fence(DaemonLink& daemon, const Error& lost) {
   worker::WorkerEvent wanted;
   wanted.mutable_fence_wanted();
-  CommitResult result = TRY(daemon.ask(wanted));
-  switch (result.outcome()) {
-    case CommitResult::COMMITTED: return Error(lost).within("before the switchover");
-    case CommitResult::REFUSED: return {};
-    default: return error(ErrorKind::peer_lost, "the directory cannot be reached to learn which copy counts");
-  }
+  auto result = daemon.ask(wanted);
+  if (result && result->outcome() == CommitResult::COMMITTED) return Error(lost).within("before the switchover");
+  if (result && result->outcome() == CommitResult::REFUSED) return {};
+  ::kill(::getpid(), SIGKILL);
+  std::abort();
 }
 
 }  // namespace godwit::migration

@@ -20,7 +20,8 @@ Result<void> make_switchover(transport::Connection& connection, DaemonLink& daem
 Result<void> switch_over(transport::Connection& connection, DaemonLink& daemon, bool source_makes_it);
 
 // Source, after "go", when the connection broke (`lost`): the directory decides, and a later switchover is made
-// impossible. An Error: this copy counts, or (ErrorKind::peer_lost) it could not be learnt.
+// impossible. An Error: this copy counts. Does not return when the daemon cannot be asked: dead, we leave the job
+// frozen, and the daemon, or the next one, finds out.
 Result<void> fence(DaemonLink& daemon, const Error& lost);
 
 }  // namespace godwit::migration

@@ -26,6 +26,9 @@ Result<void> Daemon::admit(const api::PrepareRequest& request) {
   if (!transport::valid_node_name(request.job().id()) || request.migration().empty()) {
     return error(ErrorKind::corrupt, "this is no job's identifier: " + request.job().id());
   }
+  if (request.source_makes_switchover() && config_.directory_node != request.source_node()) {
+    return error(ErrorKind::denied, request.source_node() + " does not keep the directory");
+  }
   if (find(request.job().id()) != nullptr) {
     return error(ErrorKind::conflict, "job " + request.job().name() + " is already on " + config_.node);
   }
@@ -40,14 +43,14 @@ Result<void> Daemon::admit(const api::PrepareRequest& request) {
 }
 
 Result<api::PrepareReply> Daemon::prepare(const api::PrepareRequest& request) {
-  auto listening = std::make_shared<std::promise<Result<uint32_t>>>();
-  auto port = listening->get_future();
+  auto listening = std::make_shared<std::promise<Result<api::PrepareReply>>>();
+  auto prepared = listening->get_future();
   auto deadline = std::chrono::steady_clock::now() + kUntilGone;
   for (;;) {
     auto started = loop_.call([&]() -> Result<void> {
       TRY(admit(request));
       auto arrival = std::make_unique<Arrival>(*this, request);
-      TRY(arrival->start([listening](Result<uint32_t> result) { listening->set_value(std::move(result)); }));
+      TRY(arrival->start([listening](Result<api::PrepareReply> result) { listening->set_value(std::move(result)); }));
       arrivals_[request.migration()] = std::move(arrival);
       return {};
     });
@@ -58,8 +61,7 @@ Result<api::PrepareReply> Daemon::prepare(const api::PrepareRequest& request) {
     std::this_thread::sleep_for(milliseconds(10));
   }
   disk_.wait();
-  api::PrepareReply reply;
-  reply.set_port(TRY(port.get()));
+  api::PrepareReply reply = TRY(prepared.get());
   reply.set_host(config_.address);
   return reply;
 }
@@ -200,16 +202,25 @@ void Arrival::wake_directory() {
 void Arrival::looked_up(const Result<uint64_t>& version) {
   if (!version) return later(kAskAgain, &Arrival::look_up);
   version_ = *version;
+  tell_listening();
   if (commit_wanted_) begin_switchover();
+}
+
+// A source that is to make the switchover must know what to compare against: nothing older, since the end of an attempt
+// before this one may have changed it, and nothing newer.
+void Arrival::tell_listening() {
+  if (!listening_ || !port_ || (request_.source_makes_switchover() && !version_)) return;
+  api::PrepareReply reply;
+  reply.set_port(*port_);
+  reply.set_version(version_.value_or(0));
+  std::exchange(listening_, nullptr)(reply);
 }
 
 void Arrival::on_event(const worker::WorkerEvent& event) {
   switch (event.event_case()) {
-    case worker::WorkerEvent::kListening:
-      if (listening_) std::exchange(listening_, nullptr)(event.listening().port());
-      return;
+    case worker::WorkerEvent::kListening: port_ = event.listening().port(); return tell_listening();
     case worker::WorkerEvent::kProgress: return follow(event.progress().stage());
-    case worker::WorkerEvent::kCommitSoon: return wake_directory();
+    case worker::WorkerEvent::kCommitSoon: commit_soon_ = true; return wake_directory();
     case worker::WorkerEvent::kCommitWanted: return begin_switchover();
     case worker::WorkerEvent::kMoved:
       moved_ = event.moved();
@@ -341,7 +352,7 @@ void Arrival::settled(const Ruling& ruling) {
 
 // The worker is gone. What counts is whether the switchover happened.
 void Arrival::over() {
-  if (!committed_) return request_.source_makes_switchover() ? settle() : discard();
+  if (!committed_) return request_.source_makes_switchover() && commit_soon_ ? settle() : discard();
   adopt();
   if (stage_ == "arriving" || stage_ == kCutOff) {
     lost("the worker on " + daemon_.config_.node + " ended before all memory had arrived");

@@ -14,9 +14,9 @@ namespace godwit::node {
 
 class Arrival {
  public:
-  using Told = std::function<void(Result<uint32_t>)>;
+  using Told = std::function<void(Result<api::PrepareReply>)>;
   Arrival(Daemon& daemon, api::PrepareRequest request) : daemon_(daemon), request_(std::move(request)) {}
-  // `listening` is called once, with the port or why there is none.
+  // `listening` is called once, with the port and what the switchover compares against, or why there is none.
   Result<void> start(Told listening);
   // The source gave up. Nothing happens when the switchover is done or being made.
   void abandon();
@@ -37,6 +37,7 @@ class Arrival {
   // Reads what the switchover will compare against, while the program still runs.
   void look_up();
   void wake_directory();
+  void tell_listening();
   void looked_up(const Result<uint64_t>& version);
   void begin_switchover();
   void try_switchover();
@@ -67,6 +68,8 @@ class Arrival {
   Told listening_;
   std::optional<uint64_t> version_;  // of the job's entry in the directory, before the switchover
   std::chrono::steady_clock::time_point wanted_at_;
+  std::optional<uint32_t> port_;  // where the worker listens
+  bool commit_soon_ = false;      // so far a switchover that we do not know of is impossible
   bool commit_wanted_ = false;
   bool committing_ = false;
   bool committed_ = false;

@@ -156,7 +156,9 @@ void Departure::on_event(const worker::WorkerEvent& event) {
       return stream_->add(std::move(told));
     }
     case worker::WorkerEvent::kCommitSoon: return wake_directory();
-    case worker::WorkerEvent::kCommitWanted: return make_switchover();
+    case worker::WorkerEvent::kCommitWanted:
+      if (!worker_ended_ && !fencing_) make_switchover();
+      return;
     case worker::WorkerEvent::kFenceWanted: return begin_fence();
     case worker::WorkerEvent::kRefused:
     case worker::WorkerEvent::kDryRun:

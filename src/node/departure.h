@@ -26,7 +26,7 @@ class Departure {
   // `offered`: the job as its destination was asked to receive it.
   Departure(Daemon& daemon, api::Job offered, std::string to, std::string migration,
             std::shared_ptr<MoveStream> stream);
-  // `version`: of the job's entry in the directory, if that is here (SourceOrder.makes_switchover).
+  // `version`: of the job's entry in the directory, as the destination read it, for SourceOrder.makes_switchover.
   Result<void> start(const worker::SourceOrder& order, uint64_t version);
   // For a job that an earlier daemon of this node was moving: its worker cannot tell any more.
   void resume();

@@ -124,9 +124,6 @@ Result<std::shared_ptr<MoveStream>> Daemon::move(const std::string& id, const ap
   }
   api::PrepareRequest preparation = TRY(std::move(begun));
   auto stream = std::make_shared<MoveStream>();
-  // Before the destination knows of it: what it then does against a switchover that it does not know of counts.
-  auto version = preparation.source_makes_switchover() ? version_of(*directory_, id, config_.node, preparation.epoch())
-                                                       : Result<uint64_t>(0);
   auto prepared = peers_.prepare(request.to(), preparation);
 
   auto started = loop_.call([&]() -> Result<void> {
@@ -134,14 +131,13 @@ Result<std::shared_ptr<MoveStream>> Daemon::move(const std::string& id, const ap
     CHECK(job != nullptr);  // a job that is moving is in the table
     auto outcome = [&]() -> Result<void> {
       if (!prepared) return std::unexpected(prepared.error());
-      if (!version) return std::unexpected(version.error());
       auto& departure = departures_[id];
       departure = std::make_unique<Departure>(*this, preparation.job(), request.to(), preparation.migration(), stream);
       worker::SourceOrder order = source_order(config_, *job, preparation, *prepared, request.to());
       for (auto& [name, id] : kernel_programs_.ids()) (*order.mutable_kernel_programs())[name] = id;
       messages_.describe(request.to(), *order.mutable_destination());
       if (request.mirror()) order.set_mirror(mirrors_.path_of(preparation.migration()));
-      return departure->start(order, *version);
+      return departure->start(order, prepared->version());
     }();
     if (outcome) return {};
     departures_.erase(id);

@@ -39,8 +39,9 @@ Result<std::vector<image::TcpSocket>> hear_last_words(int init_pidfd, std::vecto
   if (peers_have.size() != closed.size()) return error(ErrorKind::corrupt, "peers of other connections");
   for (size_t i = 0; i < closed.size(); ++i) {
     uint32_t& first = closed[i].connection.send_first;
-    if (peers_have[i] - first > closed[i].send_end - first)
-      return error(ErrorKind::corrupt, "a peer that has too much");
+    if (peers_have[i] - first > closed[i].send_end - first) {
+      return error(ErrorKind::corrupt, "a peer that has more than there is");
+    }
     first += std::min(peers_have[i] - first, closed[i].send_end - first - 1);  // the end itself is said again
   }
   std::vector<sys::Said> said;
@@ -63,20 +64,33 @@ Result<std::vector<image::TcpSocket>> hear_last_words(int init_pidfd, std::vecto
   return images;
 }
 
-Result<LastWordsRestore> LastWordsRestore::make(const ClosedImages& closed, std::chrono::nanoseconds elapsed) {
+namespace {
+
+// Hears nothing yet.
+Result<UniqueFd> rebuild(const sys::TcpConnection& connection) {
+  if (!is_connected(connection.state)) return error(ErrorKind::corrupt, "a closed connection in an impossible state");
+  int family = connection.local.size() >= sizeof(sockaddr_in6) ? AF_INET6 : AF_INET;
+  UniqueFd fd = TRY(sys::make_socket({family, SOCK_STREAM, IPPROTO_TCP}));
+  TRY(sys::let_nothing_in(fd.get()));
+  TRY(sys::rebuild_connection(fd.get(), connection));
+  return fd;
+}
+
+}  // namespace
+
+Result<LastWordsRestore> LastWordsRestore::make(const ClosedImages& closed, std::span<const uint32_t> ends,
+                                                std::chrono::nanoseconds elapsed) {
   LastWordsRestore restore;
-  if (!closed.empty()) restore.answers_ = TRY(sys::PeerAnswers::open());
-  if (static_cast<size_t>(closed.size()) > kMostLastWords) {
-    return error(ErrorKind::corrupt, "too many connections that were closed");
+  auto count = static_cast<size_t>(closed.size());
+  if (count > kMostLastWords || count != ends.size()) {
+    return error(ErrorKind::corrupt, "connections that were closed, and ends of others");
   }
+  if (count > 0) restore.answers_ = TRY(sys::PeerAnswers::open());
   for (const image::TcpSocket& socket : closed) {
     sys::TcpConnection connection = later(connection_of(socket), elapsed).without_queues();
-    if (!is_connected(connection.state)) return error(ErrorKind::corrupt, "a closed connection in an impossible state");
-    int family = connection.local.size() >= sizeof(sockaddr_in6) ? AF_INET6 : AF_INET;
-    UniqueFd fd = TRY(sys::make_socket({family, SOCK_STREAM, IPPROTO_TCP}));
-    TRY(sys::let_nothing_in(fd.get()));
-    TRY(sys::rebuild_connection(fd.get(), connection).within("a connection that the program has closed"));
-    restore.connections_.push_back({std::move(connection), std::move(fd)});
+    auto fd = rebuild(connection);
+    uint32_t end = ends[restore.connections_.size()];
+    restore.connections_.push_back({std::move(connection), end, fd ? std::move(*fd) : UniqueFd()});
   }
   return restore;
 }
@@ -87,8 +101,8 @@ std::vector<uint32_t> LastWordsRestore::ask_peers() {
   auto heard = answers_ ? answers_->hear(connections, kPatienceWithPeers) : std::vector<std::optional<uint32_t>>();
   answers_.reset();
   for (size_t i = 0; i < connections.size(); ++i) {
-    uint32_t first = connections[i].send_first;
-    bool known = heard[i] && *heard[i] - first < kMostAcknowledged;
+    uint32_t first = connections[i].send_first, most = std::min(connections_[i].end - first, kMostAcknowledged);
+    bool known = heard[i] && *heard[i] - first <= most;  // nobody has more than there is
     peers_have_.push_back(known ? *heard[i] : first);
   }
   return peers_have_;

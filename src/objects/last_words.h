@@ -38,8 +38,10 @@ Result<std::vector<image::TcpSocket>> hear_last_words(int init_pidfd, std::vecto
 
 class LastWordsRestore {
  public:
-  // In the calling thread's network namespace, in the freeze. `elapsed`: since they were told.
-  static Result<LastWordsRestore> make(const ClosedImages& closed, std::chrono::nanoseconds elapsed);
+  // In the calling thread's network namespace, in the freeze. `ends`: the number behind the end of each. `elapsed`:
+  // since they were told. One that cannot be made is passed over; its peer learns so when it next says something.
+  static Result<LastWordsRestore> make(const ClosedImages& closed, std::span<const uint32_t> ends,
+                                       std::chrono::nanoseconds elapsed);
   LastWordsRestore(LastWordsRestore&&) noexcept = default;
   LastWordsRestore& operator=(LastWordsRestore&&) = delete;
   // Resets those that have not spoken. Before the switchover nobody is told anything.
@@ -56,7 +58,8 @@ class LastWordsRestore {
   LastWordsRestore() = default;
   struct Connection {
     sys::TcpConnection connection;
-    UniqueFd fd;
+    uint32_t end;
+    UniqueFd fd;  // none: it could not be made, or has spoken
   };
   static Result<void> catch_up(Connection& speaker, uint32_t peer_has, const image::TcpSocket& said);
   std::vector<Connection> connections_;

@@ -5,6 +5,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <set>
+
 #include "objects/last_words.h"
 #include "objects/tcp_connection.h"
 #include "objects/tcp_rest.h"
@@ -89,17 +92,29 @@ Result<sys::TcpUrgent> SocketCapture::urgent_of(int fd) {
   return urgent;
 }
 
-Result<std::vector<sys::TcpStanding>> SocketCapture::standings(const std::vector<sys::LastWords>& words) {
+Result<std::vector<sys::TcpStanding>> SocketCapture::standings(std::vector<sys::LastWords>& words) {
   std::vector<sys::TcpStanding> standings;
-  if (words.empty()) return standings;
+  if (words.empty() || !tcp_numbers_ || !*tcp_numbers_) return standings;
+  std::set<std::string> told;
+  bool some_unknown = false;
   TRY(in_network([&]() -> Result<void> {
     for (const sys::LastWords& each : words) {
-      if (is_within_job(each)) continue;
-      auto standing = TRY((*tcp_numbers_)->standing(each.local, each.peer));
-      if (standing && is_connected(standing->connection.state)) standings.push_back(std::move(*standing));
+      bool wanted =
+          !is_within_job(each) && standings.size() < kMostLastWords && told.insert(each.local + each.peer).second;
+      auto standing = wanted ? TRY((*tcp_numbers_)->standing(each.local, each.peer)) : std::nullopt;
+      bool speaks =
+          standing && is_connected(standing->connection.state) && standing->send_end != standing->connection.send_first;
+      if (speaks) standings.push_back(std::move(*standing));
+      some_unknown = some_unknown || (wanted && !speaks);
     }
     return {};
   }));
+  if (!some_unknown) return standings;
+  auto still = closed_.last_words();
+  std::erase_if(words, [&](const sys::LastWords& each) {
+    auto same = [&](const sys::LastWords& other) { return other.local == each.local && other.peer == each.peer; };
+    return still && std::ranges::none_of(*still, same);
+  });
   return standings;
 }
 

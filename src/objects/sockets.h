@@ -86,8 +86,9 @@ class SocketCapture {
   image::TcpRest taken() const;
   // Of connections that the program has closed.
   Result<std::vector<sys::LastWords>> last_words() { return closed_.last_words(); }
-  // Where those stand, but for such as are within the job or gone meanwhile. Requires: sees_numbers().
-  Result<std::vector<sys::TcpStanding>> standings(const std::vector<sys::LastWords>& words);
+  // Where those stand. Not told of, and left in `words`, are such as are within the job, cannot be read, or are too
+  // many; those that have said everything meanwhile are taken out.
+  Result<std::vector<sys::TcpStanding>> standings(std::vector<sys::LastWords>& words);
   // A listening socket; whether requests wait for one of them decides what add_requests() does.
   Result<void> note_requests(int listening);
   Result<void> add_requests(image::LogicalHost& host);

@@ -68,9 +68,11 @@ std::vector<std::optional<uint32_t>> PeerAnswers::hear(std::span<const TcpConnec
                                                        std::chrono::milliseconds patience) {
   std::vector<std::optional<uint32_t>> heard(connections.size());
   std::vector<bool> answered(connections.size());
+  auto until = Clock::now() + patience;  // much may come that is for others
   auto listen = [&] {
     for (int fd : {four_.get(), six_.get()}) {
-      for (auto answer = fd < 0 ? std::nullopt : read_answer(fd); answer; answer = read_answer(fd)) {
+      for (auto answer = fd < 0 ? std::nullopt : read_answer(fd); answer && Clock::now() < until;
+           answer = read_answer(fd)) {
         for (size_t i = 0; i < connections.size(); ++i) {
           if (!is_of(*answer, connections[i])) continue;
           if (!heard[i] || is_before(*heard[i], answer->acknowledged)) heard[i] = answer->acknowledged;
@@ -81,7 +83,7 @@ std::vector<std::optional<uint32_t>> PeerAnswers::hear(std::span<const TcpConnec
   };
   listen();
   answered.assign(connections.size(), false);
-  auto ask_at = Clock::now(), until = ask_at + patience;
+  auto ask_at = Clock::now();
   while (Clock::now() < until && !std::ranges::all_of(answered, std::identity())) {
     if (Clock::now() >= ask_at) {
       ask_at = Clock::now() + kAskAgain;

@@ -18,9 +18,8 @@ class PeerAnswers {
  public:
   // Hears what comes from then on in the calling thread's network namespace.
   static Result<PeerAnswers> open();
-  // Asks each peer, again and again, until all have answered or patience ends; but for those whose packets have come
-  // already. The highest number that each has acknowledged; nothing of one that did not
-  // say.
+  // Asks each peer, again and again, until all have answered or patience ends. The highest number that each has
+  // acknowledged; nothing of one that did not say.
   std::vector<std::optional<uint32_t>> hear(std::span<const TcpConnection> connections,
                                             std::chrono::milliseconds patience);
 

@@ -21,6 +21,7 @@ struct tcp_sock {
   u32 copied_seq, rcv_nxt, urg_seq, snd_una, snd_nxt, write_seq, snd_up;
   u32 snd_wl1, snd_wnd, max_window, rcv_wnd, rcv_wup, tsoffset;
   u16 urg_data;
+  unsigned char tcp_usec_ts : 1;  // since Linux 6.7
   struct tcp_options_received rx_opt;
 } __attribute__((preserve_access_index));
 
@@ -80,6 +81,10 @@ int read_numbers(struct __sk_buff* packet) {
     READ_BITS(sack_ok);
     READ_BITS(snd_wscale);
     READ_BITS(rcv_wscale);
+    into->microseconds = 0;
+    if (bpf_core_field_exists(connection->tcp_usec_ts)) {
+      into->microseconds = (u32)BPF_CORE_READ_BITFIELD_PROBED(connection, tcp_usec_ts);
+    }
     into->state = found->state;
   }
   bpf_sk_release(found);

@@ -70,11 +70,14 @@ TcpUrgent urgent_in(const godwit_tcp_numbers& raw) {
   return urgent;
 }
 
-// Milliseconds of the clock that all connections count by, which no time namespace shifts for us (net/tcp.h,
-// tcp_clock_ms()).
-uint32_t tcp_clock() {
-  auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+// As TCP_TIMESTAMP tells it: by the clock that all connections count by, which no time namespace shifts for us, and the
+// lowest bit says in what (net/ipv4/tcp.c, do_tcp_getsockopt(); net/tcp.h, tcp_clock_ts()).
+uint32_t timestamp_of(const godwit_tcp_numbers& raw) {
+  using namespace std::chrono;
+  auto now = steady_clock::now().time_since_epoch();
+  if (raw.microseconds != 0)
+    return (static_cast<uint32_t>(duration_cast<microseconds>(now).count()) + raw.tsoffset) | 1;
+  return (static_cast<uint32_t>(duration_cast<milliseconds>(now).count()) + raw.tsoffset) & ~1u;
 }
 
 }  // namespace
@@ -125,7 +128,7 @@ Result<std::optional<TcpStanding>> TcpNumbers::standing(const std::string& local
   connection.window_scaling = raw->wscale_ok != 0;
   connection.send_scale = raw->snd_wscale;
   connection.receive_scale = raw->rcv_wscale;
-  connection.timestamp = tcp_clock() + raw->tsoffset;
+  if (connection.timestamps) connection.timestamp = timestamp_of(*raw);
   connection.window = {raw->snd_wl1, raw->snd_wnd, raw->max_window, raw->rcv_wnd, raw->rcv_wup};
   connection.urgent = urgent_in(*raw);
   return std::optional(TcpStanding{std::move(connection), raw->snd_nxt, raw->write_seq});

@@ -8,5 +8,6 @@ struct godwit_tcp_numbers {
   unsigned int snd_wl1, snd_wnd, max_window, rcv_wnd, rcv_wup;
   unsigned int mss_clamp, tsoffset;
   unsigned int tstamp_ok, wscale_ok, sack_ok, snd_wscale, rcv_wscale;
-  unsigned int state; /* include/net/tcp_states.h */
+  unsigned int microseconds; /* tcp_usec_ts: what timestamps count */
+  unsigned int state;        /* include/net/tcp_states.h */
 };

@@ -256,6 +256,10 @@ Result<void> rebuild_connection(int fd, const TcpConnection& connection) {
   if (connection.received.size() > kMostQueue || connection.unacknowledged.size() > kMostQueue) {
     return error(ErrorKind::corrupt, "a TCP connection with an impossible queue");
   }
+  constexpr uint32_t kMostScale = 14;  // RFC 7323, section 2.3
+  if (connection.send_scale > kMostScale || connection.receive_scale > kMostScale) {
+    return error(ErrorKind::corrupt, "a TCP connection with an impossible window");
+  }
   auto first_unread = connection.receive_next - static_cast<uint32_t>(connection.received.size());
   size_t at_first = received_before_mark(connection);
   if (at_first > connection.received.size()) return error(ErrorKind::corrupt, "an urgent byte that was not received");

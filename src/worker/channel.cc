@@ -56,7 +56,8 @@ Result<void> Channel::event(const worker::WorkerEvent& event) {
 Result<worker::WorkerRequest::CommitResult> Channel::ask(const worker::WorkerEvent& question) {
   TRY(event(question));
   for (;;) {
-    worker::WorkerRequest answer = TRY(request(kPatienceMs));
+    // However long the directory takes: who gave up would not know which copy counts.
+    worker::WorkerRequest answer = TRY(request(-1));
     if (answer.has_commit_result()) return answer.commit_result();
     note(answer);
   }
