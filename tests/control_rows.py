@@ -56,7 +56,7 @@ def rows(check, heap, nodes, godwit):
                 check("FAIL" not in lab.logs(job) and time.time() < deadline, lab.logs(job)[-300:])
                 time.sleep(0.05)
             time.sleep(1)
-        return float(lab.logs(job).split()[-1])
+        return float(lab.logs(job).splitlines()[-1].split()[3])  # gap MS writes N ...
 
     def end_healthy(lab, job):
         rate(lab, job)
