@@ -1,5 +1,5 @@
-// Where a TCP connection stands: what the kernel tells a program in parts, or not at all of one that no program has open
-// any more. Run by hand in a network namespace. Source: Linux include/linux/tcp.h.
+// Where a TCP connection stands: what the kernel tells a program in parts, or not at all of one that no program has
+// open any more. Run by hand in a network namespace. Source: Linux include/linux/tcp.h.
 // clang-format off: the first header must come first, and the types below read best one to a line
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
