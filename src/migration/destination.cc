@@ -365,9 +365,11 @@ Result<void> Destination::let_it_run(Connection& connection, Restoration& restor
   std::string warning = take_locks_over(connection, restoration);
   TRY(restoration.run());
   auto running_since = std::chrono::steady_clock::now();
+  // Before the program has the processor: a busy one would not give it back for several turns, and clients wait. The
+  // daemon does it again when it takes over.
+  (void)cable_->deliver();
   urgency_.reset();
   std::this_thread::yield();  // on this processor the program waits for us
-  (void)cable_->deliver();    // the daemon does it again when it takes over
   phases_.end("switchover");
   tell_committed(connection, running_since, std::move(warning));
   return {};

@@ -48,7 +48,7 @@ using transport::FrameType;
 constexpr std::chrono::microseconds kSpin(150);
 constexpr size_t kSpareHeap = 512 << 10;              // for what is captured in the freeze
 constexpr std::chrono::seconds kSilencePatience(30);  // while the program is frozen
-constexpr double kMostNewsMs = 5;                     // that the other side can take to tell us
+constexpr double kMostNewsMs = 1000;                  // that the other side can take to tell us, beside a busy program
 constexpr double kLeastShare = 0.01;                  // of a processor: what a program is slowed down to at most
 
 uint64_t to_mib(double bytes) { return static_cast<uint64_t>(bytes / (1 << 20)); }
