@@ -318,7 +318,7 @@ def rows(python, programs, check, average, make_lab, faults):
         told, trouble = client.communicate(timeout=60)
         check(client.returncode == 0, f"the client: {trouble[-500:]}")
         told = json.loads(told)
-        check(told["answers"] > 50 and not told["errors"], f"{told}; the server: {lab.logs(job)[-300:]}")
+        check(told["answers"] > 100 and not told["errors"], f"{told}; the server: {lab.logs(job)[-300:]}")
         lab.run("kill", job)
         return f"{told['answers']} answers, freeze {average(freezes):.1f} ms on average"
 

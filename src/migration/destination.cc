@@ -313,7 +313,6 @@ void Destination::tell_stage(std::string_view stage) {
 }
 
 Result<void> Destination::receive_all(Connection& connection, const coprocess::LogicalHost& host) {
-  tell_stage("arriving");
   auto rest = receive_rest(connection);
   while (!rest && is_cut(rest.error())) {
     connection.shut_down();

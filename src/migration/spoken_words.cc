@@ -26,17 +26,23 @@ std::vector<sys::LastWords> what_is_lost(std::vector<sys::LastWords> words, cons
   return words;
 }
 
-// One for each, whatever happens: pages may follow on the same connection.
-Result<std::vector<image::TcpSocket>> hear_and_send(Connection& connection, pid_t init_pid,
-                                                    const std::vector<sys::TcpStanding>& closed) {
-  std::vector<image::TcpSocket> nothing(closed.size());
-  if (closed.empty()) return nothing;
-  connection.set_patience(kPatience);
-  auto have = TRY(receive<wire::PeersHave>(connection, FrameType::peers_have));
+// As hear_last_words() has it, for what its peers have; `why`: why not.
+std::vector<image::TcpSocket> hear(pid_t init_pid, const std::vector<sys::TcpStanding>& closed,
+                                   const wire::PeersHave& have, std::string& why) {
   std::vector<uint32_t> numbers(have.number().begin(), have.number().end());
   auto init = sys::open_pidfd(init_pid);
   auto said = init ? objects::hear_last_words(init->get(), closed, numbers) : std::unexpected(init.error());
-  for (image::TcpSocket& each : said ? *said : nothing) {
+  if (!said) why = said.error().message();
+  return std::move(said).value_or(std::vector<image::TcpSocket>(closed.size()));
+}
+
+// One frame for each, whatever happens: pages may follow on the same connection.
+Result<std::vector<image::TcpSocket>> hear_and_send(Connection& connection, pid_t init_pid,
+                                                    const std::vector<sys::TcpStanding>& closed, std::string& why) {
+  connection.set_patience(kPatience);
+  auto have = TRY(receive<wire::PeersHave>(connection, FrameType::peers_have));
+  auto said = hear(init_pid, closed, have, why);
+  for (image::TcpSocket& each : said) {
     if (each.ByteSizeLong() > transport::kMaxMessageBytes) each.Clear();
     TRY(connection.send(FrameType::closed_connection, each));
   }
@@ -49,10 +55,14 @@ Result<std::vector<image::TcpSocket>> hear_and_send(Connection& connection, pid_
 
 LostWords pass_on_last_words(Connection& connection, pid_t init_pid, std::vector<sys::LastWords> words,
                              const std::vector<sys::TcpStanding>& closed) {
-  auto said = hear_and_send(connection, init_pid, closed);
-  if (!said) connection.shut_down();  // where pages follow the other side comes again
-  std::string why = said ? "" : said.error().message();
-  return {what_is_lost(std::move(words), closed, said.value_or(std::vector<image::TcpSocket>(closed.size()))), why};
+  if (closed.empty()) return {std::move(words), ""};
+  std::string why;
+  auto said = hear_and_send(connection, init_pid, closed, why);
+  if (!said) {
+    connection.shut_down();  // where pages follow the other side comes again
+    return {std::move(words), said.error().message()};
+  }
+  return {what_is_lost(std::move(words), closed, *said), why};
 }
 
 namespace {

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "objects/last_words.h"
+#include "objects/tcp_connection.h"
 
 namespace godwit::migration {
 
@@ -30,7 +31,8 @@ std::vector<sys::LastWords> let_last_words_arrive(objects::SocketCapture& socket
 }
 
 bool can_move(const std::vector<sys::LastWords>& words) {
-  return words.size() <= objects::kMostLastWords && std::ranges::none_of(words, objects::is_within_job);
+  auto within = [](const sys::LastWords& each) { return objects::is_within_job(each.local, each.peer); };
+  return words.size() <= objects::kMostLastWords && std::ranges::none_of(words, within);
 }
 
 bool are_some(objects::SocketCapture& sockets) {

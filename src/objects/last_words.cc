@@ -8,7 +8,6 @@
 
 #include "objects/tcp_connection.h"
 #include "objects/tcp_rest.h"
-#include "sys/ip_address.h"
 #include "sys/network_visit.h"
 #include "sys/socket_filter.h"
 #include "sys/socket_options.h"
@@ -23,8 +22,6 @@ constexpr std::chrono::milliseconds kPatience(1500), kPatienceWithPeers(400);
 constexpr uint32_t kMostAcknowledged = 256u << 20;
 
 }  // namespace
-
-bool is_within_job(const sys::LastWords& words) { return sys::ip_of(words.local) == sys::ip_of(words.peer); }
 
 void tell(std::span<const sys::TcpStanding> closed, ClosedImages& into) {
   for (const sys::TcpStanding& standing : closed) {

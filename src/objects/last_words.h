@@ -22,10 +22,7 @@
 
 namespace godwit::objects {
 
-// The other end is, or was, in the job: it cannot be played, nor will it be elsewhere.
-bool is_within_job(const sys::LastWords& words);
-
-// The most that are moved at a time.
+// The most that are moved at a time. Those within the job do not move: their peers cannot be played.
 inline constexpr size_t kMostLastWords = 1024;
 
 using ClosedImages = google::protobuf::RepeatedPtrField<image::TcpSocket>;

@@ -99,8 +99,8 @@ Result<std::vector<sys::TcpStanding>> SocketCapture::standings(std::vector<sys::
   bool some_unknown = false;
   TRY(in_network([&]() -> Result<void> {
     for (const sys::LastWords& each : words) {
-      bool wanted =
-          !is_within_job(each) && standings.size() < kMostLastWords && told.insert(each.local + each.peer).second;
+      bool wanted = !is_within_job(each.local, each.peer) && standings.size() < kMostLastWords &&
+                    told.insert(each.local + each.peer).second;
       auto standing = wanted ? TRY((*tcp_numbers_)->standing(each.local, each.peer)) : std::nullopt;
       bool speaks =
           standing && is_connected(standing->connection.state) && standing->send_end != standing->connection.send_first;

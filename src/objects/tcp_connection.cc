@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "sys/ip_address.h"
+
 namespace godwit::objects {
 
 void tell(sys::TcpConnection connection, image::TcpSocket& into) {
@@ -70,6 +72,8 @@ sys::TcpConnection later(sys::TcpConnection connection, std::chrono::nanoseconds
   connection.timestamp += clock_advance(elapsed);
   return connection;
 }
+
+bool is_within_job(const std::string& local, const std::string& peer) { return sys::ip_of(local) == sys::ip_of(peer); }
 
 void tell(const sys::TcpRequest& request, image::TcpRequest& into) {
   into.set_local(request.ends.local, sizeof request.ends.local);

@@ -17,6 +17,9 @@ sys::TcpConnection connection_of(const image::TcpSocket& socket);
 uint32_t clock_advance(std::chrono::nanoseconds elapsed);
 sys::TcpConnection later(sys::TcpConnection connection, std::chrono::nanoseconds elapsed);
 
+// The other end is, or was, in the job: at the same address. sockaddr.
+bool is_within_job(const std::string& local, const std::string& peer);
+
 void tell(const sys::TcpRequest& request, image::TcpRequest& into);
 // Errors: corrupt for an impossible one.
 Result<sys::TcpRequest> request_of(const image::TcpRequest& request);

@@ -166,12 +166,6 @@ bool is_alone(const Entry& entry) {
   return is_connected(entry.state()) && entry.other == nullptr && entry.connection.peer_finished();
 }
 
-// The other end is, or was, in the job: at the same address.
-bool is_within(const TcpConnection& connection) {
-  constexpr size_t kPortBytes = sizeof(in_port_t);
-  return endpoint(connection.local).substr(kPortBytes) == endpoint(connection.peer).substr(kPortBytes);
-}
-
 Result<void> Restore::find_other_ends() {
   std::map<std::string, Entry*> by_ends;
   for (Entry& entry : entries_) {
@@ -273,7 +267,7 @@ Result<void> Restore::make_all(const image::LogicalHost& host, const files::Owne
   TRY(prepare_waiting(host));
   TRY(find_other_ends());
   for (Entry& entry : entries_) {
-    if (is_alone(entry) && is_within(entry.connection)) TRY(make_stand_in(entry));
+    if (is_alone(entry) && is_within_job(entry.connection.local, entry.connection.peer)) TRY(make_stand_in(entry));
   }
   for (Entry& entry : entries_) {
     TRY(make_one(entry).within("TCP socket of description " + std::to_string(entry.description->id())));

@@ -14,6 +14,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "accept_queue_record.h"
+#include "socket_lookup.bpf.h"
 
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -147,17 +148,7 @@ int take_in(struct __sk_buff* packet) {
 // the destination in a bpf_sock_tuple. Returns how many requests wait for it, or all ones for another socket.
 SEC("tc")
 int count_requests(struct __sk_buff* packet) {
-  void* end = (void*)(long)packet->data_end;
-  void* start = (void*)(long)packet->data + sizeof(struct ethhdr);
-  struct bpf_sock_tuple tuple = {};
-  struct bpf_sock* found = 0;
-  if (start + sizeof(tuple.ipv6) <= end) {
-    __builtin_memcpy(&tuple.ipv6, start, sizeof(tuple.ipv6));
-    found = bpf_skc_lookup_tcp(packet, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
-  } else if (start + sizeof(tuple.ipv4) <= end) {
-    __builtin_memcpy(&tuple.ipv4, start, sizeof(tuple.ipv4));
-    found = bpf_skc_lookup_tcp(packet, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
-  }
+  struct bpf_sock* found = look_up(packet);
   int count = -1;
   if (!found) return count;
   struct tcp_sock* listener = found->state == kListening ? bpf_skc_to_tcp_sock(found) : 0;

@@ -61,6 +61,9 @@ constexpr Entry kEntries[] = {
     {"cap_net_admin", "CAP_NET_ADMIN", Need::optional, net_admin,
      "routes cannot be set: jobs have no network of their own"},
     {"tcp_repair", "TCP_REPAIR", Need::optional, probe_tcp_repair, "jobs with TCP connections are refused"},
+    {"tun", "TUN", Need::optional, probe_tun,
+     "what a program wrote to connections that it has closed is lost at a move if its peer has not received it by "
+     "then"},
     {"nftables", "nftables", Need::optional, probe_nftables,
      "packets cannot be held at a move: the sender's transport has to send them again"},
     {"cpu_controller", "cgroup cpu controller", Need::optional, probe_cpu_controller,

@@ -251,6 +251,12 @@ ProbeResult probe_bpf_task_iterator() {
   return "works";
 }
 
+ProbeResult probe_tun() {
+  UniqueFd fd(open("/dev/net/tun", O_RDWR | O_CLOEXEC));
+  if (!fd.valid()) return last_error("open", "/dev/net/tun");
+  return "works";
+}
+
 ProbeResult probe_tcp_repair() {
   UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return last_error("socket");

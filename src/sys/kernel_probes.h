@@ -24,6 +24,7 @@ ProbeResult probe_mm_map();                // prctl(PR_SET_MM_MAP)
 ProbeResult probe_pagemap_scan();          // ioctl(PAGEMAP_SCAN), Linux 6.7
 ProbeResult probe_userfaultfd_wp_async();  // UFFD_FEATURE_WP_ASYNC, Linux 6.7
 ProbeResult probe_bpf_task_iterator();     // a program over all tasks, which needs BTF
+ProbeResult probe_tun();
 ProbeResult probe_tcp_repair();
 ProbeResult probe_overlayfs();
 ProbeResult probe_nftables();

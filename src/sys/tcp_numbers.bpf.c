@@ -8,6 +8,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "tcp_numbers_record.h"
+#include "socket_lookup.bpf.h"
 
 typedef unsigned short u16;
 typedef unsigned int u32;
@@ -41,17 +42,7 @@ struct {
 // Returns whether there is such a connection; then `numbers` has it.
 SEC("tc")
 int read_numbers(struct __sk_buff* packet) {
-  void* end = (void*)(long)packet->data_end;
-  void* start = (void*)(long)packet->data + sizeof(struct ethhdr);
-  struct bpf_sock_tuple tuple = {};
-  struct bpf_sock* found = 0;
-  if (start + sizeof(tuple.ipv6) <= end) {
-    __builtin_memcpy(&tuple.ipv6, start, sizeof(tuple.ipv6));
-    found = bpf_skc_lookup_tcp(packet, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
-  } else if (start + sizeof(tuple.ipv4) <= end) {
-    __builtin_memcpy(&tuple.ipv4, start, sizeof(tuple.ipv4));
-    found = bpf_skc_lookup_tcp(packet, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
-  }
+  struct bpf_sock* found = look_up(packet);
   if (!found) return 0;
   struct tcp_sock* connection = found->state == kListening ? 0 : bpf_skc_to_tcp_sock(found);
   u32 first = 0;
