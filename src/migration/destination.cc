@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <atomic>
 #include <thread>
 
 #include "address_space/fault_server.h"
@@ -50,7 +51,7 @@ constexpr std::chrono::microseconds kSpin(150);
 constexpr std::chrono::seconds kAcceptPatience(30);
 constexpr std::chrono::seconds kCallerPatience(5);  // when somebody has come
 constexpr std::chrono::seconds kLook(1);            // while the source is cut off
-constexpr size_t kFramesToFault = 8;                // of pages left behind, up to the fault point among them
+constexpr size_t kPutsToFault = 8;                  // of pages left behind, up to the fault point among them
 constexpr size_t kSpareHeap = 512 << 10;            // for what is received and made in the freeze
 
 class Destination {
@@ -100,7 +101,7 @@ class Destination {
   std::optional<sys::Survivor> survivor_;
   std::unique_ptr<address_space::FaultServer> ready_to_serve_;  // when pages may be left behind
   std::unique_ptr<address_space::FaultServer> faults_server_;   // when some are
-  size_t frames_of_rest_ = 0;
+  std::atomic<size_t> puts_of_rest_ = 0;
   bool whole_ = false;  // all that was left behind is here
 };
 
@@ -262,12 +263,16 @@ Result<void> Destination::watch_missing(Restoration& restoration) {
 
 // The program runs; what is left of its memory is pushed.
 Result<void> Destination::receive_rest(Connection& connection) {
+  auto put = [&](pid_t pid, auto ranges, auto bytes) {  // of any of the connections
+    if (++puts_of_rest_ == kPutsToFault) faults_.at(FaultPoint::destination_arriving, &connection);
+    return faults_server_->put(pid, ranges, bytes);
+  };
   address_space::PageReceiver pages(
-      connection, [&](pid_t pid, auto ranges, auto bytes) { return faults_server_->put(pid, ranges, bytes); },
+      connection, put,
       [](uint32_t) -> Result<int> { return error(ErrorKind::corrupt, "a memory object after the switchover"); },
       [](pid_t, auto) -> Result<void> { return error(ErrorKind::corrupt, "dropped pages after the switchover"); });
   TRY(pages.put_beside());
-  streams_->put_by([&](pid_t pid, auto ranges, auto bytes) { return faults_server_->put(pid, ranges, bytes); });
+  streams_->put_by(put);
   for (;;) {
     transport::FrameHeader header = TRY(connection.receive_header());
     if (header.type == FrameType::stream_barrier) {
@@ -282,7 +287,6 @@ Result<void> Destination::receive_rest(Connection& connection) {
       break;
     }
     TRY(pages.receive_pages(header));
-    if (++frames_of_rest_ == kFramesToFault) faults_.at(FaultPoint::destination_arriving, &connection);
   }
   TRY(faults_server_->finish());
   whole_ = true;
