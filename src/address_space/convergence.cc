@@ -10,6 +10,8 @@ constexpr uint64_t kSmallBytes = 256 << 10;  // not worth a round of its own
 constexpr double kShrinks = 0.75;            // of the round before
 constexpr double kHardlyShrinks = 0.9;
 constexpr uint64_t kLargeBytes = 64 << 20;  // less is soon tried again
+constexpr uint64_t kFewBytes = 16 << 20;    // of what may follow: soon sent once more
+constexpr uint64_t kEnoughOfRound = 4;      // a fourth of a round shows how it goes on
 constexpr int kFarTooLong = 10;             // times the freeze that is wanted
 constexpr int kPatience = 2;                // rounds in vain before it counts as stuck
 constexpr std::chrono::nanoseconds kSeveralBursts = std::chrono::seconds(1);   // of a slowed program
@@ -17,12 +19,21 @@ constexpr std::chrono::nanoseconds kFixedPart = std::chrono::milliseconds(2);  /
 
 double seconds(std::chrono::nanoseconds length) { return std::chrono::duration<double>(length).count(); }
 
+bool repeats_more_than_it_saves(uint64_t sent_bytes, uint64_t written_bytes) {
+  return written_bytes > kFewBytes && written_bytes > sent_bytes / 2;
+}
+
 }  // namespace
 
 std::chrono::nanoseconds Convergence::expected_freeze() const {
   if (bandwidth_ <= 0) return kFixedPart;
   double left = dirty_rate_ * seconds(last_.length) / bandwidth_;
   return kFixedPart + std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(left));
+}
+
+bool Convergence::pays(uint64_t sent_bytes, uint64_t written_bytes) const {
+  if (!limits_.rest_may_follow || sent_bytes < to_send_ / kEnoughOfRound) return true;
+  return !repeats_more_than_it_saves(sent_bytes, written_bytes);
 }
 
 Convergence::Verdict Convergence::after(const Round& round) {
@@ -37,10 +48,13 @@ Convergence::Verdict Convergence::after(const Round& round) {
   bool shrinks = rounds_ == 1 || static_cast<double>(round.bytes) < kShrinks * static_cast<double>(last_.bytes);
   bool hopeless = static_cast<double>(round.bytes) > kHardlyShrinks * static_cast<double>(last_.bytes);
   last_ = round;
+  to_send_ = round.written_bytes.value_or(round.bytes);
   since_slowed_ += round.length;
   hopeless = hopeless && !slowed_ && round.bytes > kLargeBytes && expected_freeze() > kFarTooLong * limits_.max_freeze;
   in_vain_ = shrinks ? 0 : hopeless ? kPatience : in_vain_ + 1;
   if (rounds_ > 1 && round.bytes <= kSmallBytes) return Verdict::freeze;
+  bool repeats = round.written_bytes && repeats_more_than_it_saves(round.bytes, *round.written_bytes);
+  if (limits_.rest_may_follow && repeats) return Verdict::stuck;
   bool last_chance = rounds_ >= limits_.max_rounds;
   if (rounds_ == 1 && !last_chance) return Verdict::another;
   if (shrinks && !last_chance) return Verdict::another;

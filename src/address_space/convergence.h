@@ -4,10 +4,15 @@
 // fixed costs stop them. The freeze will have to send what is written while the last round runs:
 //   expected freeze = fixed part + dirty rate x length of the last round / bandwidth
 // Source of the scheme: C. Clark et al., "Live Migration of Virtual Machines", NSDI 2005, section 3.2.
+//
+// Where the rest may follow a running program (hybrid) a round pays only while it saves more than it repeats: what it
+// sends and the program does not write again is saved, what it does write again is sent once more. So a program that
+// writes as fast as the link carries is moved by post-copy in the midst of its first round.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 namespace godwit::address_space {
 
@@ -16,6 +21,7 @@ struct Round {
   std::chrono::nanoseconds length{0};      // until the other side had it
   std::chrono::nanoseconds since_last{0};  // from the beginning of the one before to its own
   uint64_t known_bytes = 0;                // of `bytes`: the other side had them, only a reference was sent
+  std::optional<uint64_t> written_bytes;   // since then, where that was looked at: the next round has to send them
 };
 
 class Convergence {
@@ -23,6 +29,8 @@ class Convergence {
   struct Limits {
     std::chrono::nanoseconds max_freeze = std::chrono::milliseconds(10);
     int max_rounds = 30;
+    bool rest_may_follow = false;  // whether what is not sent by rounds may follow when the program runs
+    uint64_t memory_bytes = 0;     // about what the first round sends
   };
   enum class Verdict {
     another,  // the next round will be smaller
@@ -30,8 +38,10 @@ class Convergence {
     stuck,    // the program writes faster than rounds can follow
   };
 
-  explicit Convergence(Limits limits) : limits_(limits) {}
+  explicit Convergence(Limits limits) : limits_(limits), to_send_(limits.memory_bytes) {}
   Verdict after(const Round& round);
+  // Whether it pays to go on with a round that has sent so much, so much of which was written again already.
+  bool pays(uint64_t sent_bytes, uint64_t written_bytes) const;
   // The program is slower from now on: what rounds have shown in vain does not count any more. A slowed program writes
   // in bursts (it gets its share of a period at once, and a tick more, which it owes then; cgroup v2's cpu.max), so
   // that short rounds show nothing one by one.
@@ -53,6 +63,7 @@ class Convergence {
   int in_vain_ = 0;  // rounds that did not shrink, in a row
   bool slowed_ = false;
   std::chrono::nanoseconds since_slowed_{0};
+  uint64_t to_send_;  // about, by the round under way
   double bandwidth_ = 0;
   double dirty_rate_ = 0;
   Round last_;

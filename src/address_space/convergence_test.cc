@@ -18,15 +18,19 @@ nanoseconds seconds(double length) { return duration_cast<nanoseconds>(duration<
 struct Program {
   double size, rate, bandwidth;
   double overhead = 0.0005;  // of each round, seconds
+  bool looks = false;        // at what was written, after each round
 
   Verdict migrate(Convergence& rule) const {
     double left = size;
     double last = 0;
     for (;;) {
       double length = left / bandwidth + overhead;
-      Verdict verdict = rule.after({static_cast<uint64_t>(left), seconds(length), seconds(last)});
+      double written = std::min(size, rate * length);
+      Round round{static_cast<uint64_t>(left), seconds(length), seconds(last)};
+      if (looks) round.written_bytes = static_cast<uint64_t>(written);
+      Verdict verdict = rule.after(round);
       if (verdict != Verdict::another) return verdict;
-      left = std::min(size, rate * length);
+      left = written;
       last = length;
     }
   }
@@ -86,6 +90,24 @@ TEST(Convergence, RoundsAreBounded) {
   Convergence rule({.max_freeze = std::chrono::milliseconds(3), .max_rounds = 3});
   EXPECT_EQ((Program{1e9, 5e8, 1e9}).migrate(rule), Verdict::stuck);
   EXPECT_EQ(rule.rounds(), 3);
+}
+
+TEST(Convergence, WhereTheRestMayFollowARoundHasToSaveMoreThanItRepeats) {
+  Convergence fast({.rest_may_follow = true});
+  EXPECT_EQ((Program{1e9, 6e8, 1e9, 0.0005, true}).migrate(fast), Verdict::stuck);
+  EXPECT_EQ(fast.rounds(), 1);
+  Convergence slow({.rest_may_follow = true});
+  EXPECT_EQ((Program{1e9, 3e8, 1e9, 0.0005, true}).migrate(slow), Verdict::freeze);
+  Convergence all_before({});
+  EXPECT_EQ((Program{1e9, 6e8, 1e9, 0.0005, true}).migrate(all_before), Verdict::freeze);
+}
+
+TEST(Convergence, ARoundIsGivenUpInItsMidst) {
+  Convergence rule({.rest_may_follow = true, .memory_bytes = 1'000'000'000});
+  EXPECT_TRUE(rule.pays(200'000'000, 200'000'000));  // too soon to tell
+  EXPECT_TRUE(rule.pays(300'000'000, 100'000'000));
+  EXPECT_FALSE(rule.pays(300'000'000, 200'000'000));
+  EXPECT_TRUE(Convergence({.memory_bytes = 1'000'000'000}).pays(300'000'000, 200'000'000));
 }
 
 TEST(Convergence, GoodEnoughIsGoodEnough) {

@@ -82,6 +82,7 @@ void DepartingMemory::begin_anew() {
   look_.reset();
   late_look_.reset();
   tracking_.reset();
+  looked_at_.clear();
   for (const image::Mapping& mapping : layout_) missing_.add({mapping.start(), mapping.end()});
 }
 
@@ -104,6 +105,7 @@ Result<void> DepartingMemory::send(Pass pass, PageSender& sender) {
 }
 
 Result<void> DepartingMemory::send_running(PageSender& sender) {
+  looked_at_.clear();
   for (const image::Mapping& mapping : layout_) {
     if (!may_have_own_pages(mapping)) {
       TRY(follow_guards_only(mapping, sender));
@@ -242,6 +244,7 @@ Result<std::vector<sys::AddressRange>> DepartingMemory::written(const image::Map
                                  : tracking_->written_own(piece, protection(pass), ranges);
   };
   auto looked = look();
+  if (pass == Pass::running && is_looked_at(mapping)) looked_at_.push_back(piece);
   if (looked) return ranges;
   if (looked.error().kind != ErrorKind::denied) return std::unexpected(std::move(looked.error()));
   missing_.add(piece);
@@ -254,6 +257,16 @@ Result<std::vector<sys::AddressRange>> DepartingMemory::written(const image::Map
   }
   ranges.clear();
   return ranges;
+}
+
+uint64_t DepartingMemory::written_again() const {
+  std::vector<sys::AddressRange> ranges;
+  for (const sys::AddressRange& looked_at : looked_at_) {
+    if (tracking_) (void)tracking_->written_there(looked_at, WriteTracking::Protect::no, ranges);  // or it has gone
+  }
+  uint64_t bytes = 0;
+  for (const sys::AddressRange& range : ranges) bytes += range.size();
+  return bytes;
 }
 
 // What is there of what the destination has nothing of, guard pages apart: one look at all of it.

@@ -69,6 +69,8 @@ class DepartingMemory {
   // The pages of its own that the process has now.
   Result<std::vector<sys::AddressRange>> own_ranges() const;
 
+  // What was written to ordinary memory that the last pass while it runs has looked at, or has by now, since then.
+  uint64_t written_again() const;
   uint64_t redundant_pages() const { return redundant_bytes_ / kPageBytes; }
   // What follow() and track() have found, not yet sent.
   uint64_t missing_bytes() const { return missing_.bytes(); }
@@ -113,6 +115,7 @@ class DepartingMemory {
   Crew* crew_;
   std::optional<sys::PageMap> pages_;
   std::optional<WriteTracking> tracking_;
+  std::vector<sys::AddressRange> looked_at_;               // by the last pass while it runs, ordinary memory
   std::optional<FrozenLook> look_;                         // from prepare_look() to the end of send_frozen()
   std::optional<FrozenLook> late_look_;                    // during send_frozen(), at parts
   std::vector<image::Mapping> layout_;                     // as the destination has it

@@ -19,11 +19,14 @@ using address_space::Convergence;
 using address_space::DepartingMemory;
 using address_space::Pass;
 using transport::FrameType;
+using Clock = std::chrono::steady_clock;
 
 namespace {
 
 constexpr uint64_t kLargeBytes = uint64_t{4} << 20;  // of untracked processes: worth a round before the freeze
 constexpr int kMostGrown = 3;
+constexpr std::chrono::milliseconds kBetweenLooks(50);  // at what was written again
+constexpr uint64_t kLargeRound = 16;                    // a sixteenth of all, so that a look at all of it costs little
 constexpr unsigned kMostHelpers = 3;
 
 unsigned helpers() { return std::clamp(std::thread::hardware_concurrency(), 1U, kMostHelpers + 1) - 1; }
@@ -185,7 +188,25 @@ Result<DepartingHost::Brought> DepartingHost::round() {
 }
 
 void DepartingHost::watch(address_space::PageSender::Watch watch) {
-  sender_.set_watch([this, watch = std::move(watch)](uint64_t sent) { return watch(sent - sent_before_); });
+  watch_ = std::move(watch);
+  sender_.set_watch([this](uint64_t sent) { return goes_on(sent - sent_before_); });
+}
+
+Result<bool> DepartingHost::goes_on(uint64_t sent_bytes) {
+  if (!TRY(watch_(sent_bytes))) return false;
+  if (pays_ && Clock::now() >= next_look_) pays_ = rule_->pays(sent_bytes, written_again());
+  return pays_;
+}
+
+// Seldom enough that it costs the program next to nothing.
+uint64_t DepartingHost::written_again() {
+  constexpr int kRarely = 30;  // times as long as it takes
+  auto begin = Clock::now();
+  uint64_t bytes = 0;
+  for (auto& [pid, memory] : memories_) bytes += memory.written_again();
+  auto end = Clock::now();
+  next_look_ = end + std::max<Clock::duration>(kBetweenLooks, kRarely * (end - begin));
+  return bytes;
 }
 
 Result<void> DepartingHost::track_lasting(const TrackNew& track_new) {
@@ -213,22 +234,27 @@ Result<uint64_t> DepartingHost::untracked_bytes() const {
 
 Result<std::optional<Convergence::Verdict>> DepartingHost::run_rounds(Convergence& rule, const Report& report,
                                                                       const TrackNew& track_new) {
-  using Clock = std::chrono::steady_clock;
   int grown = 0;  // how often large new processes have kept us from the freeze
+  rule_ = &rule;
   for (;;) {
     auto begin = Clock::now();
+    pays_ = true;
+    next_look_ = begin + kBetweenLooks;
     TRY(follow_program());
     TRY(track_lasting(track_new));
     Brought brought = TRY(round());
     uint64_t bytes = brought.bytes;
     sent_before_ = sender_.counts().sent * address_space::kPageBytes;  // whoever watches is told of a round's once
     auto length = Clock::now() - begin;
-    auto verdict = rule.after({bytes, length, begin - last_begin_.value_or(begin), brought.known_bytes});
+    std::optional<uint64_t> written;
+    if (bytes > look_bytes() / kLargeRound) written = written_again();
+    auto verdict = rule.after({bytes, length, begin - last_begin_.value_or(begin), brought.known_bytes, written});
     last_begin_ = begin;
     left_over_ = bytes / address_space::kPageBytes;
-    auto left = static_cast<uint64_t>(rule.dirty_rate() * std::chrono::duration<double>(length).count());
-    report({bytes - brought.known_bytes, length, left});
+    auto guess = static_cast<uint64_t>(rule.dirty_rate() * std::chrono::duration<double>(length).count());
+    report({bytes - brought.known_bytes, length, written.value_or(guess)});
     TRY(sender_.ask_watch());
+    if (!pays_) return Convergence::Verdict::stuck;
     if (sender_.stopped()) return std::nullopt;
     if (verdict == Convergence::Verdict::another) continue;
     if (lacking_pages_ * address_space::kPageBytes > kLargeBytes && grown < kMostGrown) {
@@ -285,10 +311,14 @@ Result<void> DepartingHost::send_last_writes(bool leave_rest) {
   return {};
 }
 
-void DepartingHost::begin_to_look() {
+uint64_t DepartingHost::look_bytes() const {
   uint64_t bytes = 0;
-  for (auto& [pid, memory] : memories_) bytes += memory.look_bytes();
-  if (!address_space::FrozenLook::is_worth_help(bytes)) return;
+  for (const auto& [pid, memory] : memories_) bytes += memory.look_bytes();
+  return bytes;
+}
+
+void DepartingHost::begin_to_look() {
+  if (!address_space::FrozenLook::is_worth_help(look_bytes())) return;
   std::vector<std::pair<address_space::FrozenLook*, size_t>> parts;
   for (auto& [pid, memory] : memories_) {
     address_space::FrozenLook* look = memory.prepare_look();

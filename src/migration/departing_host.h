@@ -45,9 +45,10 @@ class DepartingHost {
   void watch(address_space::PageSender::Watch watch);
   // Stops the program for a moment and calls track().
   using TrackNew = std::function<Result<void>()>;
-  // Rounds while the program runs, until the rule says what to do; nothing when the watch stopped them. Processes that
-  // come meanwhile are tracked when they have lasted for a round or have grown large; the others are left for the
-  // freeze. Errors: unsupported when the program comes to use what cannot be moved; the watch's.
+  // Rounds while the program runs, until the rule says what to do, which may be in the midst of one; nothing when the
+  // watch stopped them. Processes that come meanwhile are tracked when they have lasted for a round or have grown
+  // large; the others are left for the freeze. Errors: unsupported when the program comes to use what cannot be moved;
+  // the watch's.
   Result<std::optional<address_space::Convergence::Verdict>> run_rounds(address_space::Convergence& rule,
                                                                         const Report& report,
                                                                         const TrackNew& track_new);
@@ -92,6 +93,9 @@ class DepartingHost {
   Result<void> track_lasting(const TrackNew& track_new);
   Result<uint64_t> untracked_bytes() const;
   Result<std::string> fingerprint() const;
+  Result<bool> goes_on(uint64_t sent_bytes);
+  uint64_t written_again();
+  uint64_t look_bytes() const;
 
   Inventory& inventory_;
   transport::Connection& connection_;
@@ -109,6 +113,10 @@ class DepartingHost {
   uint64_t left_over_ = UINT64_MAX;                                  // about, by the last round: pages or ranges
   uint64_t sent_before_ = 0;                                         // bytes, before this round
   std::optional<std::chrono::steady_clock::time_point> last_begin_;  // of a round
+  address_space::PageSender::Watch watch_;
+  const address_space::Convergence* rule_ = nullptr;  // during rounds
+  bool pays_ = true;                                  // the round under way
+  std::chrono::steady_clock::time_point next_look_;   // in it, at what was written again
 };
 
 }  // namespace godwit::migration

@@ -28,6 +28,11 @@ bool may_leave_pages(const worker::MoveOptions& options) {
   return options.memory() != "total";  // of pre-copy because somebody may switch it
 }
 
+std::string what_if_stuck(const worker::MoveOptions& options) {
+  if (!options.on_timeout().empty()) return options.on_timeout();
+  return options.memory() == "hybrid" ? "postcopy" : "cancel";
+}
+
 uint32_t streams_wanted(const worker::MoveOptions& options) {
   return options.memory() == "total" ? 1 : std::min(options.streams(), address_space::kMostStreams);
 }

@@ -43,6 +43,9 @@ Result<void> receive_signal(transport::Connection& connection, transport::FrameT
 // skeleton is ready.
 bool may_leave_pages(const worker::MoveOptions& options);
 
+// What is to become of memory when rounds cannot follow the program: the values of --on-timeout.
+std::string what_if_stuck(const worker::MoveOptions& options);
+
 // Connections that memory may travel by, the main one among them; 0: as many as turn out to be of use.
 uint32_t streams_wanted(const worker::MoveOptions& options);
 

@@ -218,6 +218,8 @@ Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory) {
   const worker::MoveOptions& options = order_.options();
   if (options.max_freeze_ms() > 0) limits.max_freeze = std::chrono::milliseconds(options.max_freeze_ms());
   if (options.max_rounds() > 0) limits.max_rounds = static_cast<int>(options.max_rounds());
+  limits.rest_may_follow = what_if_stuck(options) == "postcopy" && !mirror_;  // which is written in the freeze
+  limits.memory_bytes = account_.memory_bytes();
   address_space::Convergence rule(limits);
   memory.watch([this](uint64_t round_bytes) { return account_.between_chunks(round_bytes); });
   for (;;) {
@@ -233,8 +235,7 @@ Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory) {
 
 // Whether to make further rounds although they do not get smaller. Otherwise leave_rest_ says what becomes of the rest.
 Result<bool> Source::go_on_after_stuck(address_space::Convergence& rule) {
-  std::string what_then = order_.options().on_timeout();
-  if (what_then.empty()) what_then = order_.options().memory() == "hybrid" ? "postcopy" : "cancel";
+  std::string what_then = what_if_stuck(order_.options());
   if (what_then == "throttle" && rule.may_go_on() && TRY(slow_down())) {
     rule.give_another_chance();
     return true;
