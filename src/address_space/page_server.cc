@@ -139,6 +139,10 @@ Result<void> PageServer::answer(const transport::Frame& frame) {
     if (end < request.address) return error(ErrorKind::corrupt, "a request for pages beyond all addresses");
     host_pid = owing->second.host_pid;
     ranges = owing->second.pages.within({request.address, end});
+    // It was pushed and is not in place: it may be behind much else, and the program waits.
+    bool under_way = !owing->second.pages.contains(request.address) && owing->second.all.contains(request.address);
+    if (under_way) ranges.insert(ranges.begin(), {request.address, request.address + kPageBytes});
+    on_request_again_ += under_way;
     for (const sys::AddressRange& range : ranges) owing->second.pages.remove(range);
     owing->second.all.add(ranges);
     owing->second.next = end;
@@ -147,12 +151,13 @@ Result<void> PageServer::answer(const transport::Frame& frame) {
   if (ranges.empty()) return {};
   // The page that is waited for goes alone, before those that follow have even been read.
   PageOrigin origin{host_pid, pid, false};
-  if (sys::AddressRange& first = ranges.front(); first.start == request.address && first.size() > kPageBytes) {
+  if (sys::AddressRange& first = ranges.front(); first.start == request.address) {
     sys::AddressRange alone{first.start, first.start + kPageBytes};
     TRY(send_now(origin, std::span(&alone, 1)));
     first.start = alone.end;
+    if (first.size() == 0) ranges.erase(ranges.begin());
   }
-  return send_now(origin, ranges);
+  return ranges.empty() ? Result<void>() : send_now(origin, ranges);
 }
 
 Result<void> PageServer::send_now(const PageOrigin& origin, std::span<const sys::AddressRange> ranges) {

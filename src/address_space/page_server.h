@@ -51,6 +51,7 @@ class PageServer {
   // At any time, from the owner's thread.
   uint64_t requests() const { return answered_; }
   uint64_t pages_on_request() const { return on_request_; }
+  uint64_t pages_on_request_again() const { return on_request_again_; }  // of them, those that had been pushed
   uint64_t pages_pushed() const { return pushed_; }
   // After stop(): both ways together.
   PageCounts counts() const;
@@ -81,6 +82,7 @@ class PageServer {
   std::map<pid_t, Owing> owing_;
   std::atomic<uint64_t> answered_ = 0;
   std::atomic<uint64_t> on_request_ = 0;
+  std::atomic<uint64_t> on_request_again_ = 0;
   uint64_t pushed_ = 0;
   GiveBack give_back_;
   PageSender::Read read_;

@@ -16,12 +16,13 @@ void count_pages(const DepartingHost& memory, const address_space::PageServer* s
   report.set_peak_memory_bytes(sys::peak_memory_bytes());
   report.set_pages_sent(counts.sent);
   report.set_pages_zero(counts.zero);
-  report.set_pages_redundant(memory.redundant_pages());
+  uint64_t redundant = memory.redundant_pages() + (server != nullptr ? server->pages_on_request_again() : 0);
+  report.set_pages_redundant(redundant);
   report.set_pages_identical(shortcuts.identical);
   report.set_pages_cached(shortcuts.cached);
   report.set_pages_by_delta(shortcuts.by_delta);
   report.set_delta_bytes(shortcuts.delta_bytes);
-  report.set_pages_total(counts.sent + counts.zero + shortcuts.identical + shortcuts.cached - memory.redundant_pages());
+  report.set_pages_total(counts.sent + counts.zero + shortcuts.identical + shortcuts.cached - redundant);
 }
 
 }  // namespace godwit::migration
