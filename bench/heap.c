@@ -51,23 +51,33 @@ static void write_page(size_t page) {
   at[WORDS - 1] = expected(page, version + 1);
 }
 
+struct gaps {
+  double last, longest, moved;
+};
+// Looks at the clock, before and after each write.
+static double look(struct gaps* gaps, int is_first) {
+  double t = now(), gap = t - gaps->last;
+  if (gap > gaps->longest) gaps->longest = gap;
+  if (is_first && gap > 5e-4 && is_elsewhere() && gap > gaps->moved) gaps->moved = gap;
+  gaps->last = t;
+  return t;
+}
+
 // Thread `argument` has every threads-th page to itself.
 static void* work(void* argument) {
   size_t index = (uintptr_t)argument;
   uint64_t random = index * 7919 + 88172645463325252u;
-  double last = now(), longest = 0, moved = 0, begun = last, due = last;
+  double begun = now(), due = begun;
+  struct gaps gaps = {.last = begun};
   if (index == 0) is_elsewhere();
   uint64_t done = 0;
   for (;;) {
-    double t = now();
-    if (t - last > longest) longest = t - last;
-    if (index == 0 && t - last > 5e-4 && is_elsewhere() && t - last > moved) moved = t - last;
-    last = t;
+    double t = look(&gaps, index == 0);
     if (index == 0 && asked) {
       asked = 0;
-      printf("gap %.3f writes %.0f moved %.3f\n", longest * 1e3, (double)done / (t - begun), moved * 1e3);
+      printf("gap %.3f writes %.0f moved %.3f\n", gaps.longest * 1e3, (double)done / (t - begun), gaps.moved * 1e3);
       fflush(stdout);
-      longest = 0, moved = 0, done = 0, begun = t;
+      gaps.longest = 0, gaps.moved = 0, done = 0, begun = t;
     }
     int burst = rate < 0 ? 64 : 0;
     while (rate > 0 && due < t && burst < 256) due += 1 / rate, burst++;
@@ -76,6 +86,7 @@ static void* work(void* argument) {
       for (size_t step = 0; step < steps; step++) random = random * 6364136223846793005u + 1442695040888963407u;
       random ^= random << 13, random ^= random >> 7, random ^= random << 17;
       write_page(random % (hot_pages / threads) * threads + index);
+      look(&gaps, index == 0);
       done++;
     }
     if (rate >= 0) usleep(rate == 0 ? 200 : index == 0 || due < t + 50e-6 ? 50 : due < t + 1e-3 ? 100 : 1000);
