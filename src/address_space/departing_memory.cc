@@ -383,13 +383,11 @@ Result<size_t> DepartingMemory::leave(Pass pass, const RangeSet& at_once, PageSe
 // What is owed already may be written as often as it will; only what is to go at once is sent all the same.
 std::vector<sys::AddressRange> DepartingMemory::worth_a_look(const image::Mapping& mapping, sys::AddressRange piece) {
   if (at_once_ == nullptr || !is_ordinary(mapping) || owed_.empty()) return {piece};
+  for (const sys::AddressRange& range : at_once_->within(piece)) missing_.add(owed_.within(range));
   if (owed_.has_many_within(piece, many_looks(piece))) return {piece};
   RangeSet parts;
   parts.add(owed_.outside(piece));
-  for (const sys::AddressRange& range : at_once_->within(piece)) {
-    missing_.add(owed_.within(range));
-    parts.add(range);
-  }
+  parts.add(at_once_->within(piece));
   std::vector<sys::AddressRange> looks = parts.within(piece);
   if (looks.size() > many_looks(piece)) return {piece};
   return looks;
@@ -404,9 +402,14 @@ std::vector<sys::AddressRange> DepartingMemory::guards_may_be(sys::AddressRange 
   return looks.within(piece);
 }
 
-// What is missing is sent as such.
+// What is missing is sent as such; what is owed may be written as often as it will.
 Result<void> DepartingMemory::send_written(const image::Mapping& mapping, std::span<const sys::AddressRange> written,
                                            PageSender& sender) {
+  std::vector<sys::AddressRange> fresh;
+  if (at_once_ != nullptr) {
+    fresh = owed_.outside(written);
+    written = fresh;
+  }
   for (const sys::AddressRange& range : written) {
     for (const sys::AddressRange& known : missing_.outside(range)) {
       for (const sys::AddressRange& part : guards_.outside(known)) TRY(send_or_leave(mapping, part, sender));

@@ -82,13 +82,22 @@ std::optional<sys::AddressRange> RangeSet::first_from(uint64_t address) const {
 }
 
 std::vector<sys::AddressRange> RangeSet::outside(sys::AddressRange range) const {
+  return outside(std::span(&range, 1));
+}
+
+std::vector<sys::AddressRange> RangeSet::outside(std::span<const sys::AddressRange> ranges) const {
   std::vector<sys::AddressRange> parts;
-  uint64_t at = range.start;
-  for (const sys::AddressRange& inside : within(range)) {
-    if (inside.start > at) parts.push_back({at, inside.start});
-    at = inside.end;
+  if (ranges.empty()) return parts;
+  auto inside = first_behind(ranges_, ranges.front().start);
+  for (const sys::AddressRange& range : ranges) {
+    uint64_t at = range.start;
+    for (; inside != ranges_.end() && inside->first < range.end; ++inside) {
+      if (inside->first > at) parts.push_back({at, inside->first});
+      at = std::max(at, inside->second);
+      if (inside->second > range.end) break;  // it goes on in the next
+    }
+    if (at < range.end) parts.push_back({at, range.end});
   }
-  if (at < range.end) parts.push_back({at, range.end});
   return parts;
 }
 

@@ -28,6 +28,8 @@ class RangeSet {
   // The parts of `range` that are in the set, or are not, by address.
   std::vector<sys::AddressRange> within(sys::AddressRange range) const;
   std::vector<sys::AddressRange> outside(sys::AddressRange range) const;
+  // The same of many ranges, which are in order, in one walk.
+  std::vector<sys::AddressRange> outside(std::span<const sys::AddressRange> ranges) const;
   // Whether it has at least so many parts there. Costs no more than counting them.
   bool has_many_within(sys::AddressRange range, size_t many) const;
   // The first stretch of the set at or behind `address`.

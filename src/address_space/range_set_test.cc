@@ -51,6 +51,29 @@ TEST(RangeSet, AgreesWithASetOfBits) {
   }
 }
 
+TEST(RangeSet, ManyRangesAtOnceAreLikeOneAfterTheOther) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 200; ++round) {
+    RangeSet set;
+    for (int i = 0; i < 12; ++i) {
+      uint64_t start = random() % 200;
+      set.add({start, start + random() % 12});
+    }
+    Ranges ranges;
+    for (uint64_t at = random() % 20; at < 190;) {
+      uint64_t end = at + 1 + random() % 30;
+      ranges.push_back({at, end});
+      at = end + random() % 10;
+    }
+    Ranges one_by_one;
+    for (const sys::AddressRange& range : ranges) {
+      for (const sys::AddressRange& part : set.outside(range)) one_by_one.push_back(part);
+    }
+    ASSERT_EQ(set.outside(ranges), one_by_one);
+  }
+  EXPECT_TRUE(RangeSet().outside(Ranges()).empty());
+}
+
 TEST(RangeSet, TellsWhetherThereAreManyParts) {
   RangeSet set;
   for (uint64_t start = 0; start < 0x8000; start += 0x2000) set.add({start, start + 0x1000});
