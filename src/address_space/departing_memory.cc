@@ -147,23 +147,24 @@ bool DepartingMemory::is_looked_at_whole(const image::Mapping& mapping) const {
 uint64_t DepartingMemory::look_bytes() const {
   uint64_t bytes = 0;
   for (const image::Mapping& mapping : layout_) {
-    if (is_looked_at_whole(mapping)) bytes += mapping.end() - mapping.start();
+    if (is_looked_at(mapping)) bytes += mapping.end() - mapping.start();
   }
   return bytes;
 }
 
 FrozenLook* DepartingMemory::prepare_look() {
   if (!open_pages()) return nullptr;
-  std::vector<sys::AddressRange> pieces;
+  std::vector<FrozenLook::Piece> pieces;
   for (const image::Mapping& mapping : layout_) {
-    if (is_looked_at_whole(mapping)) pieces.push_back({mapping.start(), mapping.end()});
+    if (!is_looked_at(mapping)) continue;
+    pieces.push_back({{mapping.start(), mapping.end()}, !is_looked_at_whole(mapping)});
   }
   return &look_.emplace(*pages_, tracking(), pieces);
 }
 
 Result<void> DepartingMemory::send_frozen(PageSender& sender) {
   std::vector<Part> parts;
-  std::vector<sys::AddressRange> looks;
+  std::vector<FrozenLook::Piece> looks;
   for (const image::Mapping& mapping : layout_) {
     if (!may_have_own_pages(mapping)) {
       TRY(follow_guards_only(mapping, sender));
@@ -172,11 +173,11 @@ Result<void> DepartingMemory::send_frozen(PageSender& sender) {
     sys::AddressRange whole{mapping.start(), mapping.end()};
     std::vector<sys::AddressRange> worthwhile = worth_a_look(mapping, whole);
     bool passes_over = worthwhile.size() != 1 || worthwhile.front() != whole;
-    if (passes_over) TRY(follow_guards(whole, {whole}, {}, sender));  // in what is owed
+    if (passes_over) TRY(follow_guards_in_owed(mapping, sender));
     for (const sys::AddressRange& part : worthwhile) {
       parts.push_back({&mapping, part});
       bool prepared = look_ && is_looked_at_whole(mapping);
-      if (is_looked_at(mapping) && !prepared) looks.push_back(part);
+      if (is_looked_at(mapping) && !prepared) looks.push_back({part});
     }
   }
   if (!looks.empty()) {
@@ -301,7 +302,7 @@ Result<void> DepartingMemory::follow_guards(sys::AddressRange piece, std::vector
   if (!sys::tells_guard_pages()) return {};
   if (looks.size() > kMostLooks) looks = {piece};
   for (const sys::AddressRange& range : looks) {
-    now.add(TRY(find_guards(*pages_, range)));
+    for (const sys::PageRegion& region : TRY(find_guards(*pages_, range))) now.add(region.range);
   }
   std::vector<sys::AddressRange> lifted;
   std::vector<sys::AddressRange> fresh;
@@ -318,6 +319,15 @@ Result<void> DepartingMemory::follow_guards(sys::AddressRange piece, std::vector
     owed_.remove(range);
   }
   return {};
+}
+
+Result<void> DepartingMemory::follow_guards_in_owed(const image::Mapping& mapping, PageSender& sender) {
+  sys::AddressRange whole{mapping.start(), mapping.end()};
+  if (look_) {
+    auto guards = look_->guards_in(whole);
+    if (guards) return follow_guards(whole, {}, std::move(*guards), sender);
+  }
+  return follow_guards_only(mapping, sender);
 }
 
 Result<void> DepartingMemory::follow_guards_only(const image::Mapping& mapping, PageSender& sender) {

@@ -103,6 +103,7 @@ class DepartingMemory {
   Result<void> follow_guards(sys::AddressRange piece, std::vector<sys::AddressRange> looks, RangeSet now,
                              PageSender& sender);
   Result<void> follow_guards_only(const image::Mapping& mapping, PageSender& sender);
+  Result<void> follow_guards_in_owed(const image::Mapping& mapping, PageSender& sender);
   Result<void> find_dropped(const image::Mapping& mapping, sys::AddressRange piece);
   std::vector<sys::AddressRange> guards_may_be(sys::AddressRange piece,
                                                const std::vector<sys::AddressRange>& changed) const;

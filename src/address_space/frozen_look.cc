@@ -14,14 +14,13 @@ constexpr uint64_t kWorthHelp = uint64_t{512} << 20;  // a look that takes longe
 
 }  // namespace
 
-FrozenLook::FrozenLook(const sys::PageMap& pages, const WriteTracking* tracking,
-                       const std::vector<sys::AddressRange>& pieces)
+FrozenLook::FrozenLook(const sys::PageMap& pages, const WriteTracking* tracking, const std::vector<Piece>& pieces)
     : pages_(&pages), tracking_(tracking) {
-  for (const sys::AddressRange& piece : pieces) {
-    bytes_ += piece.size();
-    uint64_t size = std::max(uint64_t{1}, piece.size() / kMostSlices / kSliceBytes) * kSliceBytes;
-    for (uint64_t at = piece.start; at < piece.end; at += size) {
-      slices_.push_back({{at, std::min(at + size, piece.end)}, {}});
+  for (const auto& [range, for_guards_only] : pieces) {
+    bytes_ += range.size();
+    uint64_t size = std::max(uint64_t{1}, range.size() / kMostSlices / kSliceBytes) * kSliceBytes;
+    for (uint64_t at = range.start; at < range.end; at += size) {
+      slices_.push_back({{{at, std::min(at + size, range.end)}, for_guards_only}, {}});
     }
   }
 }
@@ -30,7 +29,12 @@ bool FrozenLook::is_worth_help(uint64_t bytes) { return bytes >= kWorthHelp; }
 
 void FrozenLook::look_at(size_t part) {
   Slice& slice = slices_[part];
-  slice.regions = tracking_ != nullptr ? tracking_->changes(slice.range) : find_absent(*pages_, slice.range);
+  if (slice.piece.for_guards_only) {
+    slice.regions = find_guards(*pages_, slice.piece.range);
+  } else {
+    slice.regions =
+        tracking_ != nullptr ? tracking_->changes(slice.piece.range) : find_absent(*pages_, slice.piece.range);
+  }
 }
 
 void FrozenLook::look_at_all(Crew& crew) {
@@ -38,15 +42,25 @@ void FrozenLook::look_at_all(Crew& crew) {
   for (size_t part = 0; part < parts(); ++part) look_at(part);
 }
 
+Result<std::span<const FrozenLook::Slice>> FrozenLook::slices_of(sys::AddressRange piece) const {
+  auto start = [](const Slice& slice) { return slice.piece.range.start; };
+  auto first = std::ranges::lower_bound(slices_, piece.start, {}, start);
+  auto last = std::ranges::lower_bound(first, slices_.end(), piece.end, {}, start);
+  uint64_t looked_until = piece.start;
+  for (auto slice = first; slice != last && slice->piece.range.start == looked_until; ++slice) {
+    looked_until = slice->piece.range.end;
+    if (!slice->regions) return std::unexpected(slice->regions.error());
+  }
+  if (looked_until != piece.end) return error(ErrorKind::gone, "memory that was not looked at");
+  return std::span(first, last);
+}
+
 Result<FrozenLook::Changes> FrozenLook::in(sys::AddressRange piece) const {
-  auto at = std::ranges::lower_bound(slices_, piece.start, {}, [](const Slice& slice) { return slice.range.start; });
   constexpr uint64_t kContent = sys::kPagePresent | sys::kPageSwapped;  // or just being moved by the kernel
   Changes changes;
-  uint64_t looked_until = piece.start;
-  for (; at != slices_.end() && at->range.start == looked_until && at->range.end <= piece.end; ++at) {
-    looked_until = at->range.end;
-    if (!at->regions) return std::unexpected(at->regions.error());
-    for (const sys::PageRegion& region : *at->regions) {
+  for (const Slice& slice : TRY(slices_of(piece))) {
+    if (slice.piece.for_guards_only) return error(ErrorKind::gone, "memory of which only guard pages were looked for");
+    for (const sys::PageRegion& region : *slice.regions) {
       if ((region.categories & sys::kPageGuard) != 0) {
         changes.guards.add(region.range);
       } else if ((region.categories & kContent) == 0 || (region.categories & sys::kPageZero) != 0) {
@@ -56,8 +70,17 @@ Result<FrozenLook::Changes> FrozenLook::in(sys::AddressRange piece) const {
       }
     }
   }
-  if (looked_until != piece.end) return error(ErrorKind::gone, "memory that was not looked at");
   return changes;
+}
+
+Result<RangeSet> FrozenLook::guards_in(sys::AddressRange piece) const {
+  RangeSet guards;
+  for (const Slice& slice : TRY(slices_of(piece))) {
+    for (const sys::PageRegion& region : *slice.regions) {
+      if ((region.categories & sys::kPageGuard) != 0) guards.add(region.range);
+    }
+  }
+  return guards;
 }
 
 }  // namespace godwit::address_space

@@ -6,6 +6,7 @@
 // program's state is asked for.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "address_space/range_set.h"
@@ -16,9 +17,13 @@ namespace godwit::address_space {
 
 class FrozenLook {
  public:
-  // `pieces` are of ordinary mappings (own_pages.h), by address. `tracking`: null where writes are not tracked. Nothing
-  // is looked at yet.
-  FrozenLook(const sys::PageMap& pages, const WriteTracking* tracking, const std::vector<sys::AddressRange>& pieces);
+  // Of ordinary mappings (own_pages.h), in order of their addresses.
+  struct Piece {
+    sys::AddressRange range;
+    bool for_guards_only = false;
+  };
+  // `tracking`: null where writes are not tracked. Nothing is looked at yet.
+  FrozenLook(const sys::PageMap& pages, const WriteTracking* tracking, const std::vector<Piece>& pieces);
 
   // The look has this many parts, each to be looked at once, by any thread.
   size_t parts() const { return slices_.size(); }
@@ -34,14 +39,17 @@ class FrozenLook {
     RangeSet guards;
   };
   // When all parts have been looked at. Errors: denied when writes to the piece were not tracked though others were,
-  // gone when it is none of those.
+  // gone when it is none of those, or was looked at for guard pages only.
   Result<Changes> in(sys::AddressRange piece) const;
+  // The guard pages there. Errors: as in().
+  Result<RangeSet> guards_in(sys::AddressRange piece) const;
 
  private:
   struct Slice {
-    sys::AddressRange range;
+    Piece piece;
     Result<std::vector<sys::PageRegion>> regions;
   };
+  Result<std::span<const Slice>> slices_of(sys::AddressRange piece) const;
   const sys::PageMap* pages_;
   const WriteTracking* tracking_;
   uint64_t bytes_ = 0;

@@ -55,12 +55,9 @@ Result<std::vector<sys::PageRegion>> find_absent(const sys::PageMap& pages, sys:
   return scan(pages, range, query);
 }
 
-Result<std::vector<sys::AddressRange>> find_guards(const sys::PageMap& pages, sys::AddressRange range) {
-  std::vector<sys::AddressRange> guards;
-  for (const sys::PageRegion& region : TRY(scan(pages, range, {.all_of = sys::kPageGuard}))) {
-    guards.push_back(region.range);
-  }
-  return guards;
+Result<std::vector<sys::PageRegion>> find_guards(const sys::PageMap& pages, sys::AddressRange range) {
+  if (guard_category() == 0) return std::vector<sys::PageRegion>();
+  return scan(pages, range, {.all_of = sys::kPageGuard, .report = sys::kPageGuard});
 }
 
 Result<OwnPages> find_own_pages(const sys::PageMap& pages, const image::Mapping& mapping, sys::AddressRange range) {

@@ -29,8 +29,8 @@ struct OwnPages {
 // In a part of the mapping; behind its first page all of it is still mapped, or counts as its own. About 0.5 ms for
 // each GiB of ordinary memory that is all there.
 Result<OwnPages> find_own_pages(const sys::PageMap& pages, const image::Mapping& mapping, sys::AddressRange range);
-// Requires: sys::tells_guard_pages().
-Result<std::vector<sys::AddressRange>> find_guards(const sys::PageMap& pages, sys::AddressRange range);
+// None where the kernel does not tell.
+Result<std::vector<sys::PageRegion>> find_guards(const sys::PageMap& pages, sys::AddressRange range);
 // Where ordinary memory has no page of its own, or, as kPageSwapped tells, has it in swap space: told apart by
 // kPagePresent, kPageSwapped, kPageZero and, where the kernel knows it, kPageGuard.
 Result<std::vector<sys::PageRegion>> find_absent(const sys::PageMap& pages, sys::AddressRange range);
