@@ -19,8 +19,8 @@ constexpr std::chrono::nanoseconds kFixedPart = std::chrono::milliseconds(2);  /
 
 double seconds(std::chrono::nanoseconds length) { return std::chrono::duration<double>(length).count(); }
 
-bool repeats_more_than_it_saves(uint64_t sent_bytes, uint64_t written_bytes) {
-  return written_bytes > kFewBytes && written_bytes > sent_bytes / 2;
+bool repeats_too_much(uint64_t sent_bytes, uint64_t written_bytes) {
+  return written_bytes > kFewBytes && written_bytes > sent_bytes / 3;
 }
 
 }  // namespace
@@ -33,7 +33,7 @@ std::chrono::nanoseconds Convergence::expected_freeze() const {
 
 bool Convergence::pays(uint64_t sent_bytes, uint64_t written_bytes) const {
   if (!limits_.rest_may_follow || sent_bytes < to_send_ / kEnoughOfRound) return true;
-  return !repeats_more_than_it_saves(sent_bytes, written_bytes);
+  return !repeats_too_much(sent_bytes, written_bytes);
 }
 
 Convergence::Verdict Convergence::after(const Round& round) {
@@ -53,7 +53,7 @@ Convergence::Verdict Convergence::after(const Round& round) {
   hopeless = hopeless && !slowed_ && round.bytes > kLargeBytes && expected_freeze() > kFarTooLong * limits_.max_freeze;
   in_vain_ = shrinks ? 0 : hopeless ? kPatience : in_vain_ + 1;
   if (rounds_ > 1 && round.bytes <= kSmallBytes) return Verdict::freeze;
-  bool repeats = round.written_bytes && repeats_more_than_it_saves(round.bytes, *round.written_bytes);
+  bool repeats = round.written_bytes && repeats_too_much(round.bytes, *round.written_bytes);
   if (limits_.rest_may_follow && repeats) return Verdict::stuck;
   bool last_chance = rounds_ >= limits_.max_rounds;
   if (rounds_ == 1 && !last_chance) return Verdict::another;

@@ -5,8 +5,8 @@
 //   expected freeze = fixed part + dirty rate x length of the last round / bandwidth
 // Source of the scheme: C. Clark et al., "Live Migration of Virtual Machines", NSDI 2005, section 3.2.
 //
-// Where the rest may follow a running program (hybrid) a round pays only while it saves more than it repeats: what it
-// sends and the program does not write again is saved, what it does write again is sent once more. So a program that
+// Where the rest may follow a running program (hybrid) a round pays only while it saves twice what it repeats: what
+// it sends and the program does not write again is saved, what it does write again is sent once more. So a program that
 // writes as fast as the link carries is moved by post-copy in the midst of its first round.
 #pragma once
 

@@ -13,10 +13,10 @@ namespace {
 
 constexpr uint64_t kPieceBytes = uint64_t{64} << 20;      // protected at once while the program runs
 constexpr uint64_t kLargestTracked = uint64_t{64} << 30;  // of a memory object: its page tables take 128 MiB
-constexpr size_t kMostLooks = 64;  // at parts of a piece, each of which costs as much as 200 pages of one look at all
+constexpr size_t kMostLooks = 64;  // at parts of a piece, each of which costs as much as 2000 pages of one look at all
 
 // So many looks at parts of it take longer than one at all.
-size_t many_looks(sys::AddressRange range) { return range.size() / (200 * kPageBytes) + 2; }
+size_t many_looks(sys::AddressRange range) { return range.size() / (2000 * kPageBytes) + 2; }
 
 bool shows_object(const image::Mapping& mapping) {
   return mapping.kind() == image::Mapping::SHARED_MEMORY && (mapping.flags() & MAP_TYPE) == MAP_SHARED;
