@@ -79,6 +79,19 @@ def rows(check, heap, nodes, godwit):
         end_healthy(lab, "switch")
         return f"after {report['rounds']} rounds, freeze {report['freeze_ms']:.1f} ms, {report['pages']['pushed']} pages pushed, workers of {max(peaks.values()) >> 20} MiB"
 
+    def rewritten(lab):
+        """hybrid gives rounds up that would only be made in vain: a program that writes all of its memory again meanwhile travels little more than once"""
+        start_writer(lab, "rewritten", heap)
+        said = []
+        for _ in range(3):
+            moved = lab.move("rewritten", next_node(lab, "rewritten"))
+            behind = moved["pages"]["pushed"] + moved["pages"]["on_request"]
+            said.append(f"{moved['rounds']} rounds, {moved['bytes_sent'] >> 20} MiB, freeze {moved['freeze_ms']:.1f} ms")
+            check(behind > 0 and not moved["switched_by_hand"], f"nothing followed: {moved['pages']}")
+            check(moved["bytes_sent"] < 1.9 * (256 << 20), f"too much travelled: {said[-1]}")
+        end_healthy(lab, "rewritten")
+        return "; ".join(said)
+
     def report(lab):
         """the report of the last move is kept where the job is: as text, JSON and a drawing"""
         start_writer(lab, "report", heap, "128", "100")
@@ -302,4 +315,4 @@ def rows(check, heap, nodes, godwit):
         end_healthy(lab, "freed-behind")
         return f"MiB resident at the source, and there, while pushing: {seen}; {pages['freed']} pages given back meanwhile"
 
-    return {"cut-behind": cut_behind, "freed-behind": freed_behind, "bandwidth": bandwidth, "long-move": long_move, "cut-off": cut_off, "switch": switch, "report": report, "throttle": throttle, "unslowed": unslowed, "metrics": metrics, "top": top}
+    return {"cut-behind": cut_behind, "freed-behind": freed_behind, "bandwidth": bandwidth, "long-move": long_move, "cut-off": cut_off, "switch": switch, "rewritten": rewritten, "report": report, "throttle": throttle, "unslowed": unslowed, "metrics": metrics, "top": top}
