@@ -62,6 +62,8 @@ class Receiver {
   // In the freeze, after opener.update(): tells the source whose content is
   // wanted, if it waits for that.
   Result<void> ask(transport::Connection& connection) const;
+  // Then: whether content may follow that the program's files depend on.
+  bool expects_content() const { return !place_.scratch_directory().empty() || !opener_.has_all(); }
 
  private:
   Result<TreeReceiver*> tree(bool shared_memory);

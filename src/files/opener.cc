@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "sys/directory_entry.h"
@@ -50,6 +51,15 @@ void Opener::commit() {
 image::File::Origin Opener::origin_of(uint32_t file) const {
   auto found = verdicts_.find(file);
   return found == verdicts_.end() ? image::File::UNDECIDED : found->second.origin();
+}
+
+bool Opener::has_all() const {
+  auto may_lack = [this](const auto& entry) {
+    const image::File& file = entry.second;
+    bool nameless = S_ISREG(file.mode()) && file.unlinked();
+    return nameless || origin_of(file.id()) == image::File::CARRIED || file.path().starts_with("/dev/shm/");
+  };
+  return !asked_ && std::ranges::none_of(files_, may_lack);
 }
 
 Result<UniqueFd> Opener::open_directory(const std::string& path) const {

@@ -38,6 +38,8 @@ class Opener {
   // send, and whose.
   bool source_asks() const { return asked_; }
   const std::set<uint32_t>& wanted() const { return wanted_; }
+  // After update: whether every file is there, or content may still arrive.
+  bool has_all() const;
 
   // O_CREAT, O_EXCL and O_TRUNC are never passed on. Errors: gone, when the
   // program's file is not there; conflict, when it has changed since it was

@@ -66,6 +66,12 @@ Result<std::vector<pid_t>> list_threads(pid_t host_pid) {
   return threads;
 }
 
+Result<std::vector<pid_t>> list_threads_of_cgroup(const std::string& cgroup) {
+  std::vector<pid_t> threads = numbers(TRY(sys::read_text(cgroup + "/cgroup.threads")));
+  std::sort(threads.begin(), threads.end());
+  return threads;
+}
+
 Result<std::vector<pid_t>> list_children(pid_t host_pid) {
   std::vector<pid_t> children;
   auto threads = list_threads(host_pid);

@@ -25,6 +25,9 @@ Result<std::vector<ListedProcess>> list_processes(pid_t init_host_pid);
 // The threads of one process, main thread first.
 Result<std::vector<pid_t>> list_threads(pid_t host_pid);
 
+// The threads of a cgroup alone, in order, but for those that are ending.
+Result<std::vector<pid_t>> list_threads_of_cgroup(const std::string& cgroup);
+
 // The children of all threads of a process, zombies included; none when it has ended.
 Result<std::vector<pid_t>> list_children(pid_t host_pid);
 // The number of a thread inside its own (innermost) pid namespace.

@@ -193,11 +193,20 @@ Result<SeizedTree> SeizedTree::try_seize(const std::string& cgroup, pid_t init_h
       TRY(await_threads(process, deadline));
       changed = changed || process.threads.size() != before;  // what ended leaves something to be seen, or nothing
     }
+    if (changed && tree.is_all_of(cgroup, seen)) break;
   }
   // All threads are stopped.
   auto ended = [](const SeizedProcess& p) { return p.threads.empty() && !p.listed.zombie; };
   std::erase_if(tree.processes_, ended);
   return tree;
+}
+
+// Whether there was nothing else but what was seen, nothing of that has ended, and nothing can: the cgroup is frozen.
+// One file for all threads, where listing them again takes three for each.
+bool SeizedTree::is_all_of(const std::string& cgroup, const std::set<pid_t>& seen) const {
+  auto threads = list_threads_of_cgroup(cgroup);
+  bool dead = std::ranges::any_of(processes_, [](const SeizedProcess& process) { return process.listed.zombie; });
+  return threads && !dead && std::ranges::equal(*threads, seen);
 }
 
 // True when there were threads not seen before. Processes that are listed no longer are forgotten.

@@ -64,6 +64,7 @@ class SeizedTree {
 
  private:
   SeizedTree() = default;
+  bool is_all_of(const std::string& cgroup, const std::set<pid_t>& seen) const;
   Result<bool> take_over_new(std::vector<ListedProcess> listed, std::set<pid_t>& seen);
   static Result<SeizedTree> try_seize(const std::string& cgroup, pid_t init_host_pid, sys::Deadline deadline);
   std::chrono::steady_clock::time_point since_;

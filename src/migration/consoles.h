@@ -16,6 +16,12 @@
 
 namespace godwit::migration {
 
+// Of an order, an offer or a final state.
+template <class Message>
+std::vector<worker::Console> consoles_of(const Message& message) {
+  return {message.consoles().begin(), message.consoles().end()};
+}
+
 // ---- source
 
 // How the job's side of each console is recognised among descriptors.

@@ -85,8 +85,9 @@ class Destination {
   void tell_stage(std::string_view stage);
   Result<Connection> accept_again(const coprocess::LogicalHost& host);
   Result<void> receive_all(Connection& connection, const coprocess::LogicalHost& host);
+  Result<void> make_objects(Restoration& restoration, AdoptedConsoles& consoles, const wire::FinalState& state);
   Result<void> make_whole(Connection& connection, const coprocess::LogicalHost& host, Restoration& restoration);
-  Result<void> report(coprocess::LogicalHost& host, const std::vector<worker::Console>& consoles);
+  Result<void> report(const coprocess::LogicalHost& host, const wire::FinalState& state);
 
   const worker::DestinationOrder& order_;
   DaemonLink& link_;
@@ -346,6 +347,15 @@ Result<void> Destination::run() {
   return outcome;
 }
 
+Result<void> Destination::make_objects(Restoration& restoration, AdoptedConsoles& consoles,
+                                       const wire::FinalState& state) {
+  TRY(consoles.take_state(consoles_of(state)));
+  TRY(restoration.make_objects(state.host(), consoles.ends(), network_.tun_ends()));
+  TRY(consoles.ends_taken());
+  phases_.end("objects");
+  return {};
+}
+
 // Returns what an earlier visit left, of which the source knows then.
 Result<std::optional<address_space::PageCache>> Destination::tell_ready(Connection& connection,
                                                                         const Restoration& restoration,
@@ -396,7 +406,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   if (order_.options().memory() != "postcopy") restoration.expect_content();
   TRY(restoration.prepare(offer.plan()));
   AdoptedConsoles consoles = TRY(AdoptedConsoles::create(order_.place(), host.init_pidfd()));
-  TRY(consoles.adopt(std::vector<worker::Console>(offer.consoles().begin(), offer.consoles().end())));
+  TRY(consoles.adopt(consoles_of(offer)));
   auto cache = TRY(tell_ready(connection, restoration, offer));
   auto streams = TRY(accept_more(restoration));
 
@@ -414,15 +424,15 @@ Result<void> Destination::receive_job(Connection& connection) {
   TRY(correct(restoration, state.host()));
   TRY(carried.ask(connection));
   phases_.end("correct skeleton");
+  bool before_content = !carried.expects_content();  // while the source looks for the last of the memory
+  if (before_content) TRY(make_objects(restoration, consoles, state));
   TRY(receive_last_content(connection, restoration, pages, carried));
   if (restoration.is_owed()) TRY(watch_missing(restoration));
-  std::vector<worker::Console> now(state.consoles().begin(), state.consoles().end());
-  TRY(consoles.take_state(now));
-  TRY(restoration.restore(state.host(), consoles.ends(), network_.tun_ends()));
-  TRY(consoles.ends_taken());
+  if (!before_content) TRY(make_objects(restoration, consoles, state));
+  TRY(restoration.restore(state.host()));
   std::vector<uint32_t> ends(state.closed_ends().begin(), state.closed_ends().end());
   auto closed = TRY(objects::LastWordsRestore::make(state.closed(), ends, restoration.since_state()));
-  phases_.end("objects");
+  phases_.end("processes");
   faults_.at(FaultPoint::destination_restored, &connection);
   TRY(opener.publish());
   TRY(restoration.hold_frozen());
@@ -441,7 +451,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   opener.commit();
   // It runs: whatever fails from here on, its memory must come.
   auto released = consoles.release();
-  auto reported = report(host, now);
+  auto reported = report(host, state);
   if (faults_server_) tell_stage("arriving");
   receive_last_words(connection, std::move(closed));
   TRY(make_whole(connection, host, restoration));
@@ -473,11 +483,11 @@ void Destination::tell_committed(Connection& connection, std::chrono::steady_clo
   if (connection.send(FrameType::committed, committed)) (void)connection.flush();
 }
 
-Result<void> Destination::report(coprocess::LogicalHost& host, const std::vector<worker::Console>& consoles) {
+Result<void> Destination::report(const coprocess::LogicalHost& host, const wire::FinalState& state) {
   forget_visit(order_.place());
   worker::WorkerEvent event;
   event.mutable_moved()->set_init_pid(host.init_pid());
-  event.mutable_moved()->mutable_consoles()->Assign(consoles.begin(), consoles.end());
+  *event.mutable_moved()->mutable_consoles() = state.consoles();
   event.mutable_moved()->mutable_report()->mutable_phases()->Assign(phases_.list().begin(), phases_.list().end());
   return link_.event(event);
 }

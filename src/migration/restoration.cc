@@ -244,8 +244,8 @@ Result<void> Restoration::set_registers(const image::Process& process) {
   return objects::restore_process(threads.front(), process, inherited_, owner_of(place_));
 }
 
-Result<void> Restoration::restore(const image::LogicalHost& state, std::span<const objects::ConsoleFd> ends,
-                                  objects::TunEnds& tun_ends) {
+Result<void> Restoration::make_objects(const image::LogicalHost& state, std::span<const objects::ConsoleFd> ends,
+                                       objects::TunEnds& tun_ends) {
   state_ = &state;
   objects::Owner owner = owner_of(place_);
   for (const image::Process& process : state.processes()) {
@@ -272,6 +272,10 @@ Result<void> Restoration::restore(const image::LogicalHost& state, std::span<con
   for (const image::Process& process : state.processes()) {
     if (!process.zombie()) TRY(install_descriptors(process));
   }
+  return {};
+}
+
+Result<void> Restoration::restore(const image::LogicalHost& state) {
   for (const image::Process& process : state.processes()) {
     if (!process.zombie()) TRY(restore_process(process));
   }

@@ -1,9 +1,10 @@
 // Restoration: brings a frozen logical host back to life inside the destination's skeleton, up to the point where one
 // write to its cgroup lets every thread run.
 //
-// prepare() before the freeze, correct() and restore() in it, hold_frozen() makes it safe against our own end: all
-// threads are released from tracing into a frozen cgroup, complete and not running. run() thaws. What came from the
-// peer is checked before it is used, and no process gets more rights than the job's owner has. One thread only.
+// prepare() before the freeze; in it correct(), make_objects(), restore() when all content is there; hold_frozen()
+// makes it safe against our own end: all threads are released from tracing into a frozen cgroup, complete and not
+// running. run() thaws. What came from the peer is checked before it is used, and no process gets more rights than the
+// job's owner has. One thread only.
 #pragma once
 
 #include <chrono>
@@ -36,9 +37,12 @@ class Restoration {
 
   Result<void> prepare(const image::LogicalHost& plan);
   Result<void> correct(const image::LogicalHost& state);
-  // `ends`: the job's side of its consoles.
-  Result<void> restore(const image::LogicalHost& state, std::span<const objects::ConsoleFd> ends,
-                       objects::TunEnds& tun_ends);
+  // What the processes have open, and where they are. `ends`: the job's side of its consoles. Memory may arrive
+  // meanwhile and afterwards, but not content of files.
+  Result<void> make_objects(const image::LogicalHost& state, std::span<const objects::ConsoleFd> ends,
+                            objects::TunEnds& tun_ends);
+  // What is left of them.
+  Result<void> restore(const image::LogicalHost& state);
   Result<void> hold_frozen();
   // Whether locks are to be taken between the switchover and run(). Until then the threads are traced.
   bool locks_follow() const { return descriptors_->has_late_locks(); }

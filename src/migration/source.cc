@@ -85,9 +85,7 @@ class Source {
                            objects::StillSockets& still, const wire::FinalState& state, files::Carrier& carrier,
                            LogSender& logs, forwarding::HeldPackets& packets);
   Result<void> tell_held(Connection& connection);
-  Result<void> pass_on(forwarding::HeldPackets& packets, Connection& connection);
   Result<void> await_switchover(Connection& connection, freeze::SeizedTree& tree, objects::LockSet& locks);
-  std::vector<worker::Console> consoles() const { return {order_.consoles().begin(), order_.consoles().end()}; }
   Result<void> discard(const DepartingHost& memory);
   const worker::SourceOrder& order_;
   DaemonLink& link_;
@@ -168,7 +166,7 @@ Result<wire::FinalState> Source::capture(Inventory& inventory, freeze::SeizedTre
                  "since it was looked at the program has come to use " + refusals.front().what() + "; " +
                      refusals.front().remedy());
   }
-  for (worker::Console& console : TRY(held.now(consoles()))) {
+  for (worker::Console& console : TRY(held.now(consoles_of(order_)))) {
     if (console.number() == 0 && console.ended()) return error(ErrorKind::gone, "the program has ended");
     *state.add_consoles() = std::move(console);
   }
@@ -267,7 +265,7 @@ Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, 
   TRY(connection.send(FrameType::final_state, state));
   TRY(connection.flush());
   faults_.at(FaultPoint::source_state_sent, &connection);
-  TRY(logs.send_rest(connection, {state.consoles().begin(), state.consoles().end()}));
+  TRY(logs.send_rest(connection, consoles_of(state)));
   if (leave_rest_) {
     TRY(memory.leave_rest(state.host(), tree, *page_server_));
     leave_rest_ = !page_server_->owes_nothing();  // the other side concludes the same from what it was told
@@ -275,11 +273,12 @@ Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, 
   } else {
     TRY(memory.send_rest(state.host()));
   }
-  TRY(pass_on(packets, connection));  // its answer comes before the one that says which files it needs
+  TRY(receive_signal(connection, FrameType::packets_held, kSpin));  // it comes before what says which files it needs
   TRY(carrier.send_changes(connection, state.host()));
   TRY(connection.send(FrameType::memory_end));
   TRY(connection.flush());
   faults_.at(FaultPoint::source_memory_sent, &connection);
+  TRY(packets.pass_on());
   if (order_.makes_switchover()) TRY(say_commit_soon(link_));
   if (leave_rest_) TRY(page_server_->start());  // requests come as soon as the other side puts the program together
   still.thaw();
@@ -325,11 +324,6 @@ Result<void> Source::tell_held(Connection& connection) {
   return connection.flush();
 }
 
-Result<void> Source::pass_on(forwarding::HeldPackets& packets, Connection& connection) {
-  TRY(receive_signal(connection, FrameType::packets_held, kSpin));
-  return packets.pass_on();
-}
-
 Result<void> Source::run() {
   Connection connection = TRY(connect_to_destination(order_));
   phases_.end("connect");
@@ -345,7 +339,7 @@ Result<void> Source::run() {
   account_.begin("offering");
   coprocess::InitClient init = TRY(coprocess::InitClient::connect(order_.place().run_directory() + "/init.sock"));
   UniqueFd init_pidfd = TRY(sys::open_pidfd(order_.place().init_pid()));
-  objects::ConsoleEnds ends = TRY(console_ends(init, init_pidfd.get(), consoles()));
+  objects::ConsoleEnds ends = TRY(console_ends(init, init_pidfd.get(), consoles_of(order_)));
   files::FileTable table =
       TRY(files::FileTable::of_job(order_.place().init_pid(), files::hash_store_of(order_.place())));
   auto tasks = kernel_tasks();  // without it every question is asked of the program itself
@@ -374,7 +368,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   account_.begin("preparing");
   files::Carrier carrier(inventory.files(), offer.plan(), answer, order_.place().scratch_directory());
   LogSender logs;
-  TRY(logs.send_history(connection, consoles()));
+  TRY(logs.send_history(connection, consoles_of(order_)));
   TRY(carrier.send_content(connection));
   TRY(connection.flush());
   auto ready = TRY(receive<wire::SkeletonReady>(connection, FrameType::skeleton_ready));

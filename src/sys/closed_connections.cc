@@ -1,18 +1,21 @@
 #include "sys/closed_connections.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <array>
 #include <cstring>
 #include <optional>
 
+#include "sys/file.h"
 #include "sys/ip_address.h"
 #include "sys/network_visit.h"
 #include "sys/socket_state.h"
 #include "sys/tcp_repair.h"
-#include "sys/text_file.h"
 
 namespace godwit::sys {
 
@@ -20,10 +23,12 @@ namespace {
 
 constexpr uint32_t bit(TcpState state) { return 1U << static_cast<uint32_t>(state); }
 
-// proc_pid_net(5), sockstat: how many there are, in all namespaces.
-bool may_be_some() {
-  auto text = read_text("/proc/net/sockstat");
-  return !text || text->find(" orphan 0 ") == std::string::npos;
+// Source: proc_pid_net(5); Linux net/ipv4/proc.c, sockstat_seq_show: "orphan" counts those of all namespaces, "inuse"
+// all of this one that are in the table of connections, with descriptors or without, or listen.
+bool says(int fd, const char* what) {
+  std::array<char, 1024> text{};
+  ssize_t got = ::pread(fd, text.data(), text.size(), 0);
+  return got > 0 && std::string_view(text.data(), static_cast<size_t>(got)).find(what) != std::string_view::npos;
 }
 
 std::string address_of(uint8_t family, const __be32* bytes, __be16 port) {
@@ -55,14 +60,25 @@ std::string name_of(const std::string& address) {
 
 Result<ClosedConnections> ClosedConnections::open(int pidfd) {
   std::optional<Netlink> netlink;
+  UniqueFd four, six;
   TRY(in_network_of(pidfd, [&]() -> Result<void> {
     netlink = TRY(Netlink::open(NETLINK_SOCK_DIAG));
+    four = TRY(open_path("/proc/thread-self/net/sockstat", O_RDONLY));
+    auto with_six = open_path("/proc/thread-self/net/sockstat6", O_RDONLY);
+    if (with_six) six = std::move(*with_six);
     return {};
   }));
-  ClosedConnections closed(std::move(*netlink));
+  ClosedConnections closed(std::move(*netlink), std::move(four), std::move(six));
   std::vector<LastWords> words;
   (void)closed.add(AF_INET, words);  // may load a module of the kernel: now, not in a freeze
   return closed;
+}
+
+bool ClosedConnections::may_be_some() const {
+  if (says(four_.get(), " orphan 0 ")) return false;
+  bool none_of_four = says(four_.get(), "TCP: inuse 0 ");
+  bool none_of_six = six_.get() < 0 || says(six_.get(), "TCP6: inuse 0\n");
+  return !none_of_four || !none_of_six;
 }
 
 Result<std::vector<LastWords>> ClosedConnections::last_words() {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "sys/netlink.h"
 
 namespace godwit::sys {
@@ -25,14 +26,17 @@ class ClosedConnections {
  public:
   // Of one network namespace: that of the process.
   static Result<ClosedConnections> open(int pidfd);
-  // Takes some microseconds where there are none on the whole machine; otherwise a walk of the kernel's table of
-  // connections for each version of IP, a millisecond where that is large.
+  // Takes some microseconds where none are closed on the whole machine, or the network has no connection; otherwise a
+  // walk of the kernel's table of connections for each version of IP.
   Result<std::vector<LastWords>> last_words();
 
  private:
-  explicit ClosedConnections(Netlink netlink) : netlink_(std::move(netlink)) {}
+  ClosedConnections(Netlink netlink, UniqueFd four, UniqueFd six)
+      : netlink_(std::move(netlink)), four_(std::move(four)), six_(std::move(six)) {}
+  bool may_be_some() const;
   Result<void> add(uint8_t family, std::vector<LastWords>& into);
   Netlink netlink_;
+  UniqueFd four_, six_;  // how many connections there are, by version of IP
 };
 
 }  // namespace godwit::sys
