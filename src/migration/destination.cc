@@ -204,18 +204,18 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
         layout_ = TRY(expect<image::LogicalHost>(frame, FrameType::layout));
         TRY(correct(restoration, layout_));
         break;
-      case FrameType::hold_packets:  // it is being frozen
+      case FrameType::freeze_soon:  // one thread before all others, on the skeleton's processor
         if (!urgency_) urgency_.emplace(sys::Urgency::begin_on(restoration.processor()));
-        TRY(pages.put_at_once());  // one thread before all others, on the skeleton's processor
+        TRY(pages.put_at_once());
+        break;
+      case FrameType::hold_packets:  // it is frozen
         TRY(cable_->expect());
-        TRY(connection.send(FrameType::packets_held));
-        TRY(connection.flush());
+        TRY(send_signal(connection, FrameType::packets_held));
         break;
       case FrameType::round_end:
         restoration.content_is_there();
         TRY(pages.tell_lacking());
-        TRY(connection.send(FrameType::round_done));
-        TRY(connection.flush());
+        TRY(send_signal(connection, FrameType::round_done));
         sys::touch_heap(kSpareHeap);
         break;
       default: TRY(files.take(frame)); break;

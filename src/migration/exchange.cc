@@ -19,6 +19,11 @@ Result<void> expect_signal(const transport::Frame& frame, transport::FrameType t
   return {};
 }
 
+Result<void> send_signal(transport::Connection& connection, transport::FrameType type) {
+  TRY(connection.send(type));
+  return connection.flush();
+}
+
 Result<void> receive_signal(transport::Connection& connection, transport::FrameType type,
                             std::chrono::microseconds spin) {
   return expect_signal(TRY(connection.spin_receive(spin)), type);

@@ -34,7 +34,8 @@ Result<Message> receive(transport::Connection& connection, transport::FrameType 
   return expect<Message>(TRY(connection.spin_receive(spin)), type);
 }
 
-// A frame without a payload.
+// A frame without a payload. Sent at once.
+Result<void> send_signal(transport::Connection& connection, transport::FrameType type);
 Result<void> expect_signal(const transport::Frame& frame, transport::FrameType type);
 Result<void> receive_signal(transport::Connection& connection, transport::FrameType type,
                             std::chrono::microseconds spin = std::chrono::microseconds(0));

@@ -18,10 +18,7 @@ using transport::FrameType;
 constexpr std::chrono::microseconds kSpin(150);
 constexpr std::chrono::seconds kPatience(30);
 
-Result<void> tell_step(Connection& connection) {
-  TRY(connection.send(FrameType::lock_step));
-  return connection.flush();
-}
+Result<void> tell_step(Connection& connection) { return send_signal(connection, FrameType::lock_step); }
 
 // In a stopped process that will not run again.
 Result<void> in_stopped(freeze::SeizedTree& tree, pid_t host_pid,

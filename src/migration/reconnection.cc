@@ -77,8 +77,7 @@ struct Coming {
 
 Result<Coming> ask_coming(Connection& connection) {
   connection.set_deadline(std::chrono::steady_clock::now() + kConnectAgainPatience);
-  TRY(connection.send(FrameType::coming));
-  TRY(connection.flush());
+  TRY(send_signal(connection, FrameType::coming));
   transport::Frame frame = TRY(connection.receive());
   Coming coming;
   if (frame.type != FrameType::coming || frame.payload.size() != sizeof coming) {
@@ -142,8 +141,7 @@ Result<Connection> connect_again(const worker::SourceOrder& order) {
 Result<void> send_lacking(transport::Connection& connection, const Lacking& lacking) {
   address_space::PageSender sender(connection);
   for (const auto& [pid, pages] : lacking) TRY(sender.owe(pid, pages.within(sys::kEverywhere)));
-  TRY(connection.send(FrameType::memory_end));
-  return connection.flush();
+  return send_signal(connection, FrameType::memory_end);
 }
 
 Result<Lacking> receive_lacking(transport::Connection& connection) {

@@ -84,7 +84,6 @@ class Source {
   Result<void> move_frozen(Connection& connection, DepartingHost& memory, freeze::SeizedTree& tree,
                            objects::StillSockets& still, const wire::FinalState& state, files::Carrier& carrier,
                            LogSender& logs, forwarding::HeldPackets& packets);
-  Result<void> tell_held(Connection& connection);
   Result<void> await_switchover(Connection& connection, freeze::SeizedTree& tree, objects::LockSet& locks);
   Result<void> discard(const DepartingHost& memory);
   const worker::SourceOrder& order_;
@@ -275,8 +274,7 @@ Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, 
   }
   TRY(receive_signal(connection, FrameType::packets_held, kSpin));  // it comes before what says which files it needs
   TRY(carrier.send_changes(connection, state.host()));
-  TRY(connection.send(FrameType::memory_end));
-  TRY(connection.flush());
+  TRY(send_signal(connection, FrameType::memory_end));
   faults_.at(FaultPoint::source_memory_sent, &connection);
   TRY(packets.pass_on());
   if (order_.makes_switchover()) TRY(say_commit_soon(link_));
@@ -315,13 +313,6 @@ Result<void> Source::await_switchover(Connection& connection, freeze::SeizedTree
 Result<freeze::KernelTasks> Source::kernel_tasks() {
   auto loaded = freeze::KernelTasks::open({order_.kernel_programs().begin(), order_.kernel_programs().end()});
   return loaded ? std::move(loaded) : freeze::KernelTasks::load();
-}
-
-// Packets wait here; and at the destination, as soon as that is ready for them. Not earlier: what its own node sends to
-// a program that still runs would wait there too.
-Result<void> Source::tell_held(Connection& connection) {
-  TRY(connection.send(FrameType::hold_packets));
-  return connection.flush();
 }
 
 Result<void> Source::run() {
@@ -401,13 +392,16 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
                                            : sys::Urgency::begin());
   phases_.end("rounds");
   TRY(let_run_at_full_speed());
+  TRY(send_signal(connection, FrameType::freeze_soon));  // nobody waits for the other side to get a processor then
   QuietStop stop = TRY(stop_quiet(inventory, order_.place(), sockets, packets, send_last_writes));
   freeze::SeizedTree tree = std::move(stop.tree);
   frozen_at_ = tree.since();
   memory.begin_to_look();
   phases_.end("freeze");
   HeldConsoles held = TRY(HeldConsoles::ask(init));
-  TRY(tell_held(connection));
+  // Packets wait here; and at the destination, as soon as that is ready for them. Not earlier: what its own node sends
+  // to a program that still runs would wait there too.
+  TRY(send_signal(connection, FrameType::hold_packets));
   faults_.at(FaultPoint::source_frozen, &connection);
   objects::StillSockets still(sockets);
   wire::FinalState state = TRY(capture(inventory, tree, held));

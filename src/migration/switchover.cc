@@ -27,8 +27,7 @@ Result<void> ask_for_it(DaemonLink& daemon) {
 }
 
 Result<void> have_it_made(Connection& connection) {
-  TRY(connection.send(FrameType::ready));
-  TRY(connection.flush());
+  TRY(send_signal(connection, FrameType::ready));
   return receive_signal(connection, FrameType::switched_over, kSpin);
 }
 
@@ -44,8 +43,7 @@ Result<void> make_switchover(Connection& connection, DaemonLink& daemon, const F
   TRY(receive_signal(connection, FrameType::ready, kSpin));
   TRY(ask_for_it(daemon));
   faults.at(FaultPoint::source_switched_over, &connection);
-  TRY(connection.send(FrameType::switched_over));
-  return connection.flush();
+  return send_signal(connection, FrameType::switched_over);
 }
 
 Result<void> switch_over(Connection& connection, DaemonLink& daemon, bool source_makes_it) {

@@ -47,6 +47,7 @@ std::optional<std::string_view> name_of(FrameType type) {
     case FrameType::delta_pages: return "delta pages";
     case FrameType::stream_barrier: return "stream barrier";
     case FrameType::pages_in_place: return "pages in place";
+    case FrameType::freeze_soon: return "freeze_soon";
     case FrameType::hold_packets: return "hold_packets";
     case FrameType::packets_held: return "packets_held";
     case FrameType::lock_step: return "lock_step";
@@ -78,6 +79,9 @@ uint32_t longest_payload(FrameType type) {
     case FrameType::page_request:
     case FrameType::all_here:
     case FrameType::coming:
+    case FrameType::freeze_soon:
+    case FrameType::hold_packets:
+    case FrameType::packets_held:
     case FrameType::lock_step:
     case FrameType::ready:
     case FrameType::switched_over:

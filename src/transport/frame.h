@@ -52,6 +52,7 @@ enum class FrameType : uint32_t {
   delta_pages = 36,
   stream_barrier = 37,
   pages_in_place = 38,
+  freeze_soon = 39,
   hold_packets = 40,
   packets_held = 41,
   lock_step = 42,
