@@ -34,7 +34,7 @@ class Statement {
     sqlite3_bind_int64(statement_, index, number);
     return *this;
   }
-  // Whether there is a row.
+  // Whether there is a row. A change that tells of itself (RETURNING) is made when there is none any more.
   Result<bool> step() {
     int code = sqlite3_step(statement_);
     if (code == SQLITE_ROW) return true;
@@ -92,7 +92,7 @@ Result<std::unique_ptr<Embedded>> Embedded::open(const std::string& path) {
   if (sqlite3_exec(database, kSetUp, nullptr, nullptr, nullptr) != SQLITE_OK) return failure(database, "set up");
   auto newest = TRY(directory->statements_->use("SELECT version FROM counter"));
   if (!TRY(newest.step())) return error(ErrorKind::corrupt, "the directory has no counter");
-  directory->newest_ = directory->forgotten_ = static_cast<uint64_t>(newest.number(0));
+  directory->newest_ = directory->forgotten_ = directory->reserved_ = static_cast<uint64_t>(newest.number(0));
   if (path == ":memory:") return directory;
   if (sqlite3_open(path.c_str(), &directory->checkpointer_) != SQLITE_OK) return failure(database, "open");
   directory->thread_ = std::thread([&self = *directory] { self.checkpoint_now_and_then(); });
@@ -147,15 +147,22 @@ Result<std::vector<Entry>> Embedded::list(std::string_view prefix) {
 Result<uint64_t> Embedded::put(std::string_view key, std::string_view value, Expect expect,
                                std::chrono::milliseconds lease) {
   std::lock_guard lock(mutex_);
-  TRY(TRY(statements_->use("BEGIN IMMEDIATE")).step());
-  auto version = write(key, value, expect, lease.count() == 0 ? 0 : now_ms() + lease.count());
-  auto ended = TRY(statements_->use(version ? "COMMIT" : "ROLLBACK")).step();
-  if (version && !ended) {
-    sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
-    return std::unexpected(std::move(ended.error()));
-  }
-  if (version) note_change(key, *version);
+  uint64_t version = TRY(next_version());
+  TRY(write(key, value, expect, version, lease.count() == 0 ? 0 : now_ms() + lease.count()));
+  note_change(key, version);
   return version;
+}
+
+// Versions come from one counter, so that a key that was removed and made again is not mistaken for its former self.
+// Many are taken at once: a switchover then writes one page, its own.
+Result<uint64_t> Embedded::next_version() {
+  constexpr uint64_t kAtOnce = 256;
+  if (newest_ == reserved_) {
+    auto reserve = TRY(statements_->use("UPDATE counter SET version=?"));
+    TRY(reserve.bind(1, static_cast<int64_t>(newest_ + kAtOnce)).step());
+    reserved_ = newest_ + kAtOnce;
+  }
+  return newest_ + 1;
 }
 
 void Embedded::note_change(std::string_view key, uint64_t version) {
@@ -195,11 +202,8 @@ Result<uint64_t> Embedded::watch(std::string_view prefix, uint64_t since, std::c
   return newest_;
 }
 
-Result<uint64_t> Embedded::write(std::string_view key, std::string_view value, Expect expect, int64_t expires) {
-  // Versions come from one counter, so that a key that was removed and made again is not mistaken for its former self.
-  auto next = TRY(statements_->use("UPDATE counter SET version=version+1 RETURNING version"));
-  if (!TRY(next.step())) return error(ErrorKind::corrupt, "the directory has lost its counter");
-  int64_t version = next.number(0);
+Result<void> Embedded::write(std::string_view key, std::string_view value, Expect expect, uint64_t version,
+                             int64_t expires) {
   const char* text =
       expect.any ? "INSERT INTO entries VALUES(?1,?2,?3,?4) ON CONFLICT(key) DO UPDATE SET value=?2,"
                    " version=?3, expires_ms=?4 RETURNING version"
@@ -209,24 +213,26 @@ Result<uint64_t> Embedded::write(std::string_view key, std::string_view value, E
           : "UPDATE entries SET value=?2, version=?3, expires_ms=?4 WHERE key=?1 AND version=?5"
             " RETURNING version";
   auto write = TRY(statements_->use(text));
-  write.bind(1, key).bind(2, value).bind(3, version).bind(4, expires);
+  write.bind(1, key).bind(2, value).bind(3, static_cast<int64_t>(version)).bind(4, expires);
   if (!expect.any && expect.version != 0) write.bind(5, static_cast<int64_t>(expect.version));
   if (!expect.any && expect.version == 0) write.bind(6, now_ms());
   if (!TRY(write.step())) {
     return error(ErrorKind::conflict, "the directory's entry " + std::string(key) + " was changed by somebody else");
   }
-  return static_cast<uint64_t>(version);
+  TRY(write.step());
+  return {};
 }
 
 Result<void> Embedded::remove(std::string_view key, Expect expect) {
   std::lock_guard lock(mutex_);
-  auto next = TRY(statements_->use("UPDATE counter SET version=version+1 RETURNING version"));
-  if (!TRY(next.step())) return error(ErrorKind::corrupt, "the directory has lost its counter");
+  uint64_t version = TRY(next_version());
   auto write = TRY(statements_->use("DELETE FROM entries WHERE key=? AND (? OR version=?) RETURNING version"));
   write.bind(1, key).bind(2, int64_t{expect.any}).bind(3, static_cast<int64_t>(expect.version));
   bool removed = TRY(write.step());
   if (!removed && !expect.any) return error(ErrorKind::conflict, "the entry was changed by somebody else");
-  if (removed) note_change(key, static_cast<uint64_t>(next.number(0)));
+  if (!removed) return {};
+  TRY(write.step());
+  note_change(key, version);
   return {};
 }
 

@@ -35,7 +35,8 @@ class Embedded : public Directory {
  private:
   class Statements;
   explicit Embedded(sqlite3* database);
-  Result<uint64_t> write(std::string_view key, std::string_view value, Expect expect, int64_t expires_ms);
+  Result<uint64_t> next_version();
+  Result<void> write(std::string_view key, std::string_view value, Expect expect, uint64_t version, int64_t expires_ms);
   void checkpoint_now_and_then();
 
   // Under mutex_: somebody may be waiting for this.
@@ -52,6 +53,7 @@ class Embedded : public Directory {
   std::condition_variable changed_;
   std::deque<Change> changes_;       // under mutex_: the newest
   uint64_t newest_ = 0;              // under mutex_: version of the newest change
+  uint64_t reserved_ = 0;            // under mutex_: versions up to here were taken from the counter
   uint64_t forgotten_ = 0;           // under mutex_: changes up to here are not in changes_
   sqlite3* checkpointer_ = nullptr;  // its thread's, once that runs
   std::mutex stop_mutex_;

@@ -1,6 +1,7 @@
 #include "directory/embedded.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <thread>
 
@@ -98,6 +99,27 @@ TEST_F(EmbeddedDirectory, AWatchEndsWhenALeaseDoes) {
 TEST_F(EmbeddedDirectory, ARefusedWriteLeavesNoTransactionOpen) {
   for (int i = 0; i < 3; ++i) EXPECT_FALSE(directory_->put("job/a", "x", Expect::exactly(99), {}));
   EXPECT_TRUE(directory_->put("job/a", "x", Expect::exactly(0), {}));
+}
+
+TEST(EmbeddedDirectoryFile, VersionsGoOnAfterARestart) {
+  std::string path = ::testing::TempDir() + "godwit-directory-" + std::to_string(::getpid());
+  uint64_t before = 0;
+  {
+    auto directory = *Embedded::open(path);
+    for (int i = 0; i < 300; ++i) {  // more than are taken from the counter at once
+      uint64_t version = *directory->put("job/a", std::to_string(i), Expect::anything(), {});
+      EXPECT_GT(version, before);
+      before = version;
+    }
+    ASSERT_TRUE(directory->remove("job/a", Expect::exactly(before)));
+  }
+  {
+    auto directory = *Embedded::open(path);
+    EXPECT_GT(*directory->put("job/a", "again", Expect::exactly(0), {}), before);
+    EXPECT_FALSE(directory->put("job/a", "late", Expect::exactly(before), {}));
+    EXPECT_EQ((*directory->get("job/a"))->value, "again");
+  }
+  for (const char* end : {"", "-wal", "-shm"}) ::unlink((path + end).c_str());
 }
 
 TEST_F(EmbeddedDirectory, OfManySwitchoversExactlyOneWins) {
