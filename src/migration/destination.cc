@@ -33,8 +33,8 @@
 #include "objects/network_settings.h"
 #include "sys/descriptors.h"
 #include "sys/huge_page_pool.h"
-#include "sys/residency.h"
 #include "sys/standard_stream.h"
+#include "sys/residency.h"
 #include "sys/survivor.h"
 #include "sys/text_file.h"
 #include "sys/urgency.h"
@@ -80,7 +80,6 @@ class Destination {
   Result<std::unique_ptr<address_space::ReceivingStreams>> accept_more(Restoration& restoration);
   Result<void> watch_missing(Restoration& restoration);
   Result<void> let_it_run(Connection& connection, Restoration& restoration);
-  void tell_committed(Connection& connection, std::chrono::steady_clock::time_point running_since, std::string warning);
   Result<void> receive_rest(Connection& connection);
   void tell_stage(std::string_view stage);
   Result<Connection> accept_again(const coprocess::LogicalHost& host);
@@ -384,7 +383,7 @@ Result<void> Destination::let_it_run(Connection& connection, Restoration& restor
   urgency_.reset();
   std::this_thread::yield();  // on this processor the program waits for us
   phases_.end("switchover");
-  tell_committed(connection, running_since, std::move(warning));
+  tell_committed(connection, phases_, running_since, std::move(warning));
   return {};
 }
 
@@ -469,18 +468,6 @@ Result<void> Destination::make_whole(Connection& connection, const coprocess::Lo
   }
   restoration.collapse_huge_pages();
   return {};
-}
-
-// The source can also ask the directory.
-void Destination::tell_committed(Connection& connection, std::chrono::steady_clock::time_point running_since,
-                                 std::string warning) {
-  wire::Committed committed;
-  committed.set_committed(true);
-  committed.set_warning(std::move(warning));
-  committed.set_running_ms(Phases::milliseconds(std::chrono::steady_clock::now() - running_since));
-  committed.set_peak_memory_bytes(sys::peak_memory_bytes());
-  committed.mutable_phases()->Assign(phases_.list().begin(), phases_.list().end());
-  if (connection.send(FrameType::committed, committed)) (void)connection.flush();
 }
 
 Result<void> Destination::report(const coprocess::LogicalHost& host, const wire::FinalState& state) {

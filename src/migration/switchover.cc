@@ -6,7 +6,9 @@
 #include <chrono>
 #include <cstdlib>
 
+#include "godwit/wire.pb.h"
 #include "migration/exchange.h"
+#include "sys/residency.h"
 
 namespace godwit::migration {
 
@@ -52,6 +54,17 @@ Result<void> switch_over(Connection& connection, DaemonLink& daemon, bool source
   if (daemon.cancelled()) return error(ErrorKind::denied, "the daemon has gone, or calls it off");
   if (have_it_made(connection)) return {};
   return ask_for_it(daemon);  // which finds out that it was made, or makes it, or that it is too late
+}
+
+void tell_committed(Connection& connection, const Phases& phases, std::chrono::steady_clock::time_point running_since,
+                    std::string warning) {
+  wire::Committed committed;
+  committed.set_committed(true);
+  committed.set_warning(std::move(warning));
+  committed.set_running_ms(Phases::milliseconds(std::chrono::steady_clock::now() - running_since));
+  committed.set_peak_memory_bytes(sys::peak_memory_bytes());
+  committed.mutable_phases()->Assign(phases.list().begin(), phases.list().end());
+  if (connection.send(FrameType::committed, committed)) (void)connection.flush();
 }
 
 Result<void> fence(DaemonLink& daemon, const Error& lost) {

@@ -2,9 +2,13 @@
 // frozen program waits for it; otherwise by the destination's. What it is, and who wins: node/switchover.h.
 #pragma once
 
+#include <chrono>
+#include <string>
+
 #include "base/result.h"
 #include "migration/daemon_link.h"
 #include "migration/fault_point.h"
+#include "migration/phases.h"
 #include "transport/connection.h"
 
 namespace godwit::migration {
@@ -18,6 +22,10 @@ Result<void> make_switchover(transport::Connection& connection, DaemonLink& daem
 
 // Destination, ready. Waits for "go" first. With an Error this copy must not run.
 Result<void> switch_over(transport::Connection& connection, DaemonLink& daemon, bool source_makes_it);
+
+// Destination, as soon as the program runs; should that not arrive, the source can ask the directory.
+void tell_committed(transport::Connection& connection, const Phases& phases,
+                    std::chrono::steady_clock::time_point running_since, std::string warning);
 
 // Source, after "go", when the connection broke (`lost`): the directory decides, and a later switchover is made
 // impossible. An Error: this copy counts. Does not return when the daemon cannot be asked: dead, we leave the job
