@@ -1,9 +1,10 @@
 // A program with a heap of MIB MiB that writes MB_PER_S megabytes a second to random pages of its first HOT_MIB (as
 // fast as it can: -1), in THREADS threads, and checks what it reads. Before each write it computes for STEPS steps. It
-// has DESCRIPTORS more descriptors than it needs: pipes, event counters, and its own file again and again. On SIGUSR1
-// it prints the longest time that its first thread stood still, in ms by CLOCK_REALTIME (a time namespace can hide a
-// freeze from CLOCK_MONOTONIC), with the writes made per second since the last time, and the longest time after which
-// it found itself elsewhere: the other times it only had no processor.
+// has DESCRIPTORS more descriptors than it needs: pipes, event counters, and its own file again and again; and
+// SHARED_MIB of shared memory, to which it writes once. On SIGUSR1 it prints the longest time that its first thread
+// stood still, in ms by CLOCK_REALTIME (a time namespace can hide a freeze from CLOCK_MONOTONIC), with the writes made
+// per second since the last time, and the longest time after which it found itself elsewhere: the other times it only
+// had no processor.
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -109,6 +111,12 @@ int main(int count, char** arguments) {
   threads = count > 4 ? strtoul(arguments[4], NULL, 10) : 1;
   steps = count > 5 ? strtoul(arguments[5], NULL, 10) : 0;
   if (open_descriptors(count > 6 ? strtoul(arguments[6], NULL, 10) : 0) != 0) return 1;
+  size_t shared = (count > 7 ? strtoul(arguments[7], NULL, 10) : 0) << 20;
+  if (shared > 0) {
+    uint64_t* words = mmap(NULL, shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (words == MAP_FAILED) return 1;
+    for (size_t word = 0; word < shared / 8; word++) words[word] = (word + 1) * 0x9e3779b97f4a7c15u;
+  }
   pages = mib << 8;
   hot_pages = hot << 8;
   rate = megabytes < 0 ? -1 : megabytes * 1e6 / PAGE / (double)threads;

@@ -92,6 +92,21 @@ def rows(check, heap, nodes, godwit):
         end_healthy(lab, "rewritten")
         return "; ".join(said)
 
+    def rewritten_beside_objects(lab):
+        """memory objects, which cannot follow, have travelled before the freeze when rounds are given up"""
+        lab.start("beside", heap, "128", "-1", "128", "2", "0", "0", "256")
+        while "ready" not in lab.logs("beside"):
+            time.sleep(0.05)
+        freezes = []
+        for _ in range(3):
+            moved = lab.move("beside", next_node(lab, "beside"))
+            check(moved["pages"]["pushed"] + moved["pages"]["on_request"] > 0, f"nothing followed: {moved['pages']}")
+            check(moved["bytes_sent"] > 256 << 20, f"the object did not travel: {moved['bytes_sent']}")
+            freezes.append(moved["freeze_ms"])
+        check(min(freezes) < 60, f"it was sent in the freeze, which takes 150 ms and more: {freezes}")
+        end_healthy(lab, "beside")
+        return "freezes " + ", ".join(f"{each:.1f}" for each in freezes) + " ms"
+
     def report(lab):
         """the report of the last move is kept where the job is: as text, JSON and a drawing"""
         start_writer(lab, "report", heap, "128", "100")
@@ -315,4 +330,4 @@ def rows(check, heap, nodes, godwit):
         end_healthy(lab, "freed-behind")
         return f"MiB resident at the source, and there, while pushing: {seen}; {pages['freed']} pages given back meanwhile"
 
-    return {"cut-behind": cut_behind, "freed-behind": freed_behind, "bandwidth": bandwidth, "long-move": long_move, "cut-off": cut_off, "switch": switch, "rewritten": rewritten, "report": report, "throttle": throttle, "unslowed": unslowed, "metrics": metrics, "top": top}
+    return {"cut-behind": cut_behind, "freed-behind": freed_behind, "bandwidth": bandwidth, "long-move": long_move, "cut-off": cut_off, "switch": switch, "rewritten": rewritten, "rewritten-beside": rewritten_beside_objects, "report": report, "throttle": throttle, "unslowed": unslowed, "metrics": metrics, "top": top}

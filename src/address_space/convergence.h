@@ -40,7 +40,8 @@ class Convergence {
 
   explicit Convergence(Limits limits) : limits_(limits), to_send_(limits.memory_bytes) {}
   Verdict after(const Round& round);
-  // Whether it pays to go on with a round that has sent so much, so much of which was written again already.
+  // Whether it pays to go on with a round that has sent so much, so much of which was written again already. Not asked
+  // of what the freeze may send.
   bool pays(uint64_t sent_bytes, uint64_t written_bytes) const;
   // The program is slower from now on: what rounds have shown in vain does not count any more. A slowed program writes
   // in bursts (it gets its share of a period at once, and a tick more, which it owes then; cgroup v2's cpu.max), so
@@ -50,6 +51,8 @@ class Convergence {
     slowed_ = true;
     since_slowed_ = {};
   }
+  // Whether a round of so much is so long that a look at all of the memory costs little beside it.
+  bool is_large(uint64_t bytes) const { return bytes > limits_.memory_bytes / 16; }
   bool may_go_on() const { return rounds_ < limits_.max_rounds; }
 
   int rounds() const { return rounds_; }
@@ -58,6 +61,7 @@ class Convergence {
   std::chrono::nanoseconds expected_freeze() const;
 
  private:
+  bool fits_in_freeze(uint64_t bytes) const;
   Limits limits_;
   int rounds_ = 0;
   int in_vain_ = 0;  // rounds that did not shrink, in a row

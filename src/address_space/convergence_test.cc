@@ -102,6 +102,12 @@ TEST(Convergence, WhereTheRestMayFollowARoundHasToSaveTwiceWhatItRepeats) {
   EXPECT_EQ((Program{1e9, 6e8, 1e9, 0.0005, true}).migrate(all_before), Verdict::freeze);
 }
 
+TEST(Convergence, WhatTheFreezeMaySendNeedNotFollow) {
+  Convergence rule(
+      {.max_freeze = std::chrono::milliseconds(500), .rest_may_follow = true, .memory_bytes = 1'000'000'000});
+  EXPECT_EQ((Program{1e9, 4e8, 1e9, 0.0005, true}).migrate(rule), Verdict::freeze);
+}
+
 TEST(Convergence, ARoundIsGivenUpInItsMidst) {
   Convergence rule({.rest_may_follow = true, .memory_bytes = 1'000'000'000});
   EXPECT_TRUE(rule.pays(200'000'000, 200'000'000));  // too soon to tell

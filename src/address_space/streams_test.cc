@@ -1,4 +1,4 @@
-// Both ends of further connections, over TLS on loopback.
+// Both ends of further connections, and of post-copy's requests, over TLS on loopback.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -7,6 +7,7 @@
 #include <numeric>
 #include <random>
 
+#include "address_space/page_server.h"
 #include "address_space/page_stream.h"
 #include "address_space/receiving_streams.h"
 #include "address_space/sending_streams.h"
@@ -161,6 +162,61 @@ TEST_F(StreamsTest, ALostConnectionIsTold) {
   }
   ASSERT_FALSE(taken);
   EXPECT_FALSE(receiving->receive_barrier(*there_, {FrameType::stream_barrier, 16}));
+}
+
+// It has been pushed, and the destination does not have it yet.
+TEST_F(StreamsTest, APageThatIsOnItsWayComesAloneWhenItIsAskedFor) {
+  constexpr pid_t kPid = 7;
+  constexpr sys::AddressRange kOwed{0x100000, 0x100000 + 32 * kPageBytes};
+  auto client = std::async(std::launch::async, [&] { return connect(5s); });
+  auto bulk_there = accept();
+  auto bulk_here = client.get();
+  ASSERT_TRUE(bulk_there && bulk_here);
+  PageServer server(std::move(*here_));
+  RangeSet pages;
+  pages.add(kOwed);
+  server.owe(::getpid(), kPid, pages);
+  server.read_by([](pid_t, std::span<const sys::AddressRange> ranges, std::span<std::byte> into) -> Result<void> {
+    std::ranges::fill(into, std::byte(ranges[0].start / kPageBytes));
+    return {};
+  });
+  ASSERT_TRUE(server.start());
+  ASSERT_TRUE(server.push(*bulk_here, nullptr, [](uint64_t) {}));
+  EXPECT_EQ(server.pages_pushed(), kOwed.size() / kPageBytes);
+
+  std::vector<sys::AddressRange> came;
+  auto nothing = [](auto&&...) { return error(ErrorKind::corrupt, "not here"); };
+  auto note = [&](pid_t, auto ranges, auto bytes) -> Result<void> {
+    EXPECT_EQ(bytes[0], std::byte(ranges[0].start / kPageBytes));
+    came.insert(came.end(), ranges.begin(), ranges.end());
+    return {};
+  };
+  PageReceiver replies(*there_, note, nothing, nothing);
+  auto ask = [&](uint64_t address) -> Result<void> {
+    struct {
+      uint32_t pid, pages;
+      uint64_t address;
+    } request{kPid, 8, address};
+    TRY(there_->send(FrameType::page_request, std::as_bytes(std::span(&request, 1))));
+    return there_->flush();
+  };
+  sys::AddressRange asked{kOwed.start + 5 * kPageBytes, kOwed.start + 6 * kPageBytes};
+  ASSERT_TRUE(ask(asked.start));
+  auto header = there_->receive_header();
+  ASSERT_TRUE(header);
+  ASSERT_TRUE(replies.receive_pages(*header));
+  EXPECT_EQ(came, std::vector{asked});
+  EXPECT_EQ(server.pages_on_request_again(), 1u);
+
+  ASSERT_TRUE(send_ranges(*there_, FrameType::pages_in_place, kPid, std::span(&kOwed, 1)));
+  ASSERT_TRUE(ask(asked.start));  // nothing: it is there
+  for (int i = 0; i < 500 && server.requests() < 2; ++i) std::this_thread::sleep_for(10ms);
+  EXPECT_EQ(server.requests(), 2u);
+  EXPECT_EQ(server.pages_on_request(), 1u);
+  ASSERT_TRUE(ask(asked.start + 1));  // nobody asks like that
+  there_->set_deadline(std::chrono::steady_clock::now() + 300ms);
+  EXPECT_FALSE(there_->receive_header());
+  EXPECT_EQ(server.requests(), 2u);
 }
 
 }  // namespace

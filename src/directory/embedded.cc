@@ -160,6 +160,7 @@ Result<uint64_t> Embedded::next_version() {
   if (newest_ == reserved_) {
     auto reserve = TRY(statements_->use("UPDATE counter SET version=?"));
     TRY(reserve.bind(1, static_cast<int64_t>(newest_ + kAtOnce)).step());
+    if (sqlite3_changes(database_) != 1) return error(ErrorKind::corrupt, "the directory has lost its counter");
     reserved_ = newest_ + kAtOnce;
   }
   return newest_ + 1;

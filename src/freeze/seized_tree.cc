@@ -173,12 +173,13 @@ Result<RemoteAddress> find_vdso(pid_t host_pid) {
 
 // A parent in vfork(2) cannot be stopped before its child has called execve, and a stopped child never does: then
 // everything is let go and tried again a moment later.
-Result<SeizedTree> SeizedTree::seize(const std::string& cgroup, pid_t init_host_pid, sys::Deadline deadline) {
+Result<SeizedTree> SeizedTree::seize(const std::string& cgroup, pid_t init_host_pid, const NoneBorn& none_born,
+                                     sys::Deadline deadline) {
   constexpr std::chrono::milliseconds kOneTry(100);
   constexpr std::chrono::milliseconds kBetween(2);
   for (;;) {
     auto now = std::chrono::steady_clock::now();
-    auto tree = try_seize(cgroup, init_host_pid, std::min(deadline, now + kOneTry));
+    auto tree = try_seize(cgroup, init_host_pid, none_born, std::min(deadline, now + kOneTry));
     bool in_vain = !tree && (tree.error().kind == ErrorKind::exhausted || tree.error().kind == ErrorKind::retry);
     bool again = in_vain && now + kOneTry < deadline;
     if (!again) return tree;
@@ -186,7 +187,8 @@ Result<SeizedTree> SeizedTree::seize(const std::string& cgroup, pid_t init_host_
   }
 }
 
-Result<SeizedTree> SeizedTree::try_seize(const std::string& cgroup, pid_t init_host_pid, sys::Deadline deadline) {
+Result<SeizedTree> SeizedTree::try_seize(const std::string& cgroup, pid_t init_host_pid, const NoneBorn& none_born,
+                                         sys::Deadline deadline) {
   SeizedTree tree;
   std::optional<FrozenCgroup> frozen;
   std::set<pid_t> seen;
@@ -201,7 +203,7 @@ Result<SeizedTree> SeizedTree::try_seize(const std::string& cgroup, pid_t init_h
       TRY(await_threads(process, deadline));
       changed = changed || process.threads.size() != before;  // what ended leaves something to be seen, or nothing
     }
-    if (changed && tree.is_all_of(cgroup, seen)) break;
+    if (changed && tree.is_all_of(cgroup, seen) && none_born()) break;
   }
   // All threads are stopped.
   auto ended = [](const SeizedProcess& p) { return p.threads.empty() && !p.listed.zombie; };
@@ -209,8 +211,8 @@ Result<SeizedTree> SeizedTree::try_seize(const std::string& cgroup, pid_t init_h
   return tree;
 }
 
-// Whether there was nothing else but what was seen, nothing of that has ended, and nothing can: the cgroup is frozen.
-// One file for all threads, where listing them again takes three for each.
+// Whether what lives is what was seen, and nothing of that has ended. (What was born meanwhile and has ended is a
+// zombie in no cgroup.) One file for all threads, where listing them again takes three for each.
 bool SeizedTree::is_all_of(const std::string& cgroup, const std::set<pid_t>& seen) const {
   auto threads = list_threads_of_cgroup(cgroup);
   bool dead = std::ranges::any_of(processes_, [](const SeizedProcess& process) { return process.listed.zombie; });

@@ -42,9 +42,12 @@ Result<RemoteAddress> find_vdso(pid_t host_pid);
 
 class SeizedTree {
  public:
+  // Whether no process or thread can have been born since before it was given to seize().
+  using NoneBorn = std::function<bool()>;
   // `cgroup`: directory of the cgroup that holds what moves. Blocks until all is stopped; ErrorKind::exhausted at the
   // deadline, and then everything runs again.
-  static Result<SeizedTree> seize(const std::string& cgroup, pid_t init_host_pid, sys::Deadline deadline);
+  static Result<SeizedTree> seize(const std::string& cgroup, pid_t init_host_pid, const NoneBorn& none_born,
+                                  sys::Deadline deadline);
   ~SeizedTree();
   SeizedTree(SeizedTree&&) noexcept = default;
   SeizedTree& operator=(SeizedTree&&) = delete;
@@ -66,7 +69,8 @@ class SeizedTree {
   SeizedTree() = default;
   bool is_all_of(const std::string& cgroup, const std::set<pid_t>& seen) const;
   Result<bool> take_over_new(std::vector<ListedProcess> listed, std::set<pid_t>& seen);
-  static Result<SeizedTree> try_seize(const std::string& cgroup, pid_t init_host_pid, sys::Deadline deadline);
+  static Result<SeizedTree> try_seize(const std::string& cgroup, pid_t init_host_pid, const NoneBorn& none_born,
+                                      sys::Deadline deadline);
   std::chrono::steady_clock::time_point since_;
   std::vector<SeizedProcess> processes_;
 };

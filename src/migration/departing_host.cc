@@ -26,7 +26,6 @@ namespace {
 constexpr uint64_t kLargeBytes = uint64_t{4} << 20;  // of untracked processes: worth a round before the freeze
 constexpr int kMostGrown = 3;
 constexpr std::chrono::milliseconds kBetweenLooks(50);  // at what was written again
-constexpr uint64_t kLargeRound = 16;                    // a sixteenth of all, so that a look at all of it costs little
 constexpr unsigned kMostHelpers = 3;
 
 unsigned helpers() { return std::clamp(std::thread::hardware_concurrency(), 1U, kMostHelpers + 1) - 1; }
@@ -247,13 +246,14 @@ Result<std::optional<Convergence::Verdict>> DepartingHost::run_rounds(Convergenc
     sent_before_ = sender_.counts().sent * address_space::kPageBytes;  // whoever watches is told of a round's once
     auto length = Clock::now() - begin;
     std::optional<uint64_t> written;
-    if (bytes > look_bytes() / kLargeRound) written = written_again();
+    if (rule.is_large(bytes)) written = written_again();
     auto verdict = rule.after({bytes, length, begin - last_begin_.value_or(begin), brought.known_bytes, written});
     last_begin_ = begin;
     left_over_ = bytes / address_space::kPageBytes;
     auto guess = static_cast<uint64_t>(rule.dirty_rate() * std::chrono::duration<double>(length).count());
     report({bytes - brought.known_bytes, length, written.value_or(guess)});
     TRY(sender_.ask_watch());
+    if (!pays_ && TRY(untracked_bytes()) >= kLargeBytes) TRY(track_new());
     if (!pays_) return Convergence::Verdict::stuck;
     if (sender_.stopped()) return std::nullopt;
     if (verdict == Convergence::Verdict::another) continue;
@@ -271,15 +271,20 @@ Result<std::optional<Convergence::Verdict>> DepartingHost::run_rounds(Convergenc
 Result<void> DepartingHost::tell_of_rest() {
   constexpr int kMostPasses = 5;
   constexpr size_t kFewRanges = 500;
-  sender_.set_watch({});
+  sender_.set_watch([this](uint64_t sent) -> Result<bool> {  // it may be called off, but not stopped any more
+    TRY(watch_(sent - sent_before_));
+    return true;
+  });
   size_t told = SIZE_MAX;
   for (int pass = 0; pass < kMostPasses && told > kFewRanges; ++pass) {
     TRY(follow_program());
+    TRY(find_object_writes(Pass::running));
     told = 0;
     TRY(pass_over([&](address_space::DepartingMemory& memory) -> Result<void> {
       told += TRY(memory.leave(Pass::running, {}, sender_));
       return {};
     }));
+    TRY(send_objects(Pass::running));  // which cannot be owed
     TRY(end_round());
     left_over_ = told;
   }

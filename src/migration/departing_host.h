@@ -53,7 +53,7 @@ class DepartingHost {
                                                                         const Report& report,
                                                                         const TrackNew& track_new);
   // For post-copy, when rounds are over: tells the destination of what is not to be sent before the switchover, so that
-  // little is left to tell in the freeze.
+  // little is left to tell in the freeze, and sends what cannot follow later.
   Result<void> tell_of_rest();
   // After the last round: what was written in it, or that it is to come later, without waiting until the destination
   // has it, so that the freeze finds less.

@@ -33,8 +33,8 @@
 #include "objects/network_settings.h"
 #include "sys/descriptors.h"
 #include "sys/huge_page_pool.h"
-#include "sys/standard_stream.h"
 #include "sys/residency.h"
+#include "sys/standard_stream.h"
 #include "sys/survivor.h"
 #include "sys/text_file.h"
 #include "sys/urgency.h"
@@ -102,7 +102,8 @@ class Destination {
   std::unique_ptr<address_space::FaultServer> ready_to_serve_;  // when pages may be left behind
   std::unique_ptr<address_space::FaultServer> faults_server_;   // when some are
   std::atomic<size_t> puts_of_rest_ = 0;
-  bool whole_ = false;  // all that was left behind is here
+  bool frozen_ = false;  // its final state is here
+  bool whole_ = false;   // all that was left behind is here
 };
 
 Result<Connection> Destination::listen() {
@@ -200,6 +201,7 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
         TRY(append_log(order_.place(), TRY(expect<wire::LogPart>(frame, FrameType::log_part))));
         break;
       case FrameType::layout:
+        if (frozen_) return error(ErrorKind::corrupt, "another layout after the final state");
         layout_ = TRY(expect<image::LogicalHost>(frame, FrameType::layout));
         TRY(correct(restoration, layout_));
         break;
@@ -416,6 +418,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   TRY(pages.put_beside());
   auto state = TRY(
       expect<wire::FinalState>(TRY(receive_content(connection, restoration, pages, carried)), FrameType::final_state));
+  frozen_ = true;
   phases_.end("rounds");
   faults_.at(FaultPoint::destination_state_received, &connection);
 

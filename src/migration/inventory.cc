@@ -262,6 +262,12 @@ Result<std::optional<uint32_t>> Inventory::next_pid() const {
   return records.all().front().next_pid;
 }
 
+bool Inventory::none_born() const {
+  if (!waits_ || waits_->size() == 0) return false;
+  auto next = next_pid();
+  return next && *next && **next == waits_->all().front().next_pid;
+}
+
 Result<void> Inventory::note_calls(freeze::SeizedTree& tree) const {
   std::optional<freeze::TaskRecords> records;
   if (tasks_ != nullptr) records = TRY(tasks_->read(host_pids()));

@@ -67,6 +67,8 @@ class Inventory {
   std::vector<MemoryOfProcess> memory_of(const image::LogicalHost& host) const;
   // The least number that the job's next process or thread can get; nothing where the kernel does not tell.
   Result<std::optional<uint32_t>> next_pid() const;
+  // Whether it is certain that none has got one since note_waits().
+  bool none_born() const;
   pid_t init_host_pid() const { return init_host_pid_; }
   // ErrorKind::gone when it is not of the last plan.
   Result<int> pidfd_of(pid_t host_pid) const;

@@ -382,8 +382,9 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   sys::reserve_descriptors(static_cast<size_t>(offer.plan().descriptions_size()));
   connection.set_patience(kSilencePatience);
   auto send_last_writes = [&]() -> Result<void> {
-    if (order_.options().bandwidth() > 0) return {};  // which is kept while the program runs
-    auto sent = memory.send_last_writes(leave_rest_);
+    auto sent = send_signal(connection, FrameType::freeze_soon);  // so that nobody waits for the other side's processor
+    bool limited = order_.options().bandwidth() > 0;              // which is kept while the program runs
+    if (sent && !limited) sent = memory.send_last_writes(leave_rest_);
     return sent ? Result<void>() : explained(connection, std::move(sent.error()));
   };
   TRY(send_last_writes());
@@ -392,7 +393,6 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
                                            : sys::Urgency::begin());
   phases_.end("rounds");
   TRY(let_run_at_full_speed());
-  TRY(send_signal(connection, FrameType::freeze_soon));  // nobody waits for the other side to get a processor then
   QuietStop stop = TRY(stop_quiet(inventory, order_.place(), sockets, packets, send_last_writes));
   freeze::SeizedTree tree = std::move(stop.tree);
   frozen_at_ = tree.since();

@@ -12,8 +12,9 @@ namespace godwit::migration {
 Result<freeze::SeizedTree> stop_all(Inventory& inventory, const worker::JobPlace& place) {
   constexpr std::chrono::seconds kPatience(30);
   TRY(inventory.note_waits());
-  return freeze::SeizedTree::seize(place.cgroup() + "/procs", place.init_pid(),
-                                   std::chrono::steady_clock::now() + kPatience);
+  return freeze::SeizedTree::seize(
+      place.cgroup() + "/procs", place.init_pid(), [&] { return inventory.none_born(); },
+      std::chrono::steady_clock::now() + kPatience);
 }
 
 namespace {

@@ -61,14 +61,16 @@ std::string name_of(const std::string& address) {
 Result<ClosedConnections> ClosedConnections::open(int pidfd) {
   std::optional<Netlink> netlink;
   UniqueFd four, six;
+  bool has_six = true;
   TRY(in_network_of(pidfd, [&]() -> Result<void> {
     netlink = TRY(Netlink::open(NETLINK_SOCK_DIAG));
-    four = TRY(open_path("/proc/thread-self/net/sockstat", O_RDONLY));
-    auto with_six = open_path("/proc/thread-self/net/sockstat6", O_RDONLY);
-    if (with_six) six = std::move(*with_six);
+    four = open_path("/proc/thread-self/net/sockstat", O_RDONLY).value_or(UniqueFd());
+    auto opened = open_path("/proc/thread-self/net/sockstat6", O_RDONLY);
+    has_six = opened || opened.error().errno_value != ENOENT;
+    if (opened) six = std::move(*opened);
     return {};
   }));
-  ClosedConnections closed(std::move(*netlink), std::move(four), std::move(six));
+  ClosedConnections closed(std::move(*netlink), std::move(four), std::move(six), has_six);
   std::vector<LastWords> words;
   (void)closed.add(AF_INET, words);  // may load a module of the kernel: now, not in a freeze
   return closed;
@@ -77,7 +79,7 @@ Result<ClosedConnections> ClosedConnections::open(int pidfd) {
 bool ClosedConnections::may_be_some() const {
   if (says(four_.get(), " orphan 0 ")) return false;
   bool none_of_four = says(four_.get(), "TCP: inuse 0 ");
-  bool none_of_six = six_.get() < 0 || says(six_.get(), "TCP6: inuse 0\n");
+  bool none_of_six = !has_six_ || says(six_.get(), "TCP6: inuse 0\n");
   return !none_of_four || !none_of_six;
 }
 

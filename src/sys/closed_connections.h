@@ -31,12 +31,13 @@ class ClosedConnections {
   Result<std::vector<LastWords>> last_words();
 
  private:
-  ClosedConnections(Netlink netlink, UniqueFd four, UniqueFd six)
-      : netlink_(std::move(netlink)), four_(std::move(four)), six_(std::move(six)) {}
+  ClosedConnections(Netlink netlink, UniqueFd four, UniqueFd six, bool has_six)
+      : netlink_(std::move(netlink)), four_(std::move(four)), six_(std::move(six)), has_six_(has_six) {}
   bool may_be_some() const;
   Result<void> add(uint8_t family, std::vector<LastWords>& into);
   Netlink netlink_;
-  UniqueFd four_, six_;  // how many connections there are, by version of IP
+  UniqueFd four_, six_;  // how many connections there are, by version of IP; or nobody knows
+  bool has_six_;         // this kernel has IPv6
 };
 
 }  // namespace godwit::sys

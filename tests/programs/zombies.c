@@ -1,0 +1,52 @@
+// Children that end at once and are waited for a little later, always some of them, beside many threads that do
+// nothing: each child's status is there whenever it is asked for.
+#include <pthread.h>
+#include <stdint.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "check.h"
+
+enum { THREADS = 48, UNDERWAY = 4 };
+
+static void* idle(void* argument) {
+  for (;;) pause();
+  return argument;
+}
+
+static pid_t born(int number) {
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) _exit(number % 100);
+  return child;
+}
+
+static void await(pid_t child, int number) {
+  int status;
+  pid_t ended;
+  do {
+    ended = waitpid(child, &status, 0);
+  } while (ended < 0 && errno == EINTR);
+  CHECK(ended == child);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == number % 100);
+}
+
+int main(int count, char** arguments) {
+  begin(count, arguments);
+  for (int i = 0; i < THREADS; i++) {
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, idle, NULL) == 0);
+  }
+  pid_t children[UNDERWAY];
+  int number = 0;
+  for (; number < UNDERWAY; number++) children[number] = born(number);
+  ready();
+  for (; !told_to_stop(); number++) {
+    await(children[number % UNDERWAY], number - UNDERWAY);
+    children[number % UNDERWAY] = born(number);
+    struct timespec moment = {0, number % 5 * 20000};
+    nanosleep(&moment, NULL);
+  }
+  CHECK(number > 100);
+  return pass();
+}
