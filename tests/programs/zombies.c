@@ -7,11 +7,16 @@
 
 #include "check.h"
 
-enum { THREADS = 48, UNDERWAY = 4 };
+enum { THREADS = 64 };
 
 static void* idle(void* argument) {
   for (;;) pause();
   return argument;
+}
+
+static void rest(long ns) {
+  struct timespec moment = {0, ns};
+  nanosleep(&moment, NULL);
 }
 
 static pid_t born(int number) {
@@ -37,15 +42,13 @@ int main(int count, char** arguments) {
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, idle, NULL) == 0);
   }
-  pid_t children[UNDERWAY];
-  int number = 0;
-  for (; number < UNDERWAY; number++) children[number] = born(number);
   ready();
+  int number = 0;
   for (; !told_to_stop(); number++) {
-    await(children[number % UNDERWAY], number - UNDERWAY);
-    children[number % UNDERWAY] = born(number);
-    struct timespec moment = {0, number % 5 * 20000};
-    nanosleep(&moment, NULL);
+    rest(number % 7 * 40000);
+    pid_t child = born(number);
+    rest(300000);
+    await(child, number);
   }
   CHECK(number > 100);
   return pass();
