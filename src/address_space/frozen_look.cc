@@ -8,8 +8,8 @@ namespace godwit::address_space {
 
 namespace {
 
-constexpr uint64_t kSliceBytes = uint64_t{64} << 20;
-constexpr uint64_t kMostSlices = 64;                  // of a piece: reservations span terabytes
+constexpr uint64_t kSliceBytes = uint64_t{16} << 20;  // some 12 us, after which others may have the processor
+constexpr uint64_t kMostSlices = 256;                 // of a piece: reservations span terabytes
 constexpr uint64_t kWorthHelp = uint64_t{512} << 20;  // a look that takes longer than waking a thread
 
 }  // namespace

@@ -28,8 +28,11 @@ Crew::~Crew() {
   for (std::thread& helper : helpers_) helper.join();
 }
 
-void Crew::work(const std::function<void(size_t)>& task, size_t count) {
-  for (size_t i = next_.fetch_add(1); i < count; i = next_.fetch_add(1)) task(i);
+void Crew::work(const std::function<void(size_t)>& task, size_t count, bool gives_way) {
+  for (size_t i = next_.fetch_add(1); i < count; i = next_.fetch_add(1)) {
+    task(i);
+    if (gives_way) std::this_thread::yield();
+  }
 }
 
 void Crew::help() {
@@ -40,7 +43,7 @@ void Crew::help() {
     size_t count = count_;
     ++helping_;
     lock.unlock();
-    work(task_, count);  // which stays as long as somebody helps
+    work(task_, count, true);  // which stays as long as somebody helps
     lock.lock();
     --helping_;
   }
@@ -58,7 +61,7 @@ void Crew::begin(size_t count, std::function<void(size_t)> task) {
 
 void Crew::finish() {
   if (!task_) return;
-  work(task_, count_);
+  work(task_, count_, false);
   std::unique_lock lock(mutex_);
   count_ = 0;  // nobody joins in any more
   while (helping_ > 0) {

@@ -13,7 +13,8 @@ namespace godwit {
 
 class Crew {
  public:
-  // `at_start` is run by each helper before it waits. Fewer helpers than asked for are no error.
+  // `at_start` is run by each helper before it waits. Between two parts helpers let others of the same priority have
+  // the processor: whoever called them may be on it. Fewer helpers than asked for are no error.
   explicit Crew(size_t helpers, const std::function<void()>& at_start = {});
   ~Crew();
   Crew(const Crew&) = delete;
@@ -29,7 +30,7 @@ class Crew {
 
  private:
   void help();
-  void work(const std::function<void(size_t)>& task, size_t count);
+  void work(const std::function<void(size_t)>& task, size_t count, bool gives_way);
 
   std::mutex mutex_;
   std::condition_variable called_;
