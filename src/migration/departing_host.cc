@@ -323,7 +323,7 @@ uint64_t DepartingHost::look_bytes() const {
 }
 
 void DepartingHost::begin_to_look() {
-  if (!address_space::FrozenLook::is_worth_help(look_bytes())) return;
+  if (!needs_help_to_look()) return;
   std::vector<std::pair<address_space::FrozenLook*, size_t>> parts;
   for (auto& [pid, memory] : memories_) {
     address_space::FrozenLook* look = memory.prepare_look();

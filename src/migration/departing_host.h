@@ -58,6 +58,8 @@ class DepartingHost {
   // After the last round: what was written in it, or that it is to come later, without waiting until the destination
   // has it, so that the freeze finds less.
   Result<void> send_last_writes(bool leave_rest);
+  // Whether there is so much memory that others share in the look at it.
+  bool needs_help_to_look() const { return address_space::FrozenLook::is_worth_help(look_bytes()); }
   // As soon as all threads are stopped: much memory is looked at until send_rest() or leave_rest().
   void begin_to_look();
   // In the freeze: what the destination lacks, and all memory objects.

@@ -210,6 +210,8 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
         TRY(pages.put_at_once());
         break;
       case FrameType::hold_packets:  // it is frozen
+        if (!urgency_) urgency_.emplace(sys::Urgency::begin_on(restoration.processor()));
+        TRY(pages.put_at_once());
         TRY(cable_->expect());
         TRY(send_signal(connection, FrameType::packets_held));
         break;
