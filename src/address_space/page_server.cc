@@ -136,7 +136,8 @@ Result<void> PageServer::answer(const transport::Frame& frame) {
       return error(ErrorKind::corrupt, "a request for " + std::to_string(request.pages) + " pages at once");
     }
     uint64_t end = request.address + request.pages * kPageBytes;
-    if (request.address % kPageBytes != 0 || end < request.address) return error(ErrorKind::corrupt, "a request for pages at an impossible address");
+    if (request.address % kPageBytes != 0 || end < request.address)
+      return error(ErrorKind::corrupt, "a request for pages at an impossible address");
     host_pid = owing->second.host_pid;
     ranges = owing->second.pages.within({request.address, end});
     // It was pushed and is not in place: it may be behind much else, and the program waits.

@@ -88,8 +88,9 @@ Result<void> become_init(const LogicalHostSpec& spec, const InitDescriptors& giv
 }
 
 // The kernel lists the connections of a network by walking the whole table they are in; in the one that is common to
-// all that takes milliseconds. A job's network has its own (half as many may wait in TIME_WAIT). Source: Documentation/networking/ip-sysctl.rst,
-// tcp_child_ehash_entries: of what is made from the namespace where it is set; Linux 6.1.
+// all that takes milliseconds. A job's network has its own (half as many may wait in TIME_WAIT). Source:
+// Documentation/networking/ip-sysctl.rst, tcp_child_ehash_entries: of what is made from the namespace where it is set;
+// Linux 6.1.
 Result<sys::Cloned> start_init(const LogicalHostSpec& spec, const InitDescriptors& given, int cgroup, int report) {
   sys::Cloned init;
   TRY(sys::in_new_network([&]() -> Result<void> {
