@@ -194,7 +194,7 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
     }
     transport::Frame frame = TRY(connection.receive_payload(header));
     switch (frame.type) {
-      case FrameType::final_state:
+      case FrameType::final_state: frozen_ = true; return frame;
       case FrameType::memory_end: return frame;
       case FrameType::abort: return abort_reason(frame);
       case FrameType::log_part:
@@ -420,7 +420,6 @@ Result<void> Destination::receive_job(Connection& connection) {
   TRY(pages.put_beside());
   auto state = TRY(
       expect<wire::FinalState>(TRY(receive_content(connection, restoration, pages, carried)), FrameType::final_state));
-  frozen_ = true;
   phases_.end("rounds");
   faults_.at(FaultPoint::destination_state_received, &connection);
 
