@@ -97,12 +97,12 @@ void Server::gather() {
 }
 
 void Server::serve_ready() {
-  if (polled_[1].revents & POLLIN) {
+  bool signalled = (polled_[1].revents & POLLIN) != 0;
+  if (signalled) {
     signalfd_siginfo info;
     while (read(signals_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
       if (info.ssi_signo == SIGTERM) finishing_ = true;
     }
-    reap();
   }
   for (size_t i = 2; i < polled_.size(); ++i) {
     if (polled_[i].revents == 0) continue;
@@ -119,6 +119,8 @@ void Server::serve_ready() {
       }
     }
   }
+  // Only now: a program that arrived may have ended before we had a processor to hear whose console it has.
+  if (signalled) reap();
   if (polled_[0].revents & POLLIN) accept_client();
 }
 
