@@ -272,6 +272,7 @@ void Server::console_now(Console* console, const AdoptConsole& now) {
 }
 
 void Server::hold(Client& client) {
+  reap();  // what has ended by now did so here
   for (auto& console : consoles_) {
     if (console->drain(true) > 0) output_grew(*console);
   }

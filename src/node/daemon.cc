@@ -133,8 +133,9 @@ void Daemon::attach_init(const std::string& id) {
     spdlog::debug("job {}: {}", id, init.error().message());
     return;
   }
+  if (!init->subscribe()) return;  // first: whatever ends after the states is told
   auto states = init->states();
-  if (!states || !init->subscribe()) return;
+  if (!states) return;
   for (auto& [number, state] : *states) {
     worker::Console* console = find_console(*job, number);
     if (console == nullptr) continue;
