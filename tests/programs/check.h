@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +32,15 @@ static inline int told_to_stop(void) { return access(flag_path, F_OK) == 0; }
 static inline int pass(void) {
   dprintf(1, "PASS\n");
   return 0;
+}
+static inline void await_exit(pid_t child, int code) {
+  int status;
+  pid_t ended;
+  do {
+    ended = waitpid(child, &status, 0);
+  } while (ended < 0 && errno == EINTR);
+  CHECK(ended == child);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == code);
 }
 static inline double now_on(clockid_t clock) {
   struct timespec t;

@@ -1,7 +1,6 @@
 // Children made by vfork, one after the other: the parent stands still until each has called execve, and each execve
 // gives a new address space.
 #include <spawn.h>
-#include <sys/wait.h>
 
 #include "check.h"
 
@@ -13,13 +12,7 @@ static void spawn_one(int number) {
   char* arguments[] = {"sh", "-c", text, NULL};
   pid_t child;
   CHECK(posix_spawn(&child, "/bin/sh", NULL, NULL, arguments, environ) == 0);
-  int status;
-  pid_t ended;
-  do {
-    ended = waitpid(child, &status, 0);
-  } while (ended < 0 && errno == EINTR);
-  CHECK(ended == child);
-  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == number % 100);
+  await_exit(child, number % 100);
 }
 
 int main(int count, char** arguments) {

@@ -2,7 +2,6 @@
 // nothing: each child's status is there whenever it is asked for.
 #include <pthread.h>
 #include <stdint.h>
-#include <sys/wait.h>
 #include <time.h>
 
 #include "check.h"
@@ -26,16 +25,6 @@ static pid_t born(int number) {
   return child;
 }
 
-static void await(pid_t child, int number) {
-  int status;
-  pid_t ended;
-  do {
-    ended = waitpid(child, &status, 0);
-  } while (ended < 0 && errno == EINTR);
-  CHECK(ended == child);
-  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == number % 100);
-}
-
 int main(int count, char** arguments) {
   begin(count, arguments);
   for (int i = 0; i < THREADS; i++) {
@@ -48,7 +37,7 @@ int main(int count, char** arguments) {
     rest(number % 7 * 40000);
     pid_t child = born(number);
     rest(300000);
-    await(child, number);
+    await_exit(child, number % 100);
   }
   CHECK(number > 100);
   return pass();
