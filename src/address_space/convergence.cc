@@ -31,14 +31,14 @@ std::chrono::nanoseconds Convergence::expected_freeze() const {
   return kFixedPart + std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(left));
 }
 
-bool Convergence::fits_in_freeze(uint64_t bytes) const {
-  auto left = std::chrono::duration<double>(limits_.max_freeze - kFixedPart).count();
-  return static_cast<double>(bytes) <= bandwidth_ * left;
+bool Convergence::is_in_vain(uint64_t sent_bytes, uint64_t written_bytes) const {
+  double freeze_carries = bandwidth_ * seconds(limits_.max_freeze - kFixedPart);
+  return limits_.rest_may_follow && static_cast<double>(written_bytes) > freeze_carries &&
+         repeats_too_much(sent_bytes, written_bytes);
 }
 
 bool Convergence::pays(uint64_t sent_bytes, uint64_t written_bytes) const {
-  if (!limits_.rest_may_follow || sent_bytes < to_send_ / kEnoughOfRound) return true;
-  return fits_in_freeze(written_bytes) || !repeats_too_much(sent_bytes, written_bytes);
+  return sent_bytes < to_send_ / kEnoughOfRound || !is_in_vain(sent_bytes, written_bytes);
 }
 
 Convergence::Verdict Convergence::after(const Round& round) {
@@ -58,9 +58,7 @@ Convergence::Verdict Convergence::after(const Round& round) {
   hopeless = hopeless && !slowed_ && round.bytes > kLargeBytes && expected_freeze() > kFarTooLong * limits_.max_freeze;
   in_vain_ = shrinks ? 0 : hopeless ? kPatience : in_vain_ + 1;
   if (rounds_ > 1 && round.bytes <= kSmallBytes) return Verdict::freeze;
-  bool repeats = round.written_bytes && !fits_in_freeze(*round.written_bytes) &&
-                 repeats_too_much(round.bytes, *round.written_bytes);
-  if (limits_.rest_may_follow && repeats) return Verdict::stuck;
+  if (round.written_bytes && is_in_vain(round.bytes, *round.written_bytes)) return Verdict::stuck;
   bool last_chance = rounds_ >= limits_.max_rounds;
   if (rounds_ == 1 && !last_chance) return Verdict::another;
   if (shrinks && !last_chance) return Verdict::another;

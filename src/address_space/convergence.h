@@ -61,7 +61,7 @@ class Convergence {
   std::chrono::nanoseconds expected_freeze() const;
 
  private:
-  bool fits_in_freeze(uint64_t bytes) const;
+  bool is_in_vain(uint64_t sent_bytes, uint64_t written_bytes) const;
   Limits limits_;
   int rounds_ = 0;
   int in_vain_ = 0;  // rounds that did not shrink, in a row

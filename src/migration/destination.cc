@@ -71,6 +71,7 @@ class Destination {
   Result<coprocess::LogicalHost> make_logical_host(const wire::Offer& offer);
   Result<void> enter(const coprocess::LogicalHost& host, const wire::Offer& offer);
   Result<void> correct(Restoration& restoration, const image::LogicalHost& now);
+  Result<void> be_urgent(Restoration& restoration, address_space::PageReceiver& pages);
   Result<transport::Frame> receive_content(Connection& connection, Restoration& restoration,
                                            address_space::PageReceiver& pages, files::Receiver& files);
   Result<void> receive_last_content(Connection& connection, Restoration& restoration,
@@ -159,6 +160,12 @@ Result<void> Destination::correct(Restoration& restoration, const image::Logical
   return now.has_network() ? network_.make(now.network()) : Result<void>();
 }
 
+// One thread before all others, on the skeleton's processor.
+Result<void> Destination::be_urgent(Restoration& restoration, address_space::PageReceiver& pages) {
+  if (!urgency_) urgency_.emplace(sys::Urgency::begin_on(restoration.processor()));
+  return pages.put_at_once();
+}
+
 // Takes what fills the skeleton, in rounds or in the freeze, up to the first frame of another kind.
 Result<transport::Frame> Destination::receive_content(Connection& connection, Restoration& restoration,
                                                       address_space::PageReceiver& pages, files::Receiver& files) {
@@ -205,13 +212,9 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
         layout_ = TRY(expect<image::LogicalHost>(frame, FrameType::layout));
         TRY(correct(restoration, layout_));
         break;
-      case FrameType::freeze_soon:  // one thread before all others, on the skeleton's processor
-        if (!urgency_) urgency_.emplace(sys::Urgency::begin_on(restoration.processor()));
-        TRY(pages.put_at_once());
-        break;
+      case FrameType::freeze_soon: TRY(be_urgent(restoration, pages)); break;
       case FrameType::hold_packets:  // it is frozen
-        if (!urgency_) urgency_.emplace(sys::Urgency::begin_on(restoration.processor()));
-        TRY(pages.put_at_once());
+        TRY(be_urgent(restoration, pages));
         TRY(cable_->expect());
         TRY(send_signal(connection, FrameType::packets_held));
         break;
