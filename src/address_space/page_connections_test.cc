@@ -22,7 +22,7 @@ using transport::FrameType;
 constexpr size_t kSlots = 16;
 constexpr size_t kSlotBytes = kChunkBytes / 4;
 
-class StreamsTest : public testing::Test {
+class PageConnections : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     std::string path = testing::TempDir() + "streams-XXXXXX";
@@ -102,7 +102,7 @@ class StreamsTest : public testing::Test {
   std::vector<std::byte> buffer_ = std::vector<std::byte>(kChunkBytes);
 };
 
-TEST_F(StreamsTest, TheLastWordOfEverySlotCounts) {
+TEST_F(PageConnections, TheLastWordOfEverySlotCounts) {
   constexpr int kRounds = 60;
   auto receiving = receive_by(4);
   SendingStreams sending(*here_, 4, [this] { return connect(5s); });
@@ -130,7 +130,7 @@ TEST_F(StreamsTest, TheLastWordOfEverySlotCounts) {
   EXPECT_GT(sending.bytes_sent(), uint64_t{kSlotBytes});
 }
 
-TEST_F(StreamsTest, NoMoreThanWereAgreed) {
+TEST_F(PageConnections, NoMoreThanWereAgreed) {
   auto receiving = receive_by(2);
   SendingStreams sending(*here_, 4, [this] { return connect(500ms); });
   Result<void> sent;
@@ -144,7 +144,7 @@ TEST_F(StreamsTest, NoMoreThanWereAgreed) {
   EXPECT_FALSE(sent);
 }
 
-TEST_F(StreamsTest, ALostConnectionIsTold) {
+TEST_F(PageConnections, ALostConnectionIsTold) {
   auto receiving = receive_by(3);
   SendingStreams sending(*here_, 3, [this] { return connect(5s); });
   auto followed = std::async(std::launch::async, [&] { return follow(*receiving); });
@@ -165,7 +165,7 @@ TEST_F(StreamsTest, ALostConnectionIsTold) {
 }
 
 // It has been pushed, and the destination does not have it yet.
-TEST_F(StreamsTest, APageThatIsOnItsWayComesAloneWhenItIsAskedFor) {
+TEST_F(PageConnections, APageThatIsOnItsWayComesAloneWhenItIsAskedFor) {
   constexpr pid_t kPid = 7;
   constexpr sys::AddressRange kOwed{0x100000, 0x100000 + 32 * kPageBytes};
   auto client = std::async(std::launch::async, [&] { return connect(5s); });
