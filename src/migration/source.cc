@@ -175,8 +175,6 @@ Result<wire::FinalState> Source::capture(Inventory& inventory, freeze::SeizedTre
 // As the method asks. Afterwards leave_rest_ says whether pages stay behind at the switchover.
 Result<void> Source::copy_while_it_runs(Inventory& inventory, DepartingHost& memory, Connection& connection) {
   const std::string& method = order_.options().memory();
-  if (may_leave_pages(order_.options()))
-    page_server_ = std::make_unique<address_space::PageServer>(TRY(connect_to_destination(order_)));
   streams_ = std::make_unique<address_space::SendingStreams>(connection, streams_wanted(order_.options()),
                                                              [this] { return connect_to_destination(order_); });
   leave_rest_ = method == "postcopy";
@@ -359,9 +357,6 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   account_.begin("preparing");
   files::Carrier carrier(inventory.files(), offer.plan(), answer, order_.place().scratch_directory());
   LogSender logs;
-  TRY(logs.send_history(connection, consoles_of(order_)));
-  TRY(carrier.send_content(connection));
-  TRY(connection.flush());
   auto ready = TRY(receive<wire::SkeletonReady>(connection, FrameType::skeleton_ready));
   phases_.end("prepare");
   faults_.at(FaultPoint::source_skeleton_ready, &connection);
@@ -373,6 +368,12 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   if (order_.options().cache()) shortcuts->set_cached(TRY(receive_cached(connection, offer.memory_bytes())));
   DepartingHost memory(inventory, connection, TRY(address_space::DepartingObjects::create()), std::move(shortcuts),
                        offer.plan());
+  if (may_leave_pages(order_.options()))
+    page_server_ = std::make_unique<address_space::PageServer>(TRY(connect_to_destination(order_)));
+  // Only now does the other side read: before, it waits for that connection, and this may be any amount.
+  TRY(logs.send_history(connection, consoles_of(order_)));
+  TRY(carrier.send_content(connection));
+  TRY(connection.flush());
   auto copied = copy_while_it_runs(inventory, memory, connection);
   if (!copied) return explained(connection, std::move(copied.error()));
 
