@@ -107,6 +107,19 @@ def rows(check, heap, nodes, godwit):
         end_healthy(lab, "beside")
         return "freezes " + ", ".join(f"{each:.1f}" for each in freezes) + " ms"
 
+    def sorted_stream(lab):
+        """sort with tens of megabytes of temporary files, which travel before its memory: the result is as without a move"""
+        numbers = "awk 'BEGIN { for (i = 0; i < 3000000; i++) { x = (x * 1103515245 + 12345) % 2147483648; print x } }' | sort -n -S 10M | md5sum"
+        lab.start("sorted", "sh", "-c", f"({numbers}; {numbers})")
+        time.sleep(1.5)
+        moved = lab.move("sorted", next_node(lab, "sorted"))
+        check(moved["state"] == "moved", str(moved)[:300])
+        check(lab.wait("sorted", 60) == 0, lab.logs("sorted"))
+        said = lab.logs("sorted").split("\n")
+        wanted = lab.shell("node1", numbers).stdout.strip()
+        check(said[:2] == [wanted, wanted], f"{said} instead of {wanted}")
+        return f"{moved['bytes_sent'] >> 20} MiB, freeze {moved['freeze_ms']:.1f} ms"
+
     def report(lab):
         """the report of the last move is kept where the job is: as text, JSON and a drawing"""
         start_writer(lab, "report", heap, "128", "100")
@@ -330,4 +343,4 @@ def rows(check, heap, nodes, godwit):
         end_healthy(lab, "freed-behind")
         return f"MiB resident at the source, and there, while pushing: {seen}; {pages['freed']} pages given back meanwhile"
 
-    return {"cut-behind": cut_behind, "freed-behind": freed_behind, "bandwidth": bandwidth, "long-move": long_move, "cut-off": cut_off, "switch": switch, "rewritten": rewritten, "rewritten-beside": rewritten_beside_objects, "report": report, "throttle": throttle, "unslowed": unslowed, "metrics": metrics, "top": top}
+    return {"cut-behind": cut_behind, "freed-behind": freed_behind, "bandwidth": bandwidth, "long-move": long_move, "cut-off": cut_off, "switch": switch, "rewritten": rewritten, "sorted": sorted_stream, "rewritten-beside": rewritten_beside_objects, "report": report, "throttle": throttle, "unslowed": unslowed, "metrics": metrics, "top": top}
