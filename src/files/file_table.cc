@@ -102,6 +102,15 @@ Result<uint32_t> FileTable::add(int fd, std::string_view link, FileUse use) {
   return file.id();
 }
 
+Result<void> FileTable::look_again(uint32_t id) {
+  if (!looked_.insert(id).second) return {};
+  int fd = fds_.at(id - 1).get();
+  std::string link = TRY(sys::read_link("/proc/self/fd/" + std::to_string(fd)));
+  struct stat status = TRY(sys::status_of(fd));
+  if (get(id).path() != link || status.st_nlink == 0) set_name(id - 1, link, status);
+  return {};
+}
+
 Result<std::optional<uint32_t>> FileTable::add_by_handle(uint64_t device, uint64_t inode, int32_t type,
                                                          const std::string& handle) {
   if (auto known = find(device, inode)) return known;

@@ -8,6 +8,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -40,6 +41,9 @@ class FileTable {
   // Nothing: it cannot be found by a name.
   Result<std::optional<uint32_t>> add_by_handle(uint64_t device, uint64_t inode, int32_t type,
                                                 const std::string& handle);
+  // Whether its name has changed, of one that was added; once until look_anew().
+  Result<void> look_again(uint32_t id);
+  void look_anew() { looked_.clear(); }
   const image::File& get(uint32_t id) const { return files_.at(id - 1); }
   image::File& get(uint32_t id) { return files_.at(id - 1); }
   // For content: readable, positions must not be relied on.
@@ -67,6 +71,7 @@ class FileTable {
   std::vector<image::File> files_;
   std::vector<UniqueFd> fds_;
   std::map<uint32_t, UniqueFd> readable_;
+  std::set<uint32_t> looked_;
   std::map<std::pair<uint64_t, uint64_t>, uint32_t> by_inode_;
 };
 

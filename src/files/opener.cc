@@ -53,6 +53,15 @@ image::File::Origin Opener::origin_of(uint32_t file) const {
   return found == verdicts_.end() ? image::File::UNDECIDED : found->second.origin();
 }
 
+bool Opener::is_here(uint32_t file) const {
+  return verdicts_.contains(file) && origin_of(file) != image::File::CARRIED;
+}
+
+uint32_t Opener::decisions(uint32_t file) const {
+  auto found = decisions_.find(file);
+  return found == decisions_.end() ? 0 : found->second;
+}
+
 bool Opener::has_all() const {
   auto may_lack = [this](const auto& entry) {
     const image::File& file = entry.second;
@@ -68,6 +77,7 @@ Result<UniqueFd> Opener::open_directory(const std::string& path) const {
 }
 
 Result<void> Opener::decide_again(const image::File& file) {
+  ++decisions_[file.id()];
   std::vector<worker::Refusal> refusals;
   wire::FileVerdict verdict = decide_one(file, source_boot_id_, view_, refusals);
   if (!refusals.empty()) {
@@ -84,6 +94,7 @@ Result<void> Opener::decide_again(const image::File& file) {
 
 // It had one when it was planned.
 Result<void> Opener::lose_name(const image::File& file) {
+  ++decisions_[file.id()];
   std::vector<worker::Refusal> refusals;
   verdicts_[file.id()] = decide_one(file, source_boot_id_, view_, refusals);
   auto known = carried_.find(file.id());

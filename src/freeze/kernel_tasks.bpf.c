@@ -53,8 +53,18 @@ struct restart_block {
   };
 };
 struct file_lock_context;
-struct inode { unsigned long i_ino; struct file_lock_context* i_flctx; };
-struct file { unsigned int f_flags; long long f_pos; struct inode* f_inode; };
+struct super_block { unsigned int s_dev; };
+struct inode { unsigned long i_ino; struct file_lock_context* i_flctx; struct super_block* i_sb; };
+struct file_operations;
+struct file {
+  unsigned int f_flags;
+  long long f_pos;
+  struct inode* f_inode;
+  const struct file_operations* f_op;
+  void* private_data;
+};
+struct eventfd_ctx { u64 count; unsigned int flags; };
+struct pipe_inode_info { unsigned int head, tail, max_usage; };
 struct fdtable { unsigned int max_fds; unsigned long* close_on_exec; };
 struct files_struct { struct fdtable* fdt; };
 struct pt_regs { unsigned long r10, r9, r8, dx, si, di, orig_ax, ip, sp; };
@@ -284,6 +294,15 @@ int write_descriptor(struct bpf_iter__task_file* context) {
   record.flags = BPF_CORE_READ(file, f_flags);
   record.close_on_exec = closes_on_exec(task, context->fd);
   record.has_locks = BPF_CORE_READ(file, f_inode, i_flctx) != 0;
+  record.device = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
+  record.operations = (u64)BPF_CORE_READ(file, f_op);
+  record.object = (u64)BPF_CORE_READ(file, private_data);
+  struct eventfd_ctx* counter = (struct eventfd_ctx*)record.object;
+  record.count = BPF_CORE_READ(counter, count);
+  record.count_flags = BPF_CORE_READ(counter, flags);
+  struct pipe_inode_info* pipe = (struct pipe_inode_info*)record.object;
+  record.pipe_pages = BPF_CORE_READ(pipe, max_usage);
+  record.pipe_holds = BPF_CORE_READ(pipe, head) != BPF_CORE_READ(pipe, tail);
   bpf_seq_write(context->meta->seq, &record, sizeof(record));
   return 0;
 }

@@ -55,7 +55,12 @@ struct godwit_process_record {
 struct godwit_descriptor_record {
   unsigned long long description; /* the same number: the same open file description; means nothing else */
   unsigned long long inode, position;
-  int number; /* of the descriptor */
+  unsigned long long operations, object; /* the kernel's addresses, for comparing: its kind, and what it is open on */
+  unsigned long long count;              /* of an event counter; of anything else without meaning, as what follows */
+  unsigned int count_flags;
+  unsigned int pipe_pages, pipe_holds; /* of a pipe: its size, and whether anything is in it */
+  unsigned int device;                 /* of the file system, as the kernel numbers it */
+  int number;                          /* of the descriptor */
   unsigned int flags;
   unsigned int close_on_exec, has_locks; /* has_locks: or had some */
 };

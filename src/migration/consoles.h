@@ -11,7 +11,7 @@
 #include "coprocess/init_client.h"
 #include "godwit/wire.pb.h"
 #include "godwit/worker.pb.h"
-#include "objects/descriptor_table.h"
+#include "objects/description.h"
 #include "transport/connection.h"
 
 namespace godwit::migration {

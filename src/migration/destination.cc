@@ -29,7 +29,7 @@
 #include "migration/skeleton.h"
 #include "migration/spoken_words.h"
 #include "migration/switchover.h"
-#include "objects/descriptor_table.h"
+#include "objects/description.h"
 #include "objects/network_settings.h"
 #include "sys/descriptors.h"
 #include "sys/huge_page_pool.h"
@@ -211,6 +211,7 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
         if (frozen_) return error(ErrorKind::corrupt, "another layout after the final state");
         layout_ = TRY(expect<image::LogicalHost>(frame, FrameType::layout));
         TRY(correct(restoration, layout_));
+        restoration.make_ready(layout_);
         break;
       case FrameType::freeze_soon: TRY(be_urgent(restoration, pages)); break;
       case FrameType::hold_packets:  // it is frozen

@@ -17,7 +17,7 @@
 #include "freeze/seized_tree.h"
 #include "godwit/image.pb.h"
 #include "godwit/worker.pb.h"
-#include "objects/descriptor_table.h"
+#include "objects/descriptor_capture.h"
 #include "objects/network_settings.h"
 #include "objects/shared_memory.h"
 #include "proc/stat.h"

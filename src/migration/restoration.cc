@@ -38,6 +38,7 @@ Restoration::Restoration(const coprocess::LogicalHost& host, const sys::MountNam
       mounts_(mounts),
       opener_(opener),
       place_(place),
+      ready_(opener),
       cgroup_(place.cgroup() + "/procs"),
       huge_pages_for_all_(sys::huge_pages_for_all()),
       skeleton_({host.init_pid(), init::kWorkerPidfd, host.procs_cgroup()}, mapping_sources()) {}
@@ -122,7 +123,9 @@ Result<void> Restoration::prepare(const image::LogicalHost& plan) {
   root_credentials_ = objects::credentials_of(TRY(proc::parse_status(status)));
   TRY(objects::read_process_ahead(host_.init_pid(), inherited_));
   accept_queue_ = objects::ready_accept_queue(plan);
-  return correct(plan);
+  TRY(correct(plan));
+  make_ready(plan);
+  return {};
 }
 
 Result<void> Restoration::correct(const image::LogicalHost& state) {
@@ -262,8 +265,8 @@ Result<void> Restoration::make_objects(const image::LogicalHost& state, std::spa
     return member == skeleton_.members().end() ? 0 : member->second.host_pid;
   };
   descriptors_.emplace(
-      TRY(objects::DescriptorRestore::create(state, tun_ends, accept_queue_, opener_, mounts_, shared_, ends, elapsed,
-                                             {owner.uid, owner.gid, owner.groups}, host_pid)));
+      TRY(objects::DescriptorRestore::create(state, tun_ends, accept_queue_, opener_, ready_, mounts_, shared_, ends,
+                                             elapsed, {owner.uid, owner.gid, owner.groups}, host_pid)));
   for (const image::Process& process : state.processes()) {
     if (process.zombie()) continue;
     TRY(set_places(process));

@@ -24,7 +24,7 @@
 #include "godwit/image.pb.h"
 #include "godwit/worker.pb.h"
 #include "migration/skeleton.h"
-#include "objects/descriptor_table.h"
+#include "objects/descriptor_restore.h"
 #include "objects/process_state.h"
 #include "objects/shared_memory.h"
 
@@ -37,6 +37,8 @@ class Restoration {
 
   Result<void> prepare(const image::LogicalHost& plan);
   Result<void> correct(const image::LogicalHost& state);
+  // While the program runs, after correct(): what makes make_objects() shorter.
+  void make_ready(const image::LogicalHost& plan) { ready_.prepare(plan); }
   // What the processes have open, and where they are. `ends`: the job's side of its consoles. Memory may arrive
   // meanwhile and afterwards, but not content of files.
   Result<void> make_objects(const image::LogicalHost& state, std::span<const objects::ConsoleFd> ends,
@@ -101,6 +103,7 @@ class Restoration {
   const sys::MountNamespace& mounts_;
   files::Opener& opener_;
   const worker::JobPlace& place_;
+  objects::ReadyDescriptions ready_;
   std::string cgroup_;
   const bool huge_pages_for_all_;
   Skeleton skeleton_;

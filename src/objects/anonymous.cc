@@ -97,6 +97,7 @@ Captured capture_anonymous(const OpenDescriptor& open, CaptureTools& tools, imag
 Result<UniqueFd> restore_anonymous(const image::Description& description, RestoreTools& tools) {
   int flags = static_cast<int>(description.flags() & O_NONBLOCK);
   if (description.has_eventfd()) {
+    if (UniqueFd ready = tools.ready.take(description); ready.valid()) return ready;
     return sys::make_eventfd(description.eventfd().count(), description.eventfd().semaphore(), flags);
   }
   if (description.has_epoll()) return sys::make_epoll();

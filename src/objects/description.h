@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "godwit/image.pb.h"
 #include "godwit/worker.pb.h"
 #include "objects/network_links.h"
+#include "objects/ready_descriptions.h"
 #include "objects/shared_memory.h"
 #include "objects/sockets.h"
 #include "proc/fdinfo.h"
@@ -85,10 +87,9 @@ struct RestoreTools {
   SharedMemorySet& shared_memory;
   std::span<const ConsoleFd> consoles;
   std::chrono::nanoseconds elapsed;  // since the capture
-  struct Pipe {
-    UniqueFd read, write;
-  };
-  std::map<uint64_t, Pipe> pipes;
+  ReadyDescriptions& ready;
+  std::map<uint64_t, PipeEnds> pipes;  // by their numbers in the image
+  std::set<uint64_t> packet_pipes;     // of them; what is written to them stays apart
   files::Owner owner;
   std::function<pid_t(pid_t)> host_pid;  // of a process of the job; 0: there is none
 };

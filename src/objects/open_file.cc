@@ -58,14 +58,13 @@ Result<UniqueFd> restore_file(const image::Description& description, RestoreTool
     TRY(sys::seek_to(fd.get(), description.memory_file().offset()));
     return fd;
   }
-  if (description.has_directory()) {
-    UniqueFd fd = TRY(tools.opener.open(description.directory().file(), flags | O_DIRECTORY));
-    if (description.directory().offset() != 0) TRY(sys::seek_to(fd.get(), description.directory().offset()));
-    return fd;
-  }
   if (description.has_character_device()) return tools.opener.open(description.character_device().file(), flags);
-  UniqueFd fd = TRY(tools.opener.open(description.regular_file().file(), flags));
-  if ((flags & O_PATH) == 0) TRY(sys::seek_to(fd.get(), description.regular_file().offset()));
+  bool is_directory = description.has_directory();
+  uint32_t file = is_directory ? description.directory().file() : description.regular_file().file();
+  uint64_t offset = is_directory ? description.directory().offset() : description.regular_file().offset();
+  UniqueFd fd = tools.ready.take(description);
+  if (!fd.valid()) fd = TRY(tools.opener.open(file, is_directory ? flags | O_DIRECTORY : flags));
+  if ((flags & O_PATH) == 0 && offset != 0) TRY(sys::seek_to(fd.get(), offset));
   return fd;
 }
 

@@ -1,8 +1,5 @@
-// The descriptors of all processes: the walk at the source, the making and the installing at the destination.
-//
-// At the source each description (shared by dup and fork) is found once: descriptors come out with pidfd_getfd(2),
-// kcmp(2) tells which are one. At the destination this worker makes every description and the processes take them out
-// of it.
+// The descriptors of all processes at the source: each description (shared by dup and fork) is found once. They come
+// out with pidfd_getfd(2); kcmp(2) tells which are one. What becomes of them: descriptor_restore.h.
 #pragma once
 
 #include <functional>
@@ -18,6 +15,7 @@
 #include "freeze/kernel_tasks.h"
 #include "godwit/image.pb.h"
 #include "objects/description.h"
+#include "objects/familiar_descriptions.h"
 #include "objects/file_locks.h"
 
 namespace godwit::objects {
@@ -56,12 +54,16 @@ class DescriptorCapture {
   };
   struct Numbered {
     int number;
-    const freeze::DescriptorRecord* record;  // or null
+    const freeze::DescriptorRecord* record;  // of a stopped process, or null
     uint64_t identity() const { return record != nullptr ? record->description : 0; }
   };
   Result<std::vector<Numbered>> numbers_of(pid_t host_pid, Depth depth);
   Result<void> capture_process(const ProcessRef& process, Depth depth, image::LogicalHost& host,
                                std::vector<worker::Refusal>& refusals);
+  Result<std::optional<uint32_t>> recognise(const ProcessRef& process, const Numbered& which, image::LogicalHost& host);
+  void learn(const OpenDescriptor& open, const image::Description& description);
+  uint32_t next_id() const { return static_cast<uint32_t>(known_.size() + 1); }
+  uint32_t add(image::Description description, Known known, uint64_t inode, image::LogicalHost& host);
   Result<std::optional<uint32_t>> find_known(const OpenDescriptor& open, uint64_t identity, Depth depth);
   // Returns the description's id.
   Result<uint32_t> capture_one(const OpenDescriptor& open, uint64_t identity, Depth depth, image::LogicalHost& host,
@@ -75,59 +77,16 @@ class DescriptorCapture {
   const ConsoleEnds& consoles_;
   SocketCapture& sockets_;
   const freeze::KernelTasks* tasks_;
-  std::vector<freeze::DescriptorRecord> records_;   // of the process in hand
+  std::vector<freeze::DescriptorRecord> records_;   // of the process in hand, by number
+  FamiliarDescriptions familiar_;                   // of the last plan
   std::unordered_multimap<uint64_t, Known> known_;  // by inode
+  std::unordered_map<uint64_t, uint32_t> by_identity_;
   std::map<pid_t, pid_t> inner_pids_;
   std::vector<UniqueFd> in_flight_;  // open as long as they are compared with others
   std::map<uint64_t, bool> pipes_with_content_;
   LockSet locks_;
   std::vector<Unread> to_be_read_;
   size_t refused_for_now_ = 0;
-};
-
-class DescriptorRestore {
- public:
-  using NewBatch = std::function<freeze::CallBatch()>;
-  using RunBatch = std::function<Result<void>(freeze::CallBatch&)>;
-
-  // Makes all descriptions in this worker, content included. `tun_ends`: those of the job's network.
-  // `accept_queue`: if it was loaded ahead; it is taken. `elapsed`: since
-  // the capture. `host_pid`: of a process of the job, in our own pid namespace; 0: it is not there.
-  static Result<DescriptorRestore> create(const image::LogicalHost& host, TunEnds& tun_ends,
-                                          std::optional<sys::AcceptQueue>& accept_queue, files::Opener& opener,
-                                          const sys::MountNamespace& mounts, SharedMemorySet& shared_memory,
-                                          std::span<const ConsoleFd> consoles, std::chrono::nanoseconds elapsed,
-                                          const files::Owner& owner, const std::function<pid_t(pid_t)>& host_pid);
-
-  // Puts the descriptors of `process` into it. Requires: nothing is open there but `worker_pidfd`, which is closed in
-  // the end.
-  Result<void> install(const image::Process& process, int worker_pidfd, const NewBatch& new_batch, const RunBatch& run);
-  // What others can see, before and after the switchover; between them what is left to be done of TCP connections can
-  // be noted, lest it is lost with us.
-  Result<void> before_switchover();
-  image::TcpRest tcp_rest() const { return tcp_sockets_->rest(); }
-  Result<void> after_switchover();
-  // Locks that the source has until the switchover; processes by their pids in the job.
-  LockSet& late_locks() { return late_locks_; }
-  bool has_late_locks() const { return !late_locks_.empty(); }
-
- private:
-  Result<void> set_owners(const image::LogicalHost& host, const std::function<pid_t(pid_t)>& host_pid);
-  Result<void> add_epoll_watches(const image::Process& process, const NewBatch& new_batch, const RunBatch& run);
-  Result<void> take_locks(const image::Process& process, const NewBatch& new_batch, const RunBatch& run);
-  Result<void> take_locks_in_flight();
-  Result<void> begin_to_listen();
-  std::optional<uint32_t> shared_file(const image::Description& description) const;
-
-  files::Opener* opener_ = nullptr;
-  files::Owner owner_;
-  MadeDescriptions descriptions_;
-  std::unique_ptr<UnixSocketRestore> unix_sockets_;
-  std::unique_ptr<TcpSocketRestore> tcp_sockets_;
-  std::map<uint32_t, const image::Description*> images_;
-  std::map<uint32_t, bool> watched_;  // epoll descriptions whose watches are set
-  std::set<uint32_t> locked_;         // descriptions whose locks are taken, or will be
-  LockSet late_locks_;
 };
 
 }  // namespace godwit::objects
