@@ -140,8 +140,9 @@ Result<int> FileTable::readable_fd(uint32_t id) {
   return readable_.emplace(id, std::move(fd)).first->second.get();
 }
 
-void FileTable::fill(image::LogicalHost& host) {
+Result<void> FileTable::fill(image::LogicalHost& host) {
   host.clear_files();
+  for (uint32_t id : followed_) TRY(look_again(id));
   for (size_t i = 0; i < files_.size(); ++i) {
     auto status = sys::status_of(fds_[i].get());
     if (status) {
@@ -150,6 +151,7 @@ void FileTable::fill(image::LogicalHost& host) {
     }
     *host.add_files() = files_[i];
   }
+  return {};
 }
 
 }  // namespace godwit::files

@@ -59,7 +59,7 @@ TEST_F(FileTableTest, KnowsWhatHasNoNameAnyMore) {
   EXPECT_EQ(table_->get(1).path(), root_ / "f");
   ASSERT_TRUE(sys::write_at(fd.get(), 0, std::as_bytes(std::span("text"))));
   image::LogicalHost host;
-  table_->fill(host);
+  ASSERT_TRUE(table_->fill(host));
   EXPECT_EQ(host.files(0).size(), 5u);
   EXPECT_TRUE(host.files(0).unlinked());
   EXPECT_TRUE(table_->readable_fd(1));

@@ -196,7 +196,7 @@ Result<image::LogicalHost> Inventory::plan(std::vector<worker::Refusal>& refusal
   }
   TRY(add_descriptors(objects::Depth::plan, host, refusals));
   shared_.fill(host);
-  files_.fill(host);
+  TRY(files_.fill(host));
   return host;
 }
 
@@ -379,7 +379,7 @@ Result<image::LogicalHost> Inventory::full(freeze::SeizedTree& tree, std::vector
   TRY(add_descriptors(objects::Depth::full, host, refusals));
   TRY(add_network(host, refusals));
   shared_.fill(host);
-  files_.fill(host);
+  TRY(files_.fill(host));
   return host;
 }
 
