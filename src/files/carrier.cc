@@ -38,9 +38,11 @@ Carrier::Carrier(FileTable& table, const image::LogicalHost& plan, const wire::O
     if (!table_.contains(verdict.file())) continue;  // of a file we never told of
     verdicts_[verdict.file()] = verdict;
     bool has_content = S_ISREG(table_.get(verdict.file()).mode());
-    if (verdict.origin() != image::File::CARRIED || !has_content) continue;
-    carried_.insert(verdict.file());
-    table_.follow_name(verdict.file());
+    if (verdict.origin() == image::File::CARRIED && has_content) {
+      carried_.insert(verdict.file());
+    } else {
+      table_.settle_name(verdict.file());
+    }
   }
   if (!scratch_.empty()) trees_.emplace_back(table_.root() + scratch_, false, kFirstTreeId);
   trees_.emplace_back(table_.root() + "/dev/shm", true, kFirstTreeId + kTreeIds);

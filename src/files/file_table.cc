@@ -142,14 +142,16 @@ Result<int> FileTable::readable_fd(uint32_t id) {
 
 Result<void> FileTable::fill(image::LogicalHost& host) {
   host.clear_files();
-  for (uint32_t id : followed_) TRY(look_again(id));
   for (size_t i = 0; i < files_.size(); ++i) {
+    image::File& file = files_[i];
     auto status = sys::status_of(fds_[i].get());
+    bool changed = status && file.ctime_ns() != nanoseconds(status->st_ctim);
+    if (changed || !settled_.contains(file.id())) TRY(look_again(file.id()));
     if (status) {
-      set_status(files_[i], *status);
-      files_[i].set_unlinked(status->st_nlink == 0 || nameless_[i]);
+      set_status(file, *status);
+      file.set_unlinked(status->st_nlink == 0 || nameless_[i]);
     }
-    *host.add_files() = files_[i];
+    *host.add_files() = file;
   }
   return {};
 }

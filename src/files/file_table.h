@@ -43,14 +43,15 @@ class FileTable {
                                                 const std::string& handle);
   // Whether its name has changed, of one that was added; once until look_anew().
   Result<void> look_again(uint32_t id);
-  // Its name counts from now on in fill(), whether or not anybody has it open still.
-  void follow_name(uint32_t id) { followed_.insert(id); }
+  // Its name counts no longer, since its content does not travel. Those of all others are told of as they are, also
+  // when nobody has them open any more.
+  void settle_name(uint32_t id) { settled_.insert(id); }
   void look_anew() { looked_.clear(); }
   const image::File& get(uint32_t id) const { return files_.at(id - 1); }
   image::File& get(uint32_t id) { return files_.at(id - 1); }
   // For content: readable, positions must not be relied on.
   Result<int> readable_fd(uint32_t id);
-  // All files, sizes, times and followed names as they are now.
+  // All files, sizes, times and names as they are now.
   Result<void> fill(image::LogicalHost& host);
   bool contains(uint32_t id) const { return id >= 1 && id <= files_.size(); }
   // Whether an inode is in the table, and as which file.
@@ -73,7 +74,7 @@ class FileTable {
   std::vector<image::File> files_;
   std::vector<UniqueFd> fds_;
   std::map<uint32_t, UniqueFd> readable_;
-  std::set<uint32_t> looked_, followed_;
+  std::set<uint32_t> looked_, settled_;
   std::map<std::pair<uint64_t, uint64_t>, uint32_t> by_inode_;
 };
 

@@ -174,20 +174,24 @@ void SocketCapture::commit() {
   taken_.clear();
 }
 
+// What is known already stays as it was found.
 Result<void> SocketCapture::look() {
-  if (looked_) return {};
-  unix_ = TRY(diag_.read());
-  for (auto& [inode, record] : unix_) {
+  for (auto& [inode, record] : TRY(diag_.read())) {
     for (uint64_t client : record.waiting) waiting_[client] = inode;
+    unix_.try_emplace(inode, record);
   }
   looked_ = true;
   return {};
 }
 
+// One that is not there may have been made since.
 Result<const sys::UnixSocketRecord*> SocketCapture::unix_socket(uint64_t inode) {
-  TRY(look());
-  auto found = unix_.find(inode);
-  return found == unix_.end() ? nullptr : &found->second;
+  for (bool again : {false, true}) {
+    if (!looked_ || again) TRY(look());
+    auto found = unix_.find(inode);
+    if (found != unix_.end()) return &found->second;
+  }
+  return nullptr;
 }
 
 Result<bool> SocketCapture::of_the_job(int fd) const { return TRY(sys::network_of(fd)) == network_; }
