@@ -73,6 +73,26 @@ TEST_F(FileTableTest, FollowsRenames) {
   EXPECT_FALSE(table_->get(1).unlinked());
 }
 
+TEST_F(FileTableTest, TellsNewNamesOfWhatNobodyHasOpenAnyMore) {
+  UniqueFd fd = open("f");
+  add(fd);
+  fd.reset();
+  fs::create_directory(root_ / "d");
+  fs::rename(root_ / "f", root_ / "d" / "g");
+  image::LogicalHost host;
+  table_->look_anew();
+  ASSERT_TRUE(table_->fill(host));
+  EXPECT_EQ(host.files(0).path(), root_ / "d" / "g");
+  table_->settle_name(1);
+  fs::rename(root_ / "d", root_ / "e");  // the file itself is as it was
+  table_->look_anew();
+  ASSERT_TRUE(table_->fill(host));
+  EXPECT_EQ(host.files(0).path(), root_ / "d" / "g");
+  fs::rename(root_ / "e" / "g", root_ / "h");
+  ASSERT_TRUE(table_->fill(host));
+  EXPECT_EQ(host.files(0).path(), root_ / "h");
+}
+
 TEST_F(FileTableTest, ALinkThatRemainsUnderAnUnknownNameIsNoName) {
   UniqueFd fd = open("f");
   add(fd);

@@ -443,6 +443,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   faults_.at(FaultPoint::destination_restored, &connection);
   TRY(opener.publish());
   TRY(restoration.hold_frozen());
+  closed.take(restoration.take_speakers());
   phases_.end("ready");
 
   // Everything is in place, nothing runs: even if this process ends now the daemon can finish or discard.

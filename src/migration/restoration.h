@@ -52,6 +52,8 @@ class Restoration {
   // which a lock is lacking, or nothing. If we die in it the program runs, with the locks it has by then.
   Result<std::string> take_locks(std::chrono::steady_clock::time_point until, const std::function<void()>& shared);
   Result<void> run();
+  // Before run(): what stands in for connections within the job that say their last words.
+  std::vector<UniqueFd> take_speakers() { return descriptors_->take_speakers(); }
   // When all content is there and the program runs: what it wants in huge pages (MADV_HUGEPAGE) and has in small ones
   // becomes huge again. Blocks for the copying. What cannot be made is left as it is.
   void collapse_huge_pages() const;

@@ -409,9 +409,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   wire::FinalState state = TRY(capture(inventory, tree, held));
   TRY(files::add_hashes(inventory.files(), *state.mutable_host(), files::shared_devices(offer.plan(), answer)));
   TRY(objects::note(order_.place().run_directory(), sockets.taken()));
-  std::vector<sys::TcpStanding> closed = TRY(sockets.standings(stop.words));
-  objects::tell(closed, *state.mutable_closed());
-  for (const sys::TcpStanding& each : closed) state.add_closed_ends(each.send_end);
+  ClosedEnds closed = TRY(tell_closed(sockets, stop.words, state));
   phases_.end("state");
   count_frozen(state.host(), tree, report_);
   auto sent = move_frozen(connection, memory, tree, still, state, carrier, logs, packets);

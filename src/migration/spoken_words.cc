@@ -14,15 +14,22 @@ constexpr std::chrono::seconds kPatience(10);
 
 namespace {
 
-std::vector<sys::LastWords> what_is_lost(std::vector<sys::LastWords> words, const std::vector<sys::TcpStanding>& closed,
+// Those that were said are taken out.
+void erase_said(std::vector<sys::LastWords>& words, const std::string& local, const std::string& peer) {
+  std::erase_if(words, [&](const sys::LastWords& each) { return each.local == local && each.peer == peer; });
+}
+
+std::vector<sys::LastWords> what_is_lost(std::vector<sys::LastWords> words, const ClosedEnds& closed,
                                          const std::vector<image::TcpSocket>& said) {
-  std::erase_if(words, [&](const sys::LastWords& each) {
-    for (size_t i = 0; i < closed.size(); ++i) {
-      const sys::TcpConnection& connection = closed[i].connection;
-      if (connection.local == each.local && connection.peer == each.peer) return said[i].state() != 0;
+  size_t outside = closed.outside.size();
+  for (size_t i = 0; i < said.size(); ++i) {
+    if (said[i].state() == 0) continue;
+    if (i < outside) {
+      erase_said(words, closed.outside[i].connection.local, closed.outside[i].connection.peer);
+    } else {
+      erase_said(words, closed.words_within[i - outside].local, closed.words_within[i - outside].peer);
     }
-    return false;
-  });
+  }
   return words;
 }
 
@@ -37,11 +44,12 @@ std::vector<image::TcpSocket> hear(pid_t init_pid, const std::vector<sys::TcpSta
 }
 
 // One frame for each, whatever happens: pages may follow on the same connection.
-Result<std::vector<image::TcpSocket>> hear_and_send(Connection& connection, pid_t init_pid,
-                                                    const std::vector<sys::TcpStanding>& closed, std::string& why) {
+Result<std::vector<image::TcpSocket>> hear_and_send(Connection& connection, pid_t init_pid, const ClosedEnds& closed,
+                                                    std::string& why) {
   connection.set_patience(kPatience);
   auto have = TRY(receive<wire::PeersHave>(connection, FrameType::peers_have));
-  auto said = hear(init_pid, closed, have, why);
+  auto said = hear(init_pid, closed.outside, have, why);
+  std::ranges::move(objects::hear_within(closed.within), std::back_inserter(said));
   for (image::TcpSocket& each : said) {
     if (each.ByteSizeLong() > transport::kMaxMessageBytes) each.Clear();
     TRY(connection.send(FrameType::closed_connection, each));
@@ -53,9 +61,22 @@ Result<std::vector<image::TcpSocket>> hear_and_send(Connection& connection, pid_
 
 }  // namespace
 
+Result<ClosedEnds> tell_closed(objects::SocketCapture& sockets, std::vector<sys::LastWords>& words,
+                               wire::FinalState& state) {
+  ClosedEnds closed;
+  closed.outside = TRY(sockets.standings(words));
+  objects::tell(closed.outside, *state.mutable_closed());
+  for (const sys::TcpStanding& each : closed.outside) state.add_closed_ends(each.send_end);
+  closed.within = TRY(sockets.readers_within(words, *state.mutable_host()));
+  for (const image::TcpSocket& each : state.host().closed_within()) {
+    closed.words_within.push_back({each.local(), each.peer(), 0});
+  }
+  return closed;
+}
+
 LostWords pass_on_last_words(Connection& connection, pid_t init_pid, std::vector<sys::LastWords> words,
-                             const std::vector<sys::TcpStanding>& closed) {
-  if (closed.empty()) return {std::move(words), ""};
+                             const ClosedEnds& closed) {
+  if (closed.outside.empty() && closed.within.empty()) return {std::move(words), ""};
   std::string why;
   auto said = hear_and_send(connection, init_pid, closed, why);
   if (!said) {
@@ -77,6 +98,10 @@ Result<void> hear_and_speak(Connection& connection, objects::LastWordsRestore& c
     auto said = TRY(receive<image::TcpSocket>(connection, FrameType::closed_connection));
     (void)closed.speak(i, said);  // one that cannot is reset
   }
+  for (size_t i = 0; i < closed.count_within(); ++i) {
+    auto said = TRY(receive<image::TcpSocket>(connection, FrameType::closed_connection));
+    (void)closed.speak_within(i, said);
+  }
   connection.be_patient();
   return {};
 }
@@ -85,7 +110,8 @@ Result<void> hear_and_speak(Connection& connection, objects::LastWordsRestore& c
 
 void receive_last_words(Connection& connection, objects::LastWordsRestore closed) {
   closed.commit();
-  if (closed.count() > 0 && !hear_and_speak(connection, closed)) connection.shut_down();  // pages are asked for again
+  bool some = closed.count() + closed.count_within() > 0;
+  if (some && !hear_and_speak(connection, closed)) connection.shut_down();  // pages are asked for again
 }
 
 }  // namespace godwit::migration

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "base/result.h"
+#include "godwit/wire.pb.h"
 #include "objects/last_words.h"
+#include "objects/sockets.h"
 #include "transport/connection.h"
 
 namespace godwit::migration {
@@ -16,11 +18,19 @@ struct LostWords {
   std::vector<sys::LastWords> words;
   std::string why;  // if that is known
 };
-// Source: what connections that the job has left behind still have to say, asked of them and sent. `words`: what there
-// was in the stop; `closed`: those of them that the destination was told of. Returns what did not move; without it the
-// destination resets the connections.
+struct ClosedEnds {
+  std::vector<sys::TcpStanding> outside;      // of connections with others
+  std::vector<objects::ReaderWithin> within;  // the other ends, in the job
+  std::vector<sys::LastWords> words_within;   // of them
+};
+// Source, in the freeze: fills `state` with those that the program has closed. `words`: what there was in the stop, and
+// becomes what there is still.
+Result<ClosedEnds> tell_closed(objects::SocketCapture& sockets, std::vector<sys::LastWords>& words,
+                               wire::FinalState& state);
+// Source, when the job has left: what they still have to say, asked of them and sent. Returns what did not move;
+// without it the destination resets the connections.
 LostWords pass_on_last_words(transport::Connection& connection, pid_t init_pid, std::vector<sys::LastWords> words,
-                             const std::vector<sys::TcpStanding>& closed);
+                             const ClosedEnds& closed);
 
 // Destination. Those that the source does not get to are reset.
 void receive_last_words(transport::Connection& connection, objects::LastWordsRestore closed);

@@ -31,9 +31,10 @@ std::vector<sys::LastWords> let_last_words_arrive(objects::SocketCapture& socket
   }
 }
 
-bool can_move(const std::vector<sys::LastWords>& words) {
+// Those within the job need nothing that has to be loaded.
+bool can_move(const std::vector<sys::LastWords>& words, bool prepared) {
   auto within = [](const sys::LastWords& each) { return objects::is_within_job(each.local, each.peer); };
-  return words.size() <= objects::kMostLastWords && std::ranges::none_of(words, within);
+  return words.size() <= objects::kMostLastWords && (prepared || std::ranges::all_of(words, within));
 }
 
 bool are_some(objects::SocketCapture& sockets) {
@@ -57,7 +58,7 @@ Result<QuietStop> stop_quiet(Inventory& inventory, const worker::JobPlace& place
         sockets, prepared ? kPatienceIfTheyMove : kPatience);  // before what acknowledges them is held
     same = words == before ? same + 1 : 0;
     bool arrived =
-        words.empty() || (prepared && can_move(words)) || tries >= kTriesForLastWords || same >= kTriesForTheSame;
+        words.empty() || can_move(words, prepared) || tries >= kTriesForLastWords || same >= kTriesForTheSame;
     if (arrived) TRY(packets.hold());  // before the look: a packet may bring a connection
     bool last = tries == kTries;
     if (arrived && !inventory.has_unread(last)) return QuietStop{std::move(tree), std::move(words)};

@@ -39,6 +39,8 @@ class DescriptorRestore {
   Result<void> before_switchover();
   image::TcpRest tcp_rest() const { return tcp_sockets_->rest(); }
   Result<void> after_switchover();
+  // See TcpSocketRestore; after before_switchover().
+  std::vector<UniqueFd> take_speakers() { return tcp_sockets_->take_speakers(); }
   // Locks that the source has until the switchover; processes by their pids in the job.
   LockSet& late_locks() { return late_locks_; }
   bool has_late_locks() const { return !late_locks_.empty(); }

@@ -8,6 +8,7 @@
 
 #include "objects/tcp_connection.h"
 #include "objects/tcp_rest.h"
+#include "objects/words_within.h"
 #include "sys/network_visit.h"
 #include "sys/socket_filter.h"
 #include "sys/socket_options.h"
@@ -146,6 +147,10 @@ Result<void> LastWordsRestore::speak(size_t which, const image::TcpSocket& said)
   TRY(sys::send_unsent(speaker.fd.get(), speaker.connection));
   speaker.fd.reset();
   return {};
+}
+
+Result<void> LastWordsRestore::speak_within(size_t which, const image::TcpSocket& said) {
+  return objects::speak_within(std::move(within_.at(which)), said);
 }
 
 }  // namespace godwit::objects

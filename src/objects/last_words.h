@@ -22,7 +22,7 @@
 
 namespace godwit::objects {
 
-// The most that are moved at a time. Those within the job do not move: their peers cannot be played.
+// The most that are moved at a time. Those within the job: words_within.h.
 inline constexpr size_t kMostLastWords = 1024;
 
 using ClosedImages = google::protobuf::RepeatedPtrField<image::TcpSocket>;
@@ -50,6 +50,10 @@ class LastWordsRestore {
   std::vector<uint32_t> ask_peers();
   // As hear_last_words() has it; each once, after ask_peers().
   Result<void> speak(size_t which, const image::TcpSocket& said);
+  // And those within the job.
+  void take(std::vector<UniqueFd> stand_ins) { within_ = std::move(stand_ins); }
+  size_t count_within() const { return within_.size(); }
+  Result<void> speak_within(size_t which, const image::TcpSocket& said);
 
  private:
   LastWordsRestore() = default;
@@ -62,6 +66,7 @@ class LastWordsRestore {
   std::vector<Connection> connections_;
   std::optional<sys::PeerAnswers> answers_;
   std::vector<uint32_t> peers_have_;
+  std::vector<UniqueFd> within_;
   bool committed_ = false;
 };
 

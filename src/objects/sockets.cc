@@ -15,6 +15,7 @@
 #include "sys/network_visit.h"
 #include "sys/ping_groups.h"
 #include "sys/raw_peer.h"
+#include "sys/socket_names.h"
 #include "sys/socket_state.h"
 #include "sys/stream_socket.h"
 
@@ -116,6 +117,41 @@ Result<std::vector<sys::TcpStanding>> SocketCapture::standings(std::vector<sys::
     return still && std::ranges::none_of(*still, same);
   });
   return standings;
+}
+
+Result<std::vector<ReaderWithin>> SocketCapture::readers_within(std::vector<sys::LastWords>& words,
+                                                                image::LogicalHost& host) {
+  std::vector<ReaderWithin> readers;
+  auto is_within = [](const sys::LastWords& each) { return is_within_job(each.local, each.peer); };
+  if (std::ranges::none_of(words, is_within)) return readers;
+  std::map<std::string, const image::TcpSocket*> sockets;
+  for (const image::Description& description : host.descriptions()) {
+    const image::TcpSocket& socket = description.tcp_socket();
+    if (description.has_tcp_socket()) sockets[end_key(socket.local()) + end_key(socket.peer())] = &socket;
+  }
+  std::map<std::string, int> held;
+  for (const sys::RepairMode& each : still_) {
+    auto local = sys::own_address(each.fd()), peer = sys::peer_address(each.fd());
+    if (local && peer) held[end_key(*local) + end_key(*peer)] = each.fd();
+  }
+  std::vector<sys::LastWords> unread;
+  for (const sys::LastWords& each : words) {
+    if (!is_within(each)) continue;
+    std::string key = end_key(each.peer) + end_key(each.local);
+    auto socket = sockets.find(key);
+    auto fd = held.find(key);
+    if (socket == sockets.end() || fd == held.end()) {
+      unread.push_back(each);
+      continue;
+    }
+    if (readers.size() == kMostLastWords || socket->second->urgent() != image::TcpSocket::NONE) continue;
+    readers.push_back({TRY(sys::duplicate(fd->second)), socket->second->received().size()});
+    image::TcpSocket& closed = *host.add_closed_within();
+    closed.set_local(each.local);
+    closed.set_peer(each.peer);
+  }
+  std::erase_if(words, [&](const sys::LastWords& each) { return std::ranges::find(unread, each) != unread.end(); });
+  return readers;
 }
 
 Result<std::vector<sys::TcpConnection>> SocketCapture::take_waiting(int listening) {

@@ -14,6 +14,7 @@
 #include "base/unique_fd.h"
 #include "freeze/frozen_cgroup.h"
 #include "godwit/image.pb.h"
+#include "objects/words_within.h"
 #include "sys/accept_queue.h"
 #include "sys/closed_connections.h"
 #include "sys/multicast.h"
@@ -89,6 +90,9 @@ class SocketCapture {
   // Where those stand. Not told of, and left in `words`, are such as are within the job, cannot be read, or are too
   // many; those that have said everything meanwhile are taken out.
   Result<std::vector<sys::TcpStanding>> standings(std::vector<sys::LastWords>& words);
+  // Of those within the job: who reads them, by what was captured. Told of in `host`; words that nobody reads are taken
+  // out.
+  Result<std::vector<ReaderWithin>> readers_within(std::vector<sys::LastWords>& words, image::LogicalHost& host);
   // A listening socket; whether requests wait for one of them decides what add_requests() does.
   Result<void> note_requests(int listening);
   Result<void> add_requests(image::LogicalHost& host);
@@ -196,6 +200,8 @@ class TcpSocketRestore {
   virtual Result<void> connect_inside() = 0;
   virtual image::TcpRest rest() const = 0;  // that connect_outside() is to do
   virtual Result<void> connect_outside() = 0;
+  // Of the host's closed_within, after connect_inside(): those that stand in for them, or none where nobody reads.
+  virtual std::vector<UniqueFd> take_speakers() = 0;
 };
 
 }  // namespace godwit::objects

@@ -73,6 +73,22 @@ sys::TcpConnection later(sys::TcpConnection connection, std::chrono::nanoseconds
   return connection;
 }
 
+std::string end_key(const std::string& address) {
+  sockaddr_in6 six{};
+  if (address.size() == sizeof(sockaddr_in)) {
+    sockaddr_in four{};
+    std::memcpy(&four, address.data(), sizeof four);
+    six.sin6_port = four.sin_port;
+    six.sin6_addr.s6_addr[10] = six.sin6_addr.s6_addr[11] = 0xff;
+    std::memcpy(&six.sin6_addr.s6_addr[12], &four.sin_addr, sizeof four.sin_addr);
+  } else {
+    std::memcpy(&six, address.data(), std::min(address.size(), sizeof six));
+  }
+  std::string text(reinterpret_cast<const char*>(&six.sin6_port), sizeof six.sin6_port);
+  text.append(reinterpret_cast<const char*>(&six.sin6_addr), sizeof six.sin6_addr);
+  return text;
+}
+
 bool is_within_job(const std::string& local, const std::string& peer) { return sys::ip_of(local) == sys::ip_of(peer); }
 
 void tell(const sys::TcpRequest& request, image::TcpRequest& into) {

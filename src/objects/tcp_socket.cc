@@ -16,12 +16,14 @@
 #include <optional>
 
 #include "objects/description.h"
+#include "objects/last_words.h"
 #include "objects/sockets.h"
 #include "objects/tcp_connection.h"
 #include "objects/tcp_rest.h"
 #include "sys/ended_connection.h"
 #include "sys/file.h"
 #include "sys/socket_names.h"
+#include "sys/socket_options.h"
 #include "sys/socket_state.h"
 #include "sys/tcp_repair.h"
 #include "sys/tcp_segment.h"
@@ -109,23 +111,6 @@ struct Entry {
   TcpState state() const { return connection.state; }
 };
 
-// The same address and port is the same, whether told in an IPv4 or in an IPv6 socket.
-std::string endpoint(const std::string& address) {
-  sockaddr_in6 six{};
-  if (address.size() == sizeof(sockaddr_in)) {
-    sockaddr_in four{};
-    std::memcpy(&four, address.data(), sizeof four);
-    six.sin6_port = four.sin_port;
-    six.sin6_addr.s6_addr[10] = six.sin6_addr.s6_addr[11] = 0xff;
-    std::memcpy(&six.sin6_addr.s6_addr[12], &four.sin_addr, sizeof four.sin_addr);
-  } else {
-    std::memcpy(&six, address.data(), std::min(address.size(), sizeof six));
-  }
-  std::string text(reinterpret_cast<const char*>(&six.sin6_port), sizeof six.sin6_port);
-  text.append(reinterpret_cast<const char*>(&six.sin6_addr), sizeof six.sin6_addr);
-  return text;
-}
-
 // What the other end has received is acknowledged; what it has not received is sent (again) in the ordinary way.
 Result<void> settle(Entry& sender, const Entry& receiver) {
   TcpConnection& from = sender.connection;
@@ -146,37 +131,40 @@ class Restore final : public TcpSocketRestore {
   Result<void> connect_inside() override { return take_part(true); }
   image::TcpRest rest() const override;
   Result<void> connect_outside() override { return take_part(false); }
+  std::vector<UniqueFd> take_speakers() override { return std::move(speakers_); }
 
  private:
   Result<void> prepare_waiting(const image::LogicalHost& host);
   Result<void> find_other_ends();
   Result<void> make_one(Entry& entry);
-  Result<void> make_stand_in(Entry& entry);
+  Result<void> make_stand_ins(const image::LogicalHost& host);
+  Result<void> make_stand_in(Entry& entry, std::optional<size_t> speaks);
   Result<void> take_part(bool inside);
   bool is_inside(const Entry& entry) const;
   std::chrono::nanoseconds elapsed_;
   std::vector<Entry> entries_;
   std::optional<sys::AcceptQueue> accept_queue_;
-  std::vector<sys::TcpConnection> waiting_;             // to be accepted
-  std::vector<std::pair<UniqueFd, Entry*>> stand_ins_;  // for other ends that nobody has open any more
+  std::vector<sys::TcpConnection> waiting_;  // to be accepted
+  struct StandIn {
+    UniqueFd fd;
+    Entry* entry;
+    std::optional<size_t> speaks;  // it has more to say: which of the host's closed_within
+  };
+  std::vector<StandIn> stand_ins_;  // for other ends that nobody has open any more
+  std::vector<UniqueFd> speakers_;
 };
-
-// Nobody has the other end open any more.
-bool is_alone(const Entry& entry) {
-  return is_connected(entry.state()) && entry.other == nullptr && entry.connection.peer_finished();
-}
 
 Result<void> Restore::find_other_ends() {
   std::map<std::string, Entry*> by_ends;
   for (Entry& entry : entries_) {
     if (!is_connected(entry.state())) continue;
-    if (!by_ends.emplace(endpoint(entry.connection.local) + endpoint(entry.connection.peer), &entry).second) {
+    if (!by_ends.emplace(end_key(entry.connection.local) + end_key(entry.connection.peer), &entry).second) {
       return error(ErrorKind::corrupt, "the same TCP connection twice");
     }
   }
   for (Entry& entry : entries_) {
     if (!is_connected(entry.state())) continue;
-    auto found = by_ends.find(endpoint(entry.connection.peer) + endpoint(entry.connection.local));
+    auto found = by_ends.find(end_key(entry.connection.peer) + end_key(entry.connection.local));
     if (found != by_ends.end()) entry.other = found->second;
   }
   for (Entry& entry : entries_) {
@@ -200,9 +188,9 @@ Result<void> Restore::make_one(Entry& entry) {
   return sys::bind_to(entry.fd, socket.local());
 }
 
-// The other end was closed and is the kernel's alone. It is made again and closed again, so that this one sees the end
-// of the stream, and an answer to whatever it still sends.
-Result<void> Restore::make_stand_in(Entry& entry) {
+// The other end was closed and is the kernel's alone. It is made again and closed again, when it has said what it still
+// has to, so that this one sees the end of the stream, and an answer to whatever it still sends.
+Result<void> Restore::make_stand_in(Entry& entry, std::optional<size_t> speaks) {
   TcpConnection& here = entry.connection;
   TcpConnection there{};
   there.state = TcpState::established;
@@ -224,7 +212,31 @@ Result<void> Restore::make_stand_in(Entry& entry) {
   UniqueFd fd = TRY(sys::make_socket(shape(*entry.socket)));
   TRY(sys::rebuild_connection(fd.get(), there)
           .within("a TCP connection that its other side, outside the job, has ended"));
-  stand_ins_.emplace_back(std::move(fd), &entry);
+  if (speaks) TRY(sys::reset_when_closed(fd.get()));  // until it has said everything
+  stand_ins_.push_back({std::move(fd), &entry, speaks});
+  return {};
+}
+
+Result<void> Restore::make_stand_ins(const image::LogicalHost& host) {
+  if (static_cast<size_t>(host.closed_within_size()) > kMostLastWords) {
+    return error(ErrorKind::corrupt, "too many connections that were closed");
+  }
+  std::map<std::string, size_t> speakers;
+  for (const image::TcpSocket& closed : host.closed_within()) {
+    speakers.emplace(end_key(closed.local()) + end_key(closed.peer()), speakers.size());
+  }
+  speakers_.resize(static_cast<size_t>(host.closed_within_size()));
+  for (Entry& entry : entries_) {
+    bool nobody_there = is_connected(entry.state()) && entry.other == nullptr &&
+                        is_within_job(entry.connection.local, entry.connection.peer);
+    if (!nobody_there) continue;
+    auto speaks = speakers.find(end_key(entry.connection.peer) + end_key(entry.connection.local));
+    if (entry.connection.peer_finished()) {
+      TRY(make_stand_in(entry, std::nullopt));
+    } else if (speaks != speakers.end()) {
+      TRY(make_stand_in(entry, speaks->second));
+    }
+  }
   return {};
 }
 
@@ -266,9 +278,7 @@ Result<void> Restore::make_all(const image::LogicalHost& host, const files::Owne
   }
   TRY(prepare_waiting(host));
   TRY(find_other_ends());
-  for (Entry& entry : entries_) {
-    if (is_alone(entry) && is_within_job(entry.connection.local, entry.connection.peer)) TRY(make_stand_in(entry));
-  }
+  TRY(make_stand_ins(host));
   for (Entry& entry : entries_) {
     TRY(make_one(entry).within("TCP socket of description " + std::to_string(entry.description->id())));
   }
@@ -276,7 +286,7 @@ Result<void> Restore::make_all(const image::LogicalHost& host, const files::Owne
 }
 
 bool Restore::is_inside(const Entry& entry) const {
-  bool stands_in = std::any_of(stand_ins_.begin(), stand_ins_.end(), [&](auto& each) { return each.second == &entry; });
+  bool stands_in = std::any_of(stand_ins_.begin(), stand_ins_.end(), [&](auto& each) { return each.entry == &entry; });
   bool alone = !is_connected(entry.state()) && entry.state() != TcpState::syn_sent;
   return entry.other != nullptr || stands_in || alone;
 }
@@ -304,10 +314,14 @@ Result<void> Restore::take_part(bool inside) {
     TRY(objects::take_part(entry.fd, entry.connection, entry.other != nullptr));
   }
   if (inside) {
-    for (auto& [fd, entry] : stand_ins_) {
-      TRY(sys::end_repair(fd.get(), {}, false));
-      TRY(sys::shut_down(fd.get(), false, true));
-      fd.reset();
+    for (StandIn& each : stand_ins_) {
+      TRY(sys::end_repair(each.fd.get(), {}, false));
+      if (each.speaks) {
+        speakers_[*each.speaks] = std::move(each.fd);
+        continue;
+      }
+      TRY(sys::shut_down(each.fd.get(), false, true));
+      each.fd.reset();
     }
   }
   for (Entry& entry : entries_) {

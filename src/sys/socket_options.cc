@@ -337,6 +337,11 @@ Result<void> reset_when_closed(int fd) {
   return checked_void(::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), "setsockopt(SO_LINGER)");
 }
 
+Result<void> speak_when_closed(int fd) {
+  linger ordinary{0, 0};
+  return checked_void(::setsockopt(fd, SOL_SOCKET, SO_LINGER, &ordinary, sizeof ordinary), "setsockopt(SO_LINGER)");
+}
+
 Result<void> enlarge_send_buffer(int fd, int bytes) { return set_buffer(fd, SO_SNDBUF, bytes * 2); }
 Result<void> enlarge_receive_buffer(int fd, int bytes) { return set_buffer(fd, SO_RCVBUF, bytes * 2); }
 

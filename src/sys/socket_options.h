@@ -43,6 +43,8 @@ Result<void> set_options(int fd, const SocketShape& shape, const std::vector<Soc
 Result<void> enlarge_send_buffer(int fd, int bytes);
 // SO_LINGER of no time: its close sends nothing more and tells the peer so.
 Result<void> reset_when_closed(int fd);
+// It says all it has, as it did before.
+Result<void> speak_when_closed(int fd);
 Result<void> enlarge_receive_buffer(int fd, int bytes);
 // One integer option.
 Result<int> read_option(int fd, int level, int name);
