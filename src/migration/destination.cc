@@ -437,8 +437,7 @@ Result<void> Destination::receive_job(Connection& connection) {
   if (restoration.is_owed()) TRY(watch_missing(restoration));
   if (!before_content) TRY(make_objects(restoration, consoles, state));
   TRY(restoration.restore(state.host()));
-  std::vector<uint32_t> ends(state.closed_ends().begin(), state.closed_ends().end());
-  auto closed = TRY(objects::LastWordsRestore::make(state.closed(), ends, restoration.since_state()));
+  auto closed = TRY(objects::LastWordsRestore::make(state.closed(), state.closed_ends(), restoration.since_state()));
   phases_.end("processes");
   faults_.at(FaultPoint::destination_restored, &connection);
   TRY(opener.publish());

@@ -76,18 +76,18 @@ Result<UniqueFd> rebuild(const sys::TcpConnection& connection) {
 
 }  // namespace
 
-Result<LastWordsRestore> LastWordsRestore::make(const ClosedImages& closed, std::span<const uint32_t> ends,
+Result<LastWordsRestore> LastWordsRestore::make(const ClosedImages& closed, const ClosedNumbers& ends,
                                                 std::chrono::nanoseconds elapsed) {
   LastWordsRestore restore;
   auto count = static_cast<size_t>(closed.size());
-  if (count > kMostLastWords || count != ends.size()) {
+  if (count > kMostLastWords || closed.size() != ends.size()) {
     return error(ErrorKind::corrupt, "connections that were closed, and ends of others");
   }
   if (count > 0) restore.answers_ = TRY(sys::PeerAnswers::open());
   for (const image::TcpSocket& socket : closed) {
     sys::TcpConnection connection = later(connection_of(socket), elapsed).without_queues();
     auto fd = rebuild(connection);
-    uint32_t end = ends[restore.connections_.size()];
+    uint32_t end = ends[static_cast<int>(restore.connections_.size())];
     restore.connections_.push_back({std::move(connection), end, fd ? std::move(*fd) : UniqueFd()});
   }
   return restore;

@@ -26,6 +26,7 @@ namespace godwit::objects {
 inline constexpr size_t kMostLastWords = 1024;
 
 using ClosedImages = google::protobuf::RepeatedPtrField<image::TcpSocket>;
+using ClosedNumbers = google::protobuf::RepeatedField<uint32_t>;
 void tell(std::span<const sys::TcpStanding> closed, ClosedImages& into);
 
 // At the source, when the job has left; blocks. Nothing in the image of one that was not heard to its end.
@@ -37,7 +38,7 @@ class LastWordsRestore {
  public:
   // In the calling thread's network namespace, in the freeze. `ends`: the number behind the end of each. `elapsed`:
   // since they were told. One that cannot be made is passed over; its peer learns so when it next says something.
-  static Result<LastWordsRestore> make(const ClosedImages& closed, std::span<const uint32_t> ends,
+  static Result<LastWordsRestore> make(const ClosedImages& closed, const ClosedNumbers& ends,
                                        std::chrono::nanoseconds elapsed);
   LastWordsRestore(LastWordsRestore&&) noexcept = default;
   LastWordsRestore& operator=(LastWordsRestore&&) = delete;
