@@ -65,7 +65,16 @@ Result<void> Carrier::send_trees(const SendFrame& send) {
 
 Result<void> Carrier::send_content(const SendFrame& send) {
   TRY(send_trees(send));
-  for (uint32_t id : carried_) TRY(send_file(send, id));
+  return send_changed_files(send, false);
+}
+
+// Writes through a mapping change the time only when the page is cleaned.
+Result<void> Carrier::send_changed_files(const SendFrame& send, bool also_by_mappings) {
+  for (uint32_t id : carried_) {
+    struct stat status = TRY(sys::status_of(TRY(table_.readable_fd(id))));
+    bool may_have_changed = also_by_mappings && table_.get(id).mapped_shared();
+    if (!is_unchanged(sent_[id], status) || may_have_changed) TRY(send_file(send, id));
+  }
   return {};
 }
 
@@ -75,12 +84,7 @@ Result<void> Carrier::send_changes(const SendFrame& send, const Ask& ask, const 
   for (const image::File& file : state.files()) {
     if (S_ISREG(file.mode()) && file.unlinked()) carried_.insert(file.id());
   }
-  for (uint32_t id : carried_) {
-    struct stat status = TRY(sys::status_of(TRY(table_.readable_fd(id))));
-    // Writes through a mapping change the time only when the page is cleaned.
-    if (is_unchanged(sent_[id], status) && !table_.get(id).mapped_shared()) continue;
-    TRY(send_file(send, id));
-  }
+  TRY(send_changed_files(send, true));
   std::set<uint32_t> questions = open_questions(plan_, verdicts_, state);
   if (!questions.empty()) {
     wire::CarriedRequest wanted = TRY(ask());

@@ -27,7 +27,7 @@ class Carrier {
   // `table` outlives this. `scratch`: the job's $TMPDIR on this node, or empty.
   Carrier(FileTable& table, const image::LogicalHost& plan, const wire::OfferAnswer& answer,
           const std::string& scratch);
-  // While the program runs.
+  // While the program runs: all of it the first time, then what changed since.
   Result<void> send_content(transport::Connection& connection);
   Result<void> send_content(const SendFrame& send);
 
@@ -42,6 +42,7 @@ class Carrier {
 
  private:
   Result<void> send_trees(const SendFrame& send);
+  Result<void> send_changed_files(const SendFrame& send, bool also_by_mappings);
   Result<void> send_file(const SendFrame& send, uint32_t id);
 
   FileTable& table_;

@@ -251,7 +251,7 @@ Result<std::optional<Convergence::Verdict>> DepartingHost::run_rounds(Convergenc
     last_begin_ = begin;
     left_over_ = bytes / address_space::kPageBytes;
     auto guess = static_cast<uint64_t>(rule.dirty_rate() * std::chrono::duration<double>(length).count());
-    report({bytes - brought.known_bytes, length, written.value_or(guess)});
+    TRY(report({bytes - brought.known_bytes, length, written.value_or(guess)}));
     TRY(sender_.ask_watch());
     if (!pays_ && TRY(untracked_bytes()) >= kLargeBytes) TRY(track_new());
     if (!pays_) return Convergence::Verdict::stuck;

@@ -35,7 +35,7 @@ class DepartingHost {
     std::chrono::nanoseconds length{0};
     uint64_t left_bytes = 0;
   };
-  using Report = std::function<void(const RoundResult&)>;
+  using Report = std::function<Result<void>(const RoundResult&)>;  // whatever else is to travel between rounds may
 
   // Begins to track writes in every process that is not tracked yet. Requires: all threads are stopped.
   Result<void> track(freeze::SeizedTree& tree);

@@ -75,9 +75,11 @@ class Source {
                        objects::SocketCapture& sockets, const wire::Offer& offer, const wire::OfferAnswer& answer);
   Result<void> finish(Connection& connection, freeze::SeizedTree tree, const DepartingHost& memory,
                       const files::Carrier& carrier);
-  Result<void> copy_while_it_runs(Inventory& inventory, DepartingHost& memory, Connection& connection);
+  using SendFiles = std::function<Result<void>()>;
+  Result<void> copy_while_it_runs(Inventory& inventory, DepartingHost& memory, Connection& connection,
+                                  const SendFiles& send_files);
   Result<void> track_writes(Inventory& inventory, DepartingHost& memory);
-  Result<void> pretransfer(Inventory& inventory, DepartingHost& memory);
+  Result<void> pretransfer(Inventory& inventory, DepartingHost& memory, const SendFiles& send_files);
   Result<bool> go_on_after_stuck(address_space::Convergence& rule);
   Result<bool> slow_down();
   Result<void> let_run_at_full_speed();
@@ -173,7 +175,8 @@ Result<wire::FinalState> Source::capture(Inventory& inventory, freeze::SeizedTre
 }
 
 // As the method asks. Afterwards leave_rest_ says whether pages stay behind at the switchover.
-Result<void> Source::copy_while_it_runs(Inventory& inventory, DepartingHost& memory, Connection& connection) {
+Result<void> Source::copy_while_it_runs(Inventory& inventory, DepartingHost& memory, Connection& connection,
+                                        const SendFiles& send_files) {
   const std::string& method = order_.options().memory();
   streams_ = std::make_unique<address_space::SendingStreams>(connection, streams_wanted(order_.options()),
                                                              [this] { return connect_to_destination(order_); });
@@ -181,7 +184,7 @@ Result<void> Source::copy_while_it_runs(Inventory& inventory, DepartingHost& mem
   if (method != "precopy" && method != "hybrid") return {};
   account_.begin("rounds");
   memory.travel_by(streams_.get());
-  TRY(pretransfer(inventory, memory));
+  TRY(pretransfer(inventory, memory, send_files));
   memory.travel_by(nullptr);
   TRY(streams_->await_made());
   account_.set_processor_share(0);
@@ -207,7 +210,7 @@ Result<void> Source::track_writes(Inventory& inventory, DepartingHost& memory) {
 }
 
 // Memory travels while the program runs. Afterwards the destination lacks only what was written in the last moments.
-Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory) {
+Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory, const SendFiles& send_files) {
   TRY(track_writes(inventory, memory));
   address_space::Convergence::Limits limits;
   const worker::MoveOptions& options = order_.options();
@@ -219,7 +222,11 @@ Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory) {
   memory.watch([this](uint64_t round_bytes) { return account_.between_chunks(round_bytes); });
   for (;;) {
     auto verdict = TRY(memory.run_rounds(
-        rule, [&](const DepartingHost::RoundResult& round) { account_.after_round(round, rule); },
+        rule,
+        [&](const DepartingHost::RoundResult& round) {
+          account_.after_round(round, rule);
+          return send_files();
+        },
         [&] { return track_writes(inventory, memory); }));
     report_.set_switched_by_hand(!verdict);
     leave_rest_ = !verdict;
@@ -372,9 +379,13 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
     page_server_ = std::make_unique<address_space::PageServer>(TRY(connect_to_destination(order_)));
   // Only now does the other side read: before, it waits for that connection, and this may be any amount.
   TRY(logs.send_history(connection, consoles_of(order_)));
-  TRY(carrier.send_content(connection));
-  TRY(connection.flush());
-  auto copied = copy_while_it_runs(inventory, memory, connection);
+  auto send_files = [&]() -> Result<void> {
+    TRY(carrier.send_content(connection));
+    return connection.flush();
+  };
+  TRY(send_files());
+  auto copied = copy_while_it_runs(inventory, memory, connection, send_files);
+  if (copied) copied = send_files();  // what changed since, so that the freeze finds little
   if (!copied) return explained(connection, std::move(copied.error()));
 
   // What is left is little, or is to be fetched by the running program.
