@@ -352,7 +352,15 @@ def rows(check, average, vip_of):
         row.__doc__ = f"a connection with a program on another node, every byte compared both ways, forwarding by {mechanism}"
         return row
 
+    def many_row(mechanism, count):
+        def row(lab):
+            return streams(lab, mechanism, count=count, rate=5e6, moves=3, port=9107, least=500)
+        row.__doc__ = f"{count} connections, forwarding by {mechanism}; only when it is named"
+        row.on_request = True
+        return row
+
     mechanisms = ("update", "traversal", "origin", "resend-notify", "resend")
-    return {**{"stream-" + mechanism: stream_row(mechanism) for mechanism in mechanisms}, "stream-100": hundred, "stream-1000": thousand,
+    many = {f"stream-{mechanism}-{count}": many_row(mechanism, count) for mechanism in mechanisms for count in (100, 10000)}
+    return {**many, **{"stream-" + mechanism: stream_row(mechanism) for mechanism in mechanisms}, "stream-100": hundred, "stream-1000": thousand,
             "stream-10000": ten_thousand, "stream-both": both,
             "stream-queue": queue, "stream-halves": halves}

@@ -4,16 +4,19 @@
 
 namespace godwit::address_space {
 
+using transport::FrameType;
+
 Result<void> ChunkSender::send(pid_t pid, PageClass pages, std::span<const sys::AddressRange> ranges,
                                std::span<const std::byte> bytes) {
   std::vector<std::byte> head = encode_head(pid, ranges);
-  auto type = transport::FrameType::pages;
+  bool of_object = pages == PageClass::object;
+  auto type = of_object ? FrameType::shared_memory_pages : FrameType::pages;
   transport::Codec codec = choice_.next(pages);
   size_t packed = codec == transport::Codec::none ? 0 : pack(pages, codec, bytes);
   if (packed > 0) {
     compressed_.from += bytes.size();
     compressed_.to += packed;
-    type = transport::FrameType::packed_pages;
+    type = of_object ? FrameType::shared_memory_packed : FrameType::packed_pages;
     PackedHead how{static_cast<uint32_t>(codec), 0};
     auto how_bytes = std::as_bytes(std::span(&how, 1));
     head.insert(head.end(), how_bytes.begin(), how_bytes.end());

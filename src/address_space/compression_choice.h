@@ -1,8 +1,8 @@
 // CompressionChoice: by which codec, if any, the next piece of pages crosses soonest, from what the last ones showed.
 //
 // One thread compresses and then sends, so a byte takes 1 / (compressor's speed) + ratio / (link's speed) seconds; the
-// codec with the least is taken, for anonymous pages and pages of files apart. Now and then another one is tried, but
-// only when the link has shown itself slower than any compressor: on a fast link nothing is ever compressed. Pure.
+// codec with the least is taken, for each class of pages apart. Now and then another one is tried, but only when the
+// link has shown itself slower than any compressor: on a fast link nothing is ever compressed. Pure.
 #pragma once
 
 #include <array>
@@ -13,7 +13,7 @@
 
 namespace godwit::address_space {
 
-enum class PageClass : uint8_t { anonymous, file };
+enum class PageClass : uint8_t { anonymous, file, object };  // object: of a memory object
 
 class CompressionChoice {
  public:
@@ -43,7 +43,7 @@ class CompressionChoice {
   double seconds_per_byte(const Codec& codec) const;
 
   Rate link_;
-  std::array<Class, 2> classes_;
+  std::array<Class, 3> classes_;
 };
 
 }  // namespace godwit::address_space

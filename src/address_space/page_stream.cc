@@ -170,8 +170,7 @@ Result<void> PageSender::send_object(uint32_t object, std::span<const sys::Addre
                                      std::span<const std::byte> bytes) {
   TRY(flush());
   TRY(order());
-  std::vector<std::byte> head = encode_head(static_cast<pid_t>(object), offsets);
-  TRY(connection_.send(transport::FrameType::shared_memory_pages, head, bytes));
+  TRY(chunks_.send(static_cast<pid_t>(object), PageClass::object, offsets, bytes));
   counts_.sent += bytes.size() / kPageBytes;
   return ask_watch();
 }
@@ -262,11 +261,12 @@ Result<void> PageReceiver::receive_object(transport::FrameHeader header) {
     for (const sys::AddressRange& range : frame.ranges) TRY(sys::punch_hole(fd, range.start, range.size()));
     return {};
   }
-  if (sum != frame.rest || sum > buffer_.size()) {
+  bool packed = header.type == transport::FrameType::shared_memory_packed;
+  if ((!packed && sum != frame.rest) || sum > buffer_.size()) {
     return error(ErrorKind::corrupt, "a shared memory frame has a wrong length");
   }
   std::span<std::byte> bytes = std::span(buffer_).first(sum);
-  TRY(connection_.receive_bytes(bytes));
+  TRY(packed ? receive_packed(frame.rest, bytes) : connection_.receive_bytes(bytes));
   uint64_t pool = sys::pool_page_bytes(fd);
   for (const sys::AddressRange& range : frame.ranges) {
     auto content = bytes.first(std::min(range.end, size) - range.start);

@@ -176,6 +176,10 @@ class PageReceiver {
   // Ranges without bytes, as PageSender::owe() and guard() tell them.
   Result<void> receive_ranges(uint32_t length, const Drop& told);
   // Pages of a memory object, or holes in it; nothing behind its end.
+  static bool takes_object(transport::FrameType type) {
+    return type == transport::FrameType::shared_memory_pages || type == transport::FrameType::shared_memory_packed ||
+           type == transport::FrameType::shared_memory_holes;
+  }
   Result<void> receive_object(transport::FrameHeader header);
 
  private:

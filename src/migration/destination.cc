@@ -195,7 +195,7 @@ Result<transport::Frame> Destination::receive_content(Connection& connection, Re
       }));
       continue;
     }
-    if (header.type == FrameType::shared_memory_pages || header.type == FrameType::shared_memory_holes) {
+    if (address_space::PageReceiver::takes_object(header.type)) {
       TRY(pages.receive_object(header));
       continue;
     }

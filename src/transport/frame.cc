@@ -56,6 +56,7 @@ std::optional<std::string_view> name_of(FrameType type) {
     case FrameType::switched_over: return "switched_over";
     case FrameType::closed_connection: return "closed_connection";
     case FrameType::peers_have: return "peers_have";
+    case FrameType::shared_memory_packed: return "shared_memory_packed";
   }
   return std::nullopt;
 }
@@ -72,6 +73,7 @@ uint32_t longest_payload(FrameType type) {
     case FrameType::guarded_pages:
     case FrameType::unguarded_pages:
     case FrameType::shared_memory_holes:
+    case FrameType::shared_memory_packed:
     case FrameType::shared_memory_pages: return kMaxPagesBytes;
     case FrameType::pages_in_place: return kMaxRangesBytes;
     case FrameType::clock_probe:

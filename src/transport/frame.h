@@ -61,6 +61,7 @@ enum class FrameType : uint32_t {
   switched_over = 45,
   closed_connection = 46,
   peers_have = 47,
+  shared_memory_packed = 48,
 };
 
 constexpr uint32_t kMaxMessageBytes = 64u << 20;
