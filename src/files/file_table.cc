@@ -48,7 +48,11 @@ void FileTable::set_name(size_t index, std::string_view link, const struct stat&
   bool another_name_counts = deleted && status.st_nlink > 0 && !file.path().empty() && file.path() != link;
   if (!another_name_counts) {
     nameless_[index] = deleted;
-    file.set_path(std::string(link));
+    if (file.path() != link) {
+      file.set_path(std::string(link));
+      file.clear_parents();
+      add_parents(file);
+    }
   }
   file.set_unlinked(status.st_nlink == 0 || nameless_[index]);
 }
@@ -76,6 +80,7 @@ Result<uint32_t> FileTable::add(int fd, std::string_view link, FileUse use) {
   std::pair<uint64_t, uint64_t> key(status.st_dev, status.st_ino);
   auto known = by_inode_.find(key);
   if (known != by_inode_.end()) {
+    looked_.insert(known->second);
     image::File& file = get(known->second);
     accumulate(file, use);
     if (file.path() != link || status.st_nlink == 0) set_name(known->second - 1, link, status);
@@ -92,7 +97,6 @@ Result<uint32_t> FileTable::add(int fd, std::string_view link, FileUse use) {
   set_status(file, status);
   accumulate(file, use);
   set_name(files_.size() - 1, link, status);
-  add_parents(file);
   if (const proc::Mount* mount = proc::mount_of(mounts_, file.path())) {
     file.set_filesystem(mount->type);
     file.set_mount_source(mount->source);
@@ -102,13 +106,17 @@ Result<uint32_t> FileTable::add(int fd, std::string_view link, FileUse use) {
   return file.id();
 }
 
-Result<void> FileTable::look_again(uint32_t id) {
-  if (!looked_.insert(id).second) return {};
+Result<bool> FileTable::look_again(uint32_t id) {
   int fd = fds_.at(id - 1).get();
   std::string link = TRY(sys::read_link("/proc/self/fd/" + std::to_string(fd)));
   struct stat status = TRY(sys::status_of(fd));
   if (get(id).path() != link || status.st_nlink == 0) set_name(id - 1, link, status);
-  return {};
+  looked_.insert(id);
+  return status.st_nlink == 0 || !link.ends_with(kDeleted);
+}
+
+Result<bool> FileTable::knows_name(uint32_t id) {
+  return looked_.contains(id) || settled_.contains(id) || TRY(look_again(id));
 }
 
 Result<std::optional<uint32_t>> FileTable::add_by_handle(uint64_t device, uint64_t inode, int32_t type,
@@ -146,7 +154,7 @@ Result<void> FileTable::fill(image::LogicalHost& host) {
     image::File& file = files_[i];
     auto status = sys::status_of(fds_[i].get());
     bool changed = status && file.ctime_ns() != nanoseconds(status->st_ctim);
-    if (changed || !settled_.contains(file.id())) TRY(look_again(file.id()));
+    if (!looked_.contains(file.id()) && (changed || !settled_.contains(file.id()))) TRY(look_again(file.id()));
     if (status) {
       set_status(file, *status);
       file.set_unlinked(status->st_nlink == 0 || nameless_[i]);

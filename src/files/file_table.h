@@ -41,11 +41,12 @@ class FileTable {
   // Nothing: it cannot be found by a name.
   Result<std::optional<uint32_t>> add_by_handle(uint64_t device, uint64_t inode, int32_t type,
                                                 const std::string& handle);
-  // Whether its name has changed, of one that was added; once until look_anew().
-  Result<void> look_again(uint32_t id);
+  // Instead of adding one that is known: whether its name is; if not it is to be added.
+  Result<bool> knows_name(uint32_t id);
   // Its name counts no longer, since its content does not travel. Those of all others are told of as they are, also
   // when nobody has them open any more.
   void settle_name(uint32_t id) { settled_.insert(id); }
+  // Names that were added or looked at until now may have changed.
   void look_anew() { looked_.clear(); }
   const image::File& get(uint32_t id) const { return files_.at(id - 1); }
   image::File& get(uint32_t id) { return files_.at(id - 1); }
@@ -63,6 +64,7 @@ class FileTable {
  private:
   FileTable(std::vector<proc::Mount> mounts, std::string root, std::string hash_store)
       : mounts_(std::move(mounts)), root_(std::move(root)), hashes_(std::move(hash_store)) {}
+  Result<bool> look_again(uint32_t id);
   void set_name(size_t index, std::string_view link, const struct stat& status);
   void add_parents(image::File& file);
 

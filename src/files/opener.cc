@@ -53,8 +53,12 @@ image::File::Origin Opener::origin_of(uint32_t file) const {
   return found == verdicts_.end() ? image::File::UNDECIDED : found->second.origin();
 }
 
-bool Opener::is_here(uint32_t file) const {
-  return verdicts_.contains(file) && origin_of(file) != image::File::CARRIED;
+// A network's file system may have looked at it too early then.
+bool Opener::may_be_early(uint32_t file) const {
+  auto found = files_.find(file);
+  if (found == files_.end() || found->second.written()) return false;
+  bool one_kernel = source_boot_id_ == view_.boot_id;
+  return origin_of(file) == image::File::LOCAL_EQUIVALENT || (one_kernel && origin_of(file) == image::File::SHARED);
 }
 
 uint32_t Opener::decisions(uint32_t file) const {
@@ -77,14 +81,15 @@ Result<UniqueFd> Opener::open_directory(const std::string& path) const {
 }
 
 Result<void> Opener::decide_again(const image::File& file) {
-  ++decisions_[file.id()];
   std::vector<worker::Refusal> refusals;
   wire::FileVerdict verdict = decide_one(file, source_boot_id_, view_, refusals);
   if (!refusals.empty()) {
     return error(ErrorKind::unsupported,
                  "since it was looked at the program has come to use " + refusals.front().what());
   }
-  verdicts_[file.id()] = std::move(verdict);
+  wire::FileVerdict& known_verdict = verdicts_[file.id()];
+  if (known_verdict.SerializeAsString() != verdict.SerializeAsString()) ++decisions_[file.id()];
+  known_verdict = std::move(verdict);
   auto known = carried_.find(file.id());
   bool moves = known != carried_.end() && known->second.placement && origin_of(file.id()) == image::File::CARRIED;
   if (!moves) return {};

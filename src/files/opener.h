@@ -47,9 +47,9 @@ class Opener {
   Result<UniqueFd> open(uint32_t file, int flags);
   // Whether it is the very file that the source has.
   bool is_shared(uint32_t file) const { return origin_of(file) == image::File::SHARED; }
-  // Whether it is of this node: nothing of it is carried.
-  bool is_here(uint32_t file) const;
-  // How often it was decided where it comes from: what was opened before the last time may be another file.
+  // Whether nothing is lost by opening it early: this node has it, and the program does not write to it.
+  bool may_be_early(uint32_t file) const;
+  // How often it was decided otherwise where it comes from: what was opened before the last time may be another file.
   uint32_t decisions(uint32_t file) const;
   // Requires: a file that was opened.
   const std::string& path(uint32_t file) const { return files_.at(file).path(); }
@@ -94,7 +94,7 @@ class Opener {
   MadeEntries made_;
   std::map<uint32_t, image::File> plan_, files_;
   std::map<uint32_t, wire::FileVerdict> verdicts_;
-  std::map<uint32_t, uint32_t> decisions_;          // after the first
+  std::map<uint32_t, uint32_t> decisions_;          // other ones after the first
   std::map<uint32_t, wire::FileVerdict> answered_;  // the verdicts that the source knows
   std::map<uint32_t, Carried> carried_;
   std::map<uint32_t, UniqueFd> specials_;  // carried directories and FIFOs, O_PATH

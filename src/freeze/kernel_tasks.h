@@ -55,7 +55,7 @@ class KernelTasks {
   Result<TaskRecords> read(std::span<const pid_t> processes) const;
   // The same, and what each process has once.
   Result<TaskRecords> read_all(std::span<const pid_t> processes) const;
-  // The open descriptors of one stopped process, by number.
+  // The open descriptors of one process, by number.
   Result<std::vector<DescriptorRecord>> read_descriptors(pid_t process) const;
   static RestartFunction restart_function(const TaskRecord& record);
   // When the thread went to sleep, on the host's CLOCK_MONOTONIC, nanoseconds. Good to some 20 us, for a record read

@@ -231,8 +231,8 @@ Result<uint64_t> DepartingHost::untracked_bytes() const {
   return bytes;
 }
 
-Result<std::optional<Convergence::Verdict>> DepartingHost::run_rounds(Convergence& rule, const Report& report,
-                                                                      const TrackNew& track_new) {
+Result<std::optional<Convergence::Verdict>> DepartingHost::run_rounds(Convergence& rule, const SendOthers& send_others,
+                                                                      const Report& report, const TrackNew& track_new) {
   int grown = 0;  // how often large new processes have kept us from the freeze
   rule_ = &rule;
   for (;;) {
@@ -240,6 +240,7 @@ Result<std::optional<Convergence::Verdict>> DepartingHost::run_rounds(Convergenc
     pays_ = true;
     next_look_ = begin + kBetweenLooks;
     TRY(follow_program());
+    TRY(send_others());
     TRY(track_lasting(track_new));
     Brought brought = TRY(round());
     uint64_t bytes = brought.bytes;
@@ -251,7 +252,7 @@ Result<std::optional<Convergence::Verdict>> DepartingHost::run_rounds(Convergenc
     last_begin_ = begin;
     left_over_ = bytes / address_space::kPageBytes;
     auto guess = static_cast<uint64_t>(rule.dirty_rate() * std::chrono::duration<double>(length).count());
-    TRY(report({bytes - brought.known_bytes, length, written.value_or(guess)}));
+    report({bytes - brought.known_bytes, length, written.value_or(guess)});
     TRY(sender_.ask_watch());
     if (!pays_ && TRY(untracked_bytes()) >= kLargeBytes) TRY(track_new());
     if (!pays_) return Convergence::Verdict::stuck;

@@ -35,7 +35,7 @@ class DepartingHost {
     std::chrono::nanoseconds length{0};
     uint64_t left_bytes = 0;
   };
-  using Report = std::function<Result<void>(const RoundResult&)>;  // whatever else is to travel between rounds may
+  using Report = std::function<void(const RoundResult&)>;
 
   // Begins to track writes in every process that is not tracked yet. Requires: all threads are stopped.
   Result<void> track(freeze::SeizedTree& tree);
@@ -45,11 +45,14 @@ class DepartingHost {
   void watch(address_space::PageSender::Watch watch);
   // Stops the program for a moment and calls track().
   using TrackNew = std::function<Result<void>()>;
+  // What else travels between rounds, before the memory of the next one.
+  using SendOthers = std::function<Result<void>()>;
   // Rounds while the program runs, until the rule says what to do, which may be in the midst of one; nothing when the
   // watch stopped them. Processes that come meanwhile are tracked when they have lasted for a round or have grown
   // large; the others are left for the freeze. Errors: unsupported when the program comes to use what cannot be moved;
   // the watch's.
   Result<std::optional<address_space::Convergence::Verdict>> run_rounds(address_space::Convergence& rule,
+                                                                        const SendOthers& send_others,
                                                                         const Report& report,
                                                                         const TrackNew& track_new);
   // For post-copy, when rounds are over: tells the destination of what is not to be sent before the switchover, so that

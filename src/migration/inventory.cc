@@ -12,6 +12,7 @@
 #include "forwarding/job_link.h"
 #include "freeze/remote_calls.h"
 #include "freeze/system_call_restart.h"
+#include "objects/pending_connect.h"
 #include "objects/process_state.h"
 #include "objects/thread_state.h"
 #include "proc/stat.h"
@@ -174,6 +175,7 @@ Result<void> Inventory::add_threads(const freeze::ListedProcess& listed, image::
 
 Result<image::LogicalHost> Inventory::plan(std::vector<worker::Refusal>& refusals) {
   image::LogicalHost host;
+  files_.look_anew();
   for (const freeze::ListedProcess& listed : TRY(freeze::list_processes(init_host_pid_))) {
     image::Process process;
     auto add = [&]() -> Result<void> {
@@ -355,6 +357,7 @@ Result<void> Inventory::ask_inside(freeze::SeizedProcess& seized, image::Process
 
 Result<image::LogicalHost> Inventory::full(freeze::SeizedTree& tree, std::vector<worker::Refusal>& refusals) {
   image::LogicalHost host;
+  files_.look_anew();
   handles_.clear();
   for (const freeze::SeizedProcess& seized : tree.processes()) {
     if (!seized.listed.zombie) TRY(open_handle(seized.listed));
@@ -377,6 +380,7 @@ Result<image::LogicalHost> Inventory::full(freeze::SeizedTree& tree, std::vector
     *process.mutable_address_space() = std::move(space);
   }
   TRY(add_descriptors(objects::Depth::full, host, refusals));
+  objects::complete_connects(host);
   TRY(add_network(host, refusals));
   shared_.fill(host);
   TRY(files_.fill(host));

@@ -267,6 +267,7 @@ Result<void> Restoration::make_objects(const image::LogicalHost& state, std::spa
   descriptors_.emplace(
       TRY(objects::DescriptorRestore::create(state, tun_ends, accept_queue_, opener_, ready_, mounts_, shared_, ends,
                                              elapsed, {owner.uid, owner.gid, owner.groups}, host_pid)));
+  ready_.clear();
   for (const image::Process& process : state.processes()) {
     if (process.zombie()) continue;
     TRY(set_places(process));

@@ -222,11 +222,7 @@ Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory, co
   memory.watch([this](uint64_t round_bytes) { return account_.between_chunks(round_bytes); });
   for (;;) {
     auto verdict = TRY(memory.run_rounds(
-        rule,
-        [&](const DepartingHost::RoundResult& round) {
-          account_.after_round(round, rule);
-          return send_files();
-        },
+        rule, send_files, [&](const DepartingHost::RoundResult& round) { account_.after_round(round, rule); },
         [&] { return track_writes(inventory, memory); }));
     report_.set_switched_by_hand(!verdict);
     leave_rest_ = !verdict;
@@ -385,7 +381,6 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   };
   TRY(send_files());
   auto copied = copy_while_it_runs(inventory, memory, connection, send_files);
-  if (copied) copied = send_files();  // what changed since, so that the freeze finds little
   if (!copied) return explained(connection, std::move(copied.error()));
 
   // What is left is little, or is to be fetched by the running program.
@@ -439,10 +434,8 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   packets.commit();
   account_.begin(leave_rest_ ? "pushing" : "discarding");
   for (const worker::FilePlan& row : files::plan_rows(state.host(), answer)) *report_.add_files() = row;
-  if (!stop.words.empty()) {
-    auto lost = pass_on_last_words(connection, order_.place().init_pid(), std::move(stop.words), closed);
-    warn_of_loss(lost.words, lost.why, report_);
-  }
+  auto lost = pass_on_last_words(connection, order_.place().init_pid(), std::move(stop.words), closed);
+  warn_of_loss(lost.words, lost.why, report_);
   return finish(connection, std::move(tree), memory, carrier);
 }
 

@@ -48,7 +48,7 @@ Result<std::vector<image::TcpSocket>> hear_and_send(Connection& connection, pid_
                                                     std::string& why) {
   connection.set_patience(kPatience);
   auto have = TRY(receive<wire::PeersHave>(connection, FrameType::peers_have));
-  auto said = hear(init_pid, closed.outside, have, why);
+  auto said = closed.outside.empty() ? std::vector<image::TcpSocket>() : hear(init_pid, closed.outside, have, why);
   std::ranges::move(objects::hear_within(closed.within), std::back_inserter(said));
   for (image::TcpSocket& each : said) {
     if (each.ByteSizeLong() > transport::kMaxMessageBytes) each.Clear();

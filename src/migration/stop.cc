@@ -19,22 +19,27 @@ Result<freeze::SeizedTree> stop_all(Inventory& inventory, const worker::JobPlace
 
 namespace {
 
-// A stopped program adds nothing to it, and peers that read take it within a round trip.
+bool is_within(const sys::LastWords& words) { return objects::is_within_job(words.local, words.peer); }
+
+// A stopped program adds nothing to it, and takes nothing of it; peers that read take it within a round trip.
 std::vector<sys::LastWords> let_last_words_arrive(objects::SocketCapture& sockets, std::chrono::microseconds patience) {
   constexpr std::chrono::microseconds kBetween(100);
   auto until = std::chrono::steady_clock::now() + patience;
   for (;;) {
     auto words = sockets.last_words();
     if (!words) return {};  // a kernel that does not tell
-    if (words->empty() || std::chrono::steady_clock::now() > until) return std::move(*words);
+    bool no_use = std::ranges::all_of(*words, is_within) || std::chrono::steady_clock::now() > until;
+    if (no_use) return std::move(*words);
     std::this_thread::sleep_for(kBetween);
   }
 }
 
-// Those within the job need nothing that has to be loaded.
-bool can_move(const std::vector<sys::LastWords>& words, bool prepared) {
-  auto within = [](const sys::LastWords& each) { return objects::is_within_job(each.local, each.peer); };
-  return words.size() <= objects::kMostLastWords && (prepared || std::ranges::all_of(words, within));
+// Those within the job need nothing that has to be loaded; but one that nobody has accepted yet cannot.
+bool can_move(const std::vector<sys::LastWords>& words, bool prepared, int tries) {
+  constexpr int kTriesToBeAccepted = 3;
+  bool within = std::ranges::any_of(words, is_within), all_within = std::ranges::all_of(words, is_within);
+  return words.size() <= objects::kMostLastWords && (prepared || all_within) &&
+         (!within || tries >= kTriesToBeAccepted);
 }
 
 bool are_some(objects::SocketCapture& sockets) {
@@ -58,7 +63,7 @@ Result<QuietStop> stop_quiet(Inventory& inventory, const worker::JobPlace& place
         sockets, prepared ? kPatienceIfTheyMove : kPatience);  // before what acknowledges them is held
     same = words == before ? same + 1 : 0;
     bool arrived =
-        words.empty() || can_move(words, prepared) || tries >= kTriesForLastWords || same >= kTriesForTheSame;
+        words.empty() || can_move(words, prepared, tries) || tries >= kTriesForLastWords || same >= kTriesForTheSame;
     if (arrived) TRY(packets.hold());  // before the look: a packet may bring a connection
     bool last = tries == kTries;
     if (arrived && !inventory.has_unread(last)) return QuietStop{std::move(tree), std::move(words)};

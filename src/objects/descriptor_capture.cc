@@ -148,8 +148,8 @@ Result<std::optional<uint32_t>> DescriptorCapture::recognise(const ProcessRef& p
   auto familiar = familiar_.recall(*which.record);
   if (!familiar) return std::optional<uint32_t>();
   const image::Description& description = familiar->description;
-  if (description.has_regular_file()) TRY(files_.look_again(description.regular_file().file()));
-  if (description.has_directory()) TRY(files_.look_again(description.directory().file()));
+  uint32_t file = description.has_regular_file() ? description.regular_file().file() : description.directory().file();
+  if (file != 0 && !TRY(files_.knows_name(file))) return std::optional<uint32_t>();
   if (description.has_pipe_end()) pipes_with_content_.emplace(which.record->inode, true);
   Known known{process.host_pid,
               which.number,
@@ -275,6 +275,9 @@ Result<void> DescriptorCapture::capture_process(const ProcessRef& ref, Depth dep
     if (closed_meanwhile) continue;
     TRY(std::move(captured).within("descriptor " + std::to_string(number) + " of process " + std::to_string(ref.pid)));
   }
+  if (depth == Depth::plan && tasks_ != nullptr) {
+    if (auto again = tasks_->read_descriptors(ref.host_pid)) familiar_.confirm(*again);
+  }
   return {};
 }
 
@@ -283,7 +286,6 @@ Result<void> DescriptorCapture::capture(std::span<const ProcessRef> processes, D
   known_.clear();
   by_identity_.clear();
   if (depth == Depth::plan) familiar_.forget();
-  files_.look_anew();
   in_flight_.clear();
   inner_pids_.clear();
   pipes_with_content_.clear();

@@ -3,6 +3,9 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "objects/description.h"
 
 namespace godwit::objects {
@@ -34,7 +37,21 @@ void FamiliarDescriptions::learn(const freeze::DescriptorRecord& record, const O
                                  const image::Description& description) {
   bool of_the_same = record.inode == open.status.st_ino && record.flags == (open.info.flags & ~uint32_t{O_CLOEXEC});
   if (!of_the_same || !is_told_by_record(description, open)) return;
-  known_.insert_or_assign(record.description, Known{record, description, open.status.st_dev});
+  learnt_.push_back(Known{record, description, open.status.st_dev});
+}
+
+void FamiliarDescriptions::forget() {
+  learnt_.clear();
+  known_.clear();
+}
+
+void FamiliarDescriptions::confirm(std::span<const freeze::DescriptorRecord> again) {
+  for (Known& each : std::exchange(learnt_, {})) {
+    auto now = std::ranges::lower_bound(again, each.record.number, {}, &freeze::DescriptorRecord::number);
+    bool confirmed = now != again.end() && now->number == each.record.number && same(each.record, *now) &&
+                     each.record.pipe_pages == now->pipe_pages;
+    if (confirmed) known_.insert_or_assign(each.record.description, std::move(each));
+  }
 }
 
 std::optional<FamiliarDescriptions::Known> FamiliarDescriptions::recall(const freeze::DescriptorRecord& now) const {

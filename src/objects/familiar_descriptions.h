@@ -10,7 +10,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <unordered_map>
+#include <vector>
 
 #include "freeze/kernel_tasks.h"
 #include "godwit/image.pb.h"
@@ -21,9 +23,11 @@ struct OpenDescriptor;
 
 class FamiliarDescriptions {
  public:
-  void forget() { known_.clear(); }
-  // `record`: of about the same time as `open`, which `description` was captured from.
+  void forget();
+  // `record`: of before the look at `open`, which `description` was captured from. It counts when a record from after
+  // it is the same.
   void learn(const freeze::DescriptorRecord& record, const OpenDescriptor& open, const image::Description& description);
+  void confirm(std::span<const freeze::DescriptorRecord> again);
   struct Known {
     freeze::DescriptorRecord record;
     image::Description description;
@@ -33,6 +37,7 @@ class FamiliarDescriptions {
   std::optional<Known> recall(const freeze::DescriptorRecord& now) const;
 
  private:
+  std::vector<Known> learnt_;                  // of one process
   std::unordered_map<uint64_t, Known> known_;  // by the address of the description
 };
 

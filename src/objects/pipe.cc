@@ -78,18 +78,22 @@ Result<UniqueFd> restore_pipe(const image::Description& description, RestoreTool
     PipeEnds made;
     if (end.file() != 0) {
       made.read = TRY(tools.opener.open(end.file(), O_RDWR | O_NONBLOCK));
-      (void)sys::set_pipe_capacity(made.read.get(), end.capacity());  // a user's limit
     } else {
       made = TRY(make_pipe(end.capacity()));
     }
     known = tools.pipes.emplace(end.pipe(), std::move(made)).first;
+  }
+  if (known->second.capacity != end.capacity()) {
+    (void)sys::set_pipe_capacity(known->second.read.get(), end.capacity());  // a user's limit
+    known->second.capacity = end.capacity();
   }
   if (!content.bytes.empty()) {
     // A FIFO on a file system shared by nodes of one machine (a lab) is one and the same pipe: its content is there
     // already.
     int any = known->second.read.get();
     bool same_pipe = TRY(sys::peek_pipe(any, end.capacity())).bytes == content.bytes;
-    if (!same_pipe) TRY(sys::fill_pipe(any, content, tools.packet_pipes.contains(end.pipe())));
+    bool packets = content.pieces.size() > 1 || tools.packet_pipes.contains(end.pipe());
+    if (!same_pipe) TRY(sys::fill_pipe(any, content, packets));
   }
   return description_of_end(known->second, end.packet_mode() ? flags | O_DIRECT : flags);
 }

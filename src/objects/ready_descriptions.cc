@@ -30,7 +30,7 @@ Result<PipeEnds> make_pipe(uint32_t capacity) {
 // What all descriptions that may stand for each other have in common; empty: it is none of these.
 std::string ReadyDescriptions::key_of(const image::Description& description) const {
   uint32_t file = file_of(description);
-  bool from_here = file != 0 && opener_.is_here(file);
+  bool from_here = file != 0 && opener_.may_be_early(file);
   if ((!from_here && !description.has_eventfd()) || (description.flags() & O_ASYNC) != 0) return {};
   image::Description alike;
   alike.set_flags(description.flags());

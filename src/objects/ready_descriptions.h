@@ -1,12 +1,14 @@
 // ReadyDescriptions: what the destination makes of a plan's descriptions before the freeze, so that in it they need
 // only be taken: files and directories that it has itself, event counters, pipes without a name.
 //
-// Nothing that others could notice is among them. What is taken is as new: the position is at the beginning.
+// Nothing that others could notice is among them: nobody writes to such a file. What is taken is as new: the position
+// is at the beginning.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -32,7 +34,9 @@ class ReadyDescriptions {
   // None: it has to be made.
   UniqueFd take(const image::Description& description);
   // By their numbers in the image.
-  std::map<uint64_t, PipeEnds> take_pipes() { return std::move(pipes_); }
+  std::map<uint64_t, PipeEnds> take_pipes() { return std::exchange(pipes_, {}); }
+  // What nobody wanted is closed.
+  void clear() { ready_.clear(); }
 
  private:
   std::string key_of(const image::Description& description) const;

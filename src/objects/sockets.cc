@@ -30,7 +30,7 @@ Result<SocketCapture> SocketCapture::open(pid_t init_host_pid, int init_pidfd, s
 }
 
 void SocketCapture::begin() {
-  looked_ = false;
+  looked_ = missed_ = false;
   unix_.clear();
   waiting_.clear();
   groups_.reset();
@@ -119,6 +119,12 @@ Result<std::vector<sys::TcpStanding>> SocketCapture::standings(std::vector<sys::
   return standings;
 }
 
+bool SocketCapture::was_waiting(const std::string& local, const std::string& peer) const {
+  std::string key = end_key(local) + end_key(peer);
+  return std::ranges::any_of(
+      taken_, [&](const Taken& each) { return end_key(each.connection.local) + end_key(each.connection.peer) == key; });
+}
+
 Result<std::vector<ReaderWithin>> SocketCapture::readers_within(std::vector<sys::LastWords>& words,
                                                                 image::LogicalHost& host) {
   std::vector<ReaderWithin> readers;
@@ -141,7 +147,7 @@ Result<std::vector<ReaderWithin>> SocketCapture::readers_within(std::vector<sys:
     auto socket = sockets.find(key);
     auto fd = held.find(key);
     if (socket == sockets.end() || fd == held.end()) {
-      unread.push_back(each);
+      if (!was_waiting(each.peer, each.local)) unread.push_back(each);
       continue;
     }
     if (readers.size() == kMostLastWords || socket->second->urgent() != image::TcpSocket::NONE) continue;
@@ -222,12 +228,11 @@ Result<void> SocketCapture::look() {
 
 // One that is not there may have been made since.
 Result<const sys::UnixSocketRecord*> SocketCapture::unix_socket(uint64_t inode) {
-  for (bool again : {false, true}) {
-    if (!looked_ || again) TRY(look());
-    auto found = unix_.find(inode);
-    if (found != unix_.end()) return &found->second;
-  }
-  return nullptr;
+  if (!looked_) TRY(look());
+  if (!unix_.contains(inode) && !missed_) TRY(look());
+  auto found = unix_.find(inode);
+  missed_ = missed_ || found == unix_.end();  // there are such: looking again and again tells no more
+  return found == unix_.end() ? nullptr : &found->second;
 }
 
 Result<bool> SocketCapture::of_the_job(int fd) const { return TRY(sys::network_of(fd)) == network_; }

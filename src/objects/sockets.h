@@ -117,6 +117,7 @@ class SocketCapture {
         drop_(std::move(drop)),
         network_(network) {}
   Result<void> look();
+  bool was_waiting(const std::string& local, const std::string& peer) const;  // a connection, to be accepted
   Result<void> freeze();
   void put_back();
 
@@ -138,7 +139,7 @@ class SocketCapture {
   std::optional<freeze::FrozenCgroup> frozen_;
   uint64_t network_;
   bool inside_ = false;  // the network, in in_network()
-  bool looked_ = false;
+  bool looked_ = false, missed_ = false;
   std::optional<std::vector<sys::MulticastGroup>> groups_;
   std::optional<std::map<uint64_t, sys::PacketRecord>> packet_;
   std::map<uint64_t, sys::UnixSocketRecord> unix_;

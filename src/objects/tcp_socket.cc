@@ -205,6 +205,7 @@ Result<void> Restore::make_stand_in(Entry& entry, std::optional<size_t> speaks) 
   there.send_scale = here.receive_scale;
   there.receive_scale = here.send_scale;
   there.timestamp = here.timestamp;
+  // Not what this end has offered: that it would not offer anew, having been rebuilt with it.
   constexpr uint32_t kWindow = 65535;
   there.window = {here.send_first, kWindow, kWindow, kWindow, here.send_first};
   here.unsent.insert(0, here.unacknowledged);
@@ -317,6 +318,7 @@ Result<void> Restore::take_part(bool inside) {
     for (StandIn& each : stand_ins_) {
       TRY(sys::end_repair(each.fd.get(), {}, false));
       if (each.speaks) {
+        TRY(sys::set_option(each.fd.get(), SOL_SOCKET, SO_REUSEADDR, 1));  // a server may be started anew meanwhile
         speakers_[*each.speaks] = std::move(each.fd);
         continue;
       }
