@@ -114,7 +114,7 @@ Result<image::AddressSpace> LayoutCapture::plan(pid_t host_pid, pid_t pid, std::
   std::erase_if(planned_, [pid](const auto& known) { return known.first.first == pid; });
   for (const proc::MapEntry& entry : entries) planned_[{pid, entry.end}] = entry;
   UniqueFd executable = TRY(sys::open_path(proc_path(host_pid, "exe"), O_RDONLY));
-  std::string link = TRY(sys::read_link(proc_path(host_pid, "exe")));
+  std::string link = TRY(sys::link_of(executable.get()));  // it may have executed another by now
   executables_[pid] = TRY(files_.add(executable.get(), link, {.executable = true}));
   return capture(host_pid, pid, std::move(entries), refusals);
 }

@@ -78,8 +78,6 @@ Result<void> Carrier::send_changed_files(const SendFrame& send, bool also_by_map
   return {};
 }
 
-Result<void> Carrier::send_content(transport::Connection& connection) { return send_content(sender_on(connection)); }
-
 Result<void> Carrier::send_changes(const SendFrame& send, const Ask& ask, const image::LogicalHost& state) {
   for (const image::File& file : state.files()) {
     if (S_ISREG(file.mode()) && file.unlinked()) carried_.insert(file.id());

@@ -28,7 +28,6 @@ class Carrier {
   Carrier(FileTable& table, const image::LogicalHost& plan, const wire::OfferAnswer& answer,
           const std::string& scratch);
   // While the program runs: all of it the first time, then what changed since.
-  Result<void> send_content(transport::Connection& connection);
   Result<void> send_content(const SendFrame& send);
 
   // In the freeze: what changed, files that lost their name, and whatever else

@@ -80,7 +80,7 @@ Result<uint32_t> FileTable::add(int fd, std::string_view link, FileUse use) {
   std::pair<uint64_t, uint64_t> key(status.st_dev, status.st_ino);
   auto known = by_inode_.find(key);
   if (known != by_inode_.end()) {
-    looked_.insert(known->second);
+    if (status.st_nlink == 0 || !link.ends_with(kDeleted)) looked_.insert(known->second);
     image::File& file = get(known->second);
     accumulate(file, use);
     if (file.path() != link || status.st_nlink == 0) set_name(known->second - 1, link, status);
@@ -108,16 +108,15 @@ Result<uint32_t> FileTable::add(int fd, std::string_view link, FileUse use) {
 
 Result<bool> FileTable::look_again(uint32_t id) {
   int fd = fds_.at(id - 1).get();
-  std::string link = TRY(sys::read_link("/proc/self/fd/" + std::to_string(fd)));
+  std::string link = TRY(sys::link_of(fd));
   struct stat status = TRY(sys::status_of(fd));
   if (get(id).path() != link || status.st_nlink == 0) set_name(id - 1, link, status);
-  looked_.insert(id);
-  return status.st_nlink == 0 || !link.ends_with(kDeleted);
+  bool known = status.st_nlink == 0 || !link.ends_with(kDeleted);
+  if (known) looked_.insert(id);
+  return known;
 }
 
-Result<bool> FileTable::knows_name(uint32_t id) {
-  return looked_.contains(id) || settled_.contains(id) || TRY(look_again(id));
-}
+Result<bool> FileTable::knows_name(uint32_t id) { return looked_.contains(id) || TRY(look_again(id)); }
 
 Result<std::optional<uint32_t>> FileTable::add_by_handle(uint64_t device, uint64_t inode, int32_t type,
                                                          const std::string& handle) {
@@ -128,7 +127,7 @@ Result<std::optional<uint32_t>> FileTable::add_by_handle(uint64_t device, uint64
     if (!place) continue;
     auto fd = sys::open_by_handle(place->get(), type, handle);
     if (!fd) continue;
-    std::string link = TRY(sys::read_link("/proc/self/fd/" + std::to_string(fd->get())));
+    std::string link = TRY(sys::link_of(fd->get()));
     // Only below what this mount shows of its file system is that a name the job knows.
     auto there = sys::status_of(root_ + link);
     if (there && there->st_dev == device && there->st_ino == inode) return std::optional(TRY(add(fd->get(), link, {})));

@@ -43,8 +43,8 @@ class FileTable {
                                                 const std::string& handle);
   // Instead of adding one that is known: whether its name is; if not it is to be added.
   Result<bool> knows_name(uint32_t id);
-  // Its name counts no longer, since its content does not travel. Those of all others are told of as they are, also
-  // when nobody has them open any more.
+  // Its name counts only while somebody has it open, since its content does not travel. Those of all others are told of
+  // as they are, also when nobody has them open any more.
   void settle_name(uint32_t id) { settled_.insert(id); }
   // Names that were added or looked at until now may have changed.
   void look_anew() { looked_.clear(); }

@@ -25,7 +25,7 @@ class FileTableTest : public testing::Test {
   ~FileTableTest() override { fs::remove_all(root_); }
   // As it is found among the descriptors of a process.
   uint32_t add(const UniqueFd& fd, FileUse use = {}) {
-    std::string link = *sys::read_link("/proc/self/fd/" + std::to_string(fd.get()));
+    std::string link = *sys::link_of(fd.get());
     return *table_->add(fd.get(), link, use);
   }
   UniqueFd open(const std::string& name, int flags = O_RDWR | O_CREAT) {

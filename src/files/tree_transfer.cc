@@ -18,9 +18,10 @@ Result<void> TreeSender::send(const SendFrame& send, const Elsewhere& elsewhere)
     if (!root) return {};
     root_ = std::move(*root);
   }
-  if (!TRY(watch_.changed())) return {};
+  if (!TRY(watch_.changed()) && whole_) return {};
   std::set<std::string> present;
-  TRY(walk(send, elsewhere, present));
+  whole_ = TRY(walk(send, elsewhere, present));
+  if (!whole_) return {};  // a directory went meanwhile: what was not seen may be there
   for (auto entry = known_.rbegin(); entry != known_.rend(); ++entry) {  // what lies in a directory before it
     if (present.contains(entry->first)) continue;
     wire::ScratchEntry gone;
@@ -33,7 +34,7 @@ Result<void> TreeSender::send(const SendFrame& send, const Elsewhere& elsewhere)
   return {};
 }
 
-Result<void> TreeSender::walk(const SendFrame& send, const Elsewhere& elsewhere, std::set<std::string>& present) {
+Result<bool> TreeSender::walk(const SendFrame& send, const Elsewhere& elsewhere, std::set<std::string>& present) {
   std::error_code failed;
   watch_.add(directory_);  // before it is read, so that no change is missed
   for (auto it = fs::recursive_directory_iterator(directory_, failed); !failed && it != fs::end(it);
@@ -43,7 +44,7 @@ Result<void> TreeSender::walk(const SendFrame& send, const Elsewhere& elsewhere,
     present.insert(name);
     TRY(send_entry(send, elsewhere, name));
   }
-  return {};
+  return !failed;
 }
 
 Result<void> TreeSender::send_entry(const SendFrame& send, const Elsewhere& elsewhere, const std::string& name) {

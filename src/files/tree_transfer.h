@@ -35,7 +35,8 @@ class TreeSender {
   Result<void> send(const SendFrame& send, const Elsewhere& elsewhere);
 
  private:
-  Result<void> walk(const SendFrame& send, const Elsewhere& elsewhere, std::set<std::string>& present);
+  // False: it did not come to its end.
+  Result<bool> walk(const SendFrame& send, const Elsewhere& elsewhere, std::set<std::string>& present);
   Result<void> send_entry(const SendFrame& send, const Elsewhere& elsewhere, const std::string& name);
 
   std::string directory_;
@@ -43,6 +44,7 @@ class TreeSender {
   uint32_t next_id_;
   UniqueFd root_;
   sys::ChangeWatch watch_;
+  bool whole_ = false;  // the last walk
   struct Known {
     uint32_t id = 0;
     uint32_t mode = 0;

@@ -236,11 +236,11 @@ Result<std::optional<Convergence::Verdict>> DepartingHost::run_rounds(Convergenc
   int grown = 0;  // how often large new processes have kept us from the freeze
   rule_ = &rule;
   for (;;) {
-    auto begin = Clock::now();
+    TRY(send_others());
+    auto begin = Clock::now();  // what was written to memory before is sent in this round
     pays_ = true;
     next_look_ = begin + kBetweenLooks;
     TRY(follow_program());
-    TRY(send_others());
     TRY(track_lasting(track_new));
     Brought brought = TRY(round());
     uint64_t bytes = brought.bytes;

@@ -111,9 +111,8 @@ Result<int32_t> Inventory::foreground_group(pid_t host_pid, const proc::Stat& st
 // cwd and root.
 Result<void> Inventory::add_places(const freeze::ListedProcess& listed, image::Process& into) {
   auto add = [&](std::string_view name) -> Result<uint32_t> {
-    std::string path = proc_path(listed.host_pid, name);
-    UniqueFd fd = TRY(sys::open_path(path, O_PATH | O_DIRECTORY));
-    return files_.add(fd.get(), TRY(sys::read_link(path)), {});
+    UniqueFd fd = TRY(sys::open_path(proc_path(listed.host_pid, name), O_PATH | O_DIRECTORY));
+    return files_.add(fd.get(), TRY(sys::link_of(fd.get())), {});  // it may have gone elsewhere by now
   };
   into.set_cwd_file(TRY(add("cwd")));
   into.set_root_file(TRY(add("root")));

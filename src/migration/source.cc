@@ -75,6 +75,7 @@ class Source {
                        objects::SocketCapture& sockets, const wire::Offer& offer, const wire::OfferAnswer& answer);
   Result<void> finish(Connection& connection, freeze::SeizedTree tree, const DepartingHost& memory,
                       const files::Carrier& carrier);
+  Result<void> send_others(Connection& connection, files::Carrier& carrier);
   using SendFiles = std::function<Result<void>()>;
   Result<void> copy_while_it_runs(Inventory& inventory, DepartingHost& memory, Connection& connection,
                                   const SendFiles& send_files);
@@ -172,6 +173,17 @@ Result<wire::FinalState> Source::capture(Inventory& inventory, freeze::SeizedTre
     *state.add_consoles() = std::move(console);
   }
   return state;
+}
+
+// Content of files, while the program runs. A wish to switch is heard when it is through.
+Result<void> Source::send_others(Connection& connection, files::Carrier& carrier) {
+  uint64_t sent = 0;
+  TRY(carrier.send_content([&](FrameType type, const google::protobuf::MessageLite& message) -> Result<void> {
+    TRY(account_.between_chunks(sent += message.ByteSizeLong()));  // called off, or held back
+    return connection.send(type, message);
+  }));
+  TRY(account_.between_chunks(0));
+  return connection.flush();
 }
 
 // As the method asks. Afterwards leave_rest_ says whether pages stay behind at the switchover.
@@ -375,10 +387,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
     page_server_ = std::make_unique<address_space::PageServer>(TRY(connect_to_destination(order_)));
   // Only now does the other side read: before, it waits for that connection, and this may be any amount.
   TRY(logs.send_history(connection, consoles_of(order_)));
-  auto send_files = [&]() -> Result<void> {
-    TRY(carrier.send_content(connection));
-    return connection.flush();
-  };
+  auto send_files = [&] { return send_others(connection, carrier); };
   TRY(send_files());
   auto copied = copy_while_it_runs(inventory, memory, connection, send_files);
   if (!copied) return explained(connection, std::move(copied.error()));

@@ -21,7 +21,7 @@ namespace {
 
 bool is_within(const sys::LastWords& words) { return objects::is_within_job(words.local, words.peer); }
 
-// A stopped program adds nothing to it, and takes nothing of it; peers that read take it within a round trip.
+// A stopped program adds nothing to it, and reads nothing of it; peers that read take it within a round trip.
 std::vector<sys::LastWords> let_last_words_arrive(objects::SocketCapture& sockets, std::chrono::microseconds patience) {
   constexpr std::chrono::microseconds kBetween(100);
   auto until = std::chrono::steady_clock::now() + patience;

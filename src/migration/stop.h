@@ -23,9 +23,9 @@ struct QuietStop {
 };
 // The same, and packets are held. When there is such a thing then, the job and its packets are let go for a moment to
 // read it, and stopped again, up to a hundred times. ErrorKind::retry when even then it is not read. What the job has
-// written to connections that are closed by now is given a moment to arrive; where it cannot move either (within the
-// job, or without BPF) the job is stopped again, a few times. `meanwhile`: done before each further stop, while it
-// runs.
+// written to connections that are closed by now is given a moment to arrive; where it cannot move either (without BPF,
+// or to connections within the job that nobody has accepted) the job is stopped again, a few times. `meanwhile`: done
+// before each further stop, while it runs.
 Result<QuietStop> stop_quiet(Inventory& inventory, const worker::JobPlace& place, objects::SocketCapture& sockets,
                              forwarding::HeldPackets& packets, const std::function<Result<void>()>& meanwhile);
 // `lost`: what did not arrive and did not move; `why`, if that is known. Once the program runs elsewhere.

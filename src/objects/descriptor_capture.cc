@@ -172,7 +172,7 @@ bool DescriptorCapture::has_unread(bool that_must_not_be_lost) const {
     if (that_must_not_be_lost && queue.may_be_lost) return false;
     auto fd = sys::pidfd_getfd(queue.pidfd, queue.number);
     if (!fd) return false;
-    auto link = sys::read_link("/proc/self/fd/" + std::to_string(fd->get()));
+    auto link = sys::link_of(fd->get());
     if (!link || *link != queue.link) return false;
     auto readable = sys::readable_now(fd->get());
     return readable && *readable;
@@ -205,7 +205,7 @@ Result<OpenDescriptor> DescriptorCapture::look_at(const ProcessRef& process, con
     return open;
   }
   std::string name = std::to_string(which.number);
-  open.link = TRY(sys::read_link("/proc/self/fd/" + std::to_string(copy.get())));  // the number may be another's by now
+  open.link = TRY(sys::link_of(copy.get()));  // the number may be another's by now
   std::string text = TRY(sys::read_text(proc_path(process.host_pid, "fdinfo/" + name)));
   open.info = TRY(proc::parse_fdinfo(text));
   return open;

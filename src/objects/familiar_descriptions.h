@@ -3,7 +3,7 @@
 //
 // The same description is known by the same address of file and of what it is open on, the same inode, flags and kind:
 // addresses are used again, but not all of these together for what would be captured as anything else. Names of files
-// change and are no part of it: see FileTable::look_again().
+// change and are no part of it: see FileTable::knows_name().
 #pragma once
 
 #include <sys/types.h>

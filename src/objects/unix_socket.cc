@@ -54,7 +54,7 @@ Result<void> find_name(const OpenDescriptor& open, const sys::UnixSocketRecord& 
   into.set_mode(status->st_mode & 0777);
   std::string parent = std::filesystem::path(base + path).parent_path().string();
   UniqueFd directory = TRY(sys::open_path(parent, O_PATH | O_DIRECTORY));
-  std::string link = TRY(sys::read_link("/proc/self/fd/" + std::to_string(directory.get())));
+  std::string link = TRY(sys::link_of(directory.get()));
   into.set_directory(TRY(tools.files.add(directory.get(), link, {})));
   return {};
 }

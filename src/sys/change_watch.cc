@@ -12,9 +12,9 @@ namespace godwit::sys {
 void ChangeWatch::add(const std::string& directory) {
   constexpr uint32_t kChanges = IN_CREATE | IN_DELETE | IN_MODIFY | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO;
   if (!inotify_.valid()) inotify_ = UniqueFd(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
-  if (!inotify_.valid() || ::inotify_add_watch(inotify_.get(), directory.c_str(), kChanges | IN_ONLYDIR) < 0) {
-    blind_ = true;
-  }
+  bool watched = inotify_.valid() && ::inotify_add_watch(inotify_.get(), directory.c_str(), kChanges | IN_ONLYDIR) >= 0;
+  bool is_gone = inotify_.valid() && !watched && (errno == ENOENT || errno == ENOTDIR);  // which the one above it shows
+  if (!watched && !is_gone) blind_ = true;
 }
 
 Result<bool> ChangeWatch::changed() {

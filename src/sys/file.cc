@@ -32,6 +32,8 @@ Result<std::string> read_link(const std::string& path) {
   return std::string(target, static_cast<size_t>(length));
 }
 
+Result<std::string> link_of(int fd) { return read_link("/proc/self/fd/" + std::to_string(fd)); }
+
 Result<size_t> try_read_at(int fd, uint64_t offset, std::span<std::byte> into) {
   size_t have = 0;
   while (have < into.size()) {

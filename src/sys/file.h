@@ -22,6 +22,8 @@ Result<UniqueFd> duplicate(int fd);
 // A new description of what `fd` shows, through /proc/self/fd; works for O_PATH and unlinked files.
 Result<UniqueFd> reopen(int fd, int flags);
 Result<std::string> read_link(const std::string& path);
+// What the kernel calls the file of one of our descriptors: its path, or "pipe:[5]" and the like.
+Result<std::string> link_of(int fd);
 
 // Exactly as many bytes as `into` holds; bytes behind the end of the file are zero.
 Result<void> read_at(int fd, uint64_t offset, std::span<std::byte> into);

@@ -35,7 +35,7 @@ Result<bool> WriteWatch::written() {
         found = true;
         continue;
       }
-      auto path = read_link("/proc/self/fd/" + std::to_string(file.get()));
+      auto path = link_of(file.get());
       found = found || !path || path->find(part_) != std::string::npos;
     }
   }
