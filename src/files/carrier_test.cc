@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "files/block_stream.h"
 #include "files/tree_transfer.h"
@@ -150,24 +151,36 @@ TEST_F(CarrierTest, TreeArrivesWholeAndFollowsChanges) {
 }
 
 TEST_F(CarrierTest, WhatWentWhileTheTreeWasWalkedTakesNothingElseAlong) {
+  constexpr int kDirectories = 200;
   fs::path from = root_ / "from";
-  for (int i = 0; i < 200; ++i) fs::create_directories(from / std::to_string(i) / "in");
+  auto name = [](int i) { return std::to_string(i); };
+  for (int i = 0; i < kDirectories; ++i) {
+    fs::create_directories(from / name(i));
+    std::ofstream(from / name(i) / "in") << i;
+  }
   TreeSender sender(from, false, kFirstTreeId);
   TreeReceiver tree = receiver();
-  int walked = 0;
-  auto removing = [&](transport::FrameType type, const google::protobuf::MessageLite& message) -> Result<void> {
-    // One goes that was listed with the others and not looked into yet.
-    if (++walked == 3) {
-      for (int i = 0; i < 200; i += 2) fs::remove_all(from / std::to_string(i));
-    }
+  ASSERT_TRUE(sender.send(to_tree(tree), nowhere_else));
+  std::ofstream(from / "more") << "x";  // so that it is walked again
+  int looked_at = 0;
+  auto removing = [&](uint64_t, uint64_t) {
+    // Among those that go are some that were listed with the others and not looked into yet.
+    bool now = ++looked_at == kDirectories / 4;
+    for (int i = 0; now && i < kDirectories; i += 2) fs::remove_all(from / name(i));
+    return false;
+  };
+  std::set<std::string> removed;
+  auto noting = [&](transport::FrameType type, const google::protobuf::MessageLite& message) -> Result<void> {
+    auto* entry = dynamic_cast<const wire::ScratchEntry*>(&message);
+    if (entry != nullptr && entry->removed()) removed.insert(entry->name());
     return to_tree(tree)(type, message);
   };
-  (void)sender.send(removing, nowhere_else);
-  ASSERT_TRUE(sender.send(to_tree(tree), nowhere_else));
-  for (int i = 0; i < 200; ++i) EXPECT_EQ(fs::exists(root_ / "to" / std::to_string(i) / "in"), i % 2 == 1) << i;
-  frames_ = 0;
-  ASSERT_TRUE(sender.send(to_tree(tree), nowhere_else));
-  EXPECT_EQ(frames_, 0);
+  ASSERT_TRUE(sender.send(noting, removing));
+  ASSERT_TRUE(sender.send(noting, nowhere_else));
+  for (int i = 0; i < kDirectories; ++i) {
+    EXPECT_EQ(removed.contains(name(i)), i % 2 == 0) << i;
+    EXPECT_EQ(fs::exists(root_ / "to" / name(i) / "in"), i % 2 == 1) << i;
+  }
 }
 
 TEST_F(CarrierTest, FilesThatTravelOtherwiseAreLeftAlone) {

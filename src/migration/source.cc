@@ -75,12 +75,11 @@ class Source {
                        objects::SocketCapture& sockets, const wire::Offer& offer, const wire::OfferAnswer& answer);
   Result<void> finish(Connection& connection, freeze::SeizedTree tree, const DepartingHost& memory,
                       const files::Carrier& carrier);
-  Result<void> send_others(Connection& connection, files::Carrier& carrier);
-  using SendFiles = std::function<Result<void>()>;
+  Result<void> send_files(Connection& connection, files::Carrier& carrier);
   Result<void> copy_while_it_runs(Inventory& inventory, DepartingHost& memory, Connection& connection,
-                                  const SendFiles& send_files);
+                                  const DepartingHost::SendOthers& send_files);
   Result<void> track_writes(Inventory& inventory, DepartingHost& memory);
-  Result<void> pretransfer(Inventory& inventory, DepartingHost& memory, const SendFiles& send_files);
+  Result<void> pretransfer(Inventory& inventory, DepartingHost& memory, const DepartingHost::SendOthers& send_files);
   Result<bool> go_on_after_stuck(address_space::Convergence& rule);
   Result<bool> slow_down();
   Result<void> let_run_at_full_speed();
@@ -176,7 +175,7 @@ Result<wire::FinalState> Source::capture(Inventory& inventory, freeze::SeizedTre
 }
 
 // Content of files, while the program runs. A wish to switch is heard when it is through.
-Result<void> Source::send_others(Connection& connection, files::Carrier& carrier) {
+Result<void> Source::send_files(Connection& connection, files::Carrier& carrier) {
   uint64_t sent = 0;
   TRY(carrier.send_content([&](FrameType type, const google::protobuf::MessageLite& message) -> Result<void> {
     TRY(account_.between_chunks(sent += message.ByteSizeLong()));  // called off, or held back
@@ -188,7 +187,7 @@ Result<void> Source::send_others(Connection& connection, files::Carrier& carrier
 
 // As the method asks. Afterwards leave_rest_ says whether pages stay behind at the switchover.
 Result<void> Source::copy_while_it_runs(Inventory& inventory, DepartingHost& memory, Connection& connection,
-                                        const SendFiles& send_files) {
+                                        const DepartingHost::SendOthers& send_files) {
   const std::string& method = order_.options().memory();
   streams_ = std::make_unique<address_space::SendingStreams>(connection, streams_wanted(order_.options()),
                                                              [this] { return connect_to_destination(order_); });
@@ -222,7 +221,8 @@ Result<void> Source::track_writes(Inventory& inventory, DepartingHost& memory) {
 }
 
 // Memory travels while the program runs. Afterwards the destination lacks only what was written in the last moments.
-Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory, const SendFiles& send_files) {
+Result<void> Source::pretransfer(Inventory& inventory, DepartingHost& memory,
+                                 const DepartingHost::SendOthers& send_files) {
   TRY(track_writes(inventory, memory));
   address_space::Convergence::Limits limits;
   const worker::MoveOptions& options = order_.options();
@@ -387,9 +387,8 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
     page_server_ = std::make_unique<address_space::PageServer>(TRY(connect_to_destination(order_)));
   // Only now does the other side read: before, it waits for that connection, and this may be any amount.
   TRY(logs.send_history(connection, consoles_of(order_)));
-  auto send_files = [&] { return send_others(connection, carrier); };
-  TRY(send_files());
-  auto copied = copy_while_it_runs(inventory, memory, connection, send_files);
+  TRY(send_files(connection, carrier));
+  auto copied = copy_while_it_runs(inventory, memory, connection, [&] { return send_files(connection, carrier); });
   if (!copied) return explained(connection, std::move(copied.error()));
 
   // What is left is little, or is to be fetched by the running program.

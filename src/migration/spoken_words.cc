@@ -14,22 +14,15 @@ constexpr std::chrono::seconds kPatience(10);
 
 namespace {
 
-// Those that were said are taken out.
-void erase_said(std::vector<sys::LastWords>& words, const std::string& local, const std::string& peer) {
-  std::erase_if(words, [&](const sys::LastWords& each) { return each.local == local && each.peer == peer; });
-}
-
 std::vector<sys::LastWords> what_is_lost(std::vector<sys::LastWords> words, const ClosedEnds& closed,
                                          const std::vector<image::TcpSocket>& said) {
+  auto erase = [&](size_t which, const auto& speaker) {
+    if (said[which].state() == 0) return;
+    std::erase_if(words, [&](const auto& each) { return each.local == speaker.local && each.peer == speaker.peer; });
+  };
   size_t outside = closed.outside.size();
-  for (size_t i = 0; i < said.size(); ++i) {
-    if (said[i].state() == 0) continue;
-    if (i < outside) {
-      erase_said(words, closed.outside[i].connection.local, closed.outside[i].connection.peer);
-    } else {
-      erase_said(words, closed.words_within[i - outside].local, closed.words_within[i - outside].peer);
-    }
-  }
+  for (size_t i = 0; i < outside; ++i) erase(i, closed.outside[i].connection);
+  for (size_t i = 0; i < closed.within.size(); ++i) erase(outside + i, closed.within[i].words);
   return words;
 }
 
@@ -68,9 +61,6 @@ Result<ClosedEnds> tell_closed(objects::SocketCapture& sockets, std::vector<sys:
   objects::tell(closed.outside, *state.mutable_closed());
   for (const sys::TcpStanding& each : closed.outside) state.add_closed_ends(each.send_end);
   closed.within = TRY(sockets.readers_within(words, *state.mutable_host()));
-  for (const image::TcpSocket& each : state.host().closed_within()) {
-    closed.words_within.push_back({each.local(), each.peer(), 0});
-  }
   return closed;
 }
 

@@ -21,7 +21,6 @@ struct LostWords {
 struct ClosedEnds {
   std::vector<sys::TcpStanding> outside;      // of connections with others
   std::vector<objects::ReaderWithin> within;  // the other ends, in the job
-  std::vector<sys::LastWords> words_within;   // of them
 };
 // Source, in the freeze: fills `state` with those that the program has closed. `words`: what there was in the stop, and
 // becomes what there is still.

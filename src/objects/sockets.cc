@@ -120,9 +120,9 @@ Result<std::vector<sys::TcpStanding>> SocketCapture::standings(std::vector<sys::
 }
 
 bool SocketCapture::was_waiting(const std::string& local, const std::string& peer) const {
-  std::string key = end_key(local) + end_key(peer);
+  std::string key = key_of_ends(local, peer);
   return std::ranges::any_of(
-      taken_, [&](const Taken& each) { return end_key(each.connection.local) + end_key(each.connection.peer) == key; });
+      taken_, [&](const Taken& each) { return key_of_ends(each.connection.local, each.connection.peer) == key; });
 }
 
 Result<std::vector<ReaderWithin>> SocketCapture::readers_within(std::vector<sys::LastWords>& words,
@@ -133,17 +133,17 @@ Result<std::vector<ReaderWithin>> SocketCapture::readers_within(std::vector<sys:
   std::map<std::string, const image::TcpSocket*> sockets;
   for (const image::Description& description : host.descriptions()) {
     const image::TcpSocket& socket = description.tcp_socket();
-    if (description.has_tcp_socket()) sockets[end_key(socket.local()) + end_key(socket.peer())] = &socket;
+    if (description.has_tcp_socket()) sockets[key_of_ends(socket.local(), socket.peer())] = &socket;
   }
   std::map<std::string, int> held;
   for (const sys::RepairMode& each : still_) {
     auto local = sys::own_address(each.fd()), peer = sys::peer_address(each.fd());
-    if (local && peer) held[end_key(*local) + end_key(*peer)] = each.fd();
+    if (local && peer) held[key_of_ends(*local, *peer)] = each.fd();
   }
   std::vector<sys::LastWords> unread;
   for (const sys::LastWords& each : words) {
     if (!is_within(each)) continue;
-    std::string key = end_key(each.peer) + end_key(each.local);
+    std::string key = key_of_ends(each.peer, each.local);
     auto socket = sockets.find(key);
     auto fd = held.find(key);
     if (socket == sockets.end() || fd == held.end()) {
@@ -151,7 +151,7 @@ Result<std::vector<ReaderWithin>> SocketCapture::readers_within(std::vector<sys:
       continue;
     }
     if (readers.size() == kMostLastWords || socket->second->urgent() != image::TcpSocket::NONE) continue;
-    readers.push_back({TRY(sys::duplicate(fd->second)), socket->second->received().size()});
+    readers.push_back({TRY(sys::duplicate(fd->second)), socket->second->received().size(), each});
     image::TcpSocket& closed = *host.add_closed_within();
     closed.set_local(each.local);
     closed.set_peer(each.peer);

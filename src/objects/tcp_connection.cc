@@ -73,6 +73,8 @@ sys::TcpConnection later(sys::TcpConnection connection, std::chrono::nanoseconds
   return connection;
 }
 
+namespace {
+
 std::string end_key(const std::string& address) {
   sockaddr_in6 six{};
   if (address.size() == sizeof(sockaddr_in)) {
@@ -88,6 +90,10 @@ std::string end_key(const std::string& address) {
   text.append(reinterpret_cast<const char*>(&six.sin6_addr), sizeof six.sin6_addr);
   return text;
 }
+
+}  // namespace
+
+std::string key_of_ends(const std::string& local, const std::string& peer) { return end_key(local) + end_key(peer); }
 
 bool is_within_job(const std::string& local, const std::string& peer) { return sys::ip_of(local) == sys::ip_of(peer); }
 

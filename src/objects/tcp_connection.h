@@ -17,8 +17,8 @@ sys::TcpConnection connection_of(const image::TcpSocket& socket);
 uint32_t clock_advance(std::chrono::nanoseconds elapsed);
 sys::TcpConnection later(sys::TcpConnection connection, std::chrono::nanoseconds elapsed);
 
-// The same for the same address and port, whether told in an IPv4 or in an IPv6 socket.
-std::string end_key(const std::string& address);
+// The same for the same addresses and ports, whether told in an IPv4 or in an IPv6 socket.
+std::string key_of_ends(const std::string& local, const std::string& peer);
 // The other end is, or was, in the job: at the same address. sockaddr.
 bool is_within_job(const std::string& local, const std::string& peer);
 

@@ -158,13 +158,13 @@ Result<void> Restore::find_other_ends() {
   std::map<std::string, Entry*> by_ends;
   for (Entry& entry : entries_) {
     if (!is_connected(entry.state())) continue;
-    if (!by_ends.emplace(end_key(entry.connection.local) + end_key(entry.connection.peer), &entry).second) {
+    if (!by_ends.emplace(key_of_ends(entry.connection.local, entry.connection.peer), &entry).second) {
       return error(ErrorKind::corrupt, "the same TCP connection twice");
     }
   }
   for (Entry& entry : entries_) {
     if (!is_connected(entry.state())) continue;
-    auto found = by_ends.find(end_key(entry.connection.peer) + end_key(entry.connection.local));
+    auto found = by_ends.find(key_of_ends(entry.connection.peer, entry.connection.local));
     if (found != by_ends.end()) entry.other = found->second;
   }
   for (Entry& entry : entries_) {
@@ -224,14 +224,14 @@ Result<void> Restore::make_stand_ins(const image::LogicalHost& host) {
   }
   std::map<std::string, size_t> speakers;
   for (const image::TcpSocket& closed : host.closed_within()) {
-    speakers.emplace(end_key(closed.local()) + end_key(closed.peer()), speakers.size());
+    speakers.emplace(key_of_ends(closed.local(), closed.peer()), speakers.size());
   }
   speakers_.resize(static_cast<size_t>(host.closed_within_size()));
   for (Entry& entry : entries_) {
     bool nobody_there = is_connected(entry.state()) && entry.other == nullptr &&
                         is_within_job(entry.connection.local, entry.connection.peer);
     if (!nobody_there) continue;
-    auto speaks = speakers.find(end_key(entry.connection.peer) + end_key(entry.connection.local));
+    auto speaks = speakers.find(key_of_ends(entry.connection.peer, entry.connection.local));
     if (entry.connection.peer_finished()) {
       TRY(make_stand_in(entry, std::nullopt));
     } else if (speaks != speakers.end()) {

@@ -11,12 +11,14 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "godwit/image.pb.h"
+#include "sys/closed_connections.h"
 
 namespace godwit::objects {
 
 struct ReaderWithin {
-  UniqueFd fd;  // its socket, held still
-  size_t told;  // bytes that are in the image as received
+  UniqueFd fd;           // its socket, held still
+  size_t told;           // bytes that are in the image as received
+  sys::LastWords words;  // that it is to hear, by their speaker's names
 };
 // At the source, when the job has left; blocks while anything comes. One for each reader: what follows on that as
 // `unsent`, and nothing in the image of one that was not heard to its end.
