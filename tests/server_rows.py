@@ -177,6 +177,43 @@ print(json.dumps({"commands": turn, "longest_ms": longest * 1e3}))
 '''
 
 
+# Binds, and becomes the server when somebody comes, which finds the socket as systemd and inetd hand it over.
+ACTIVATED = """
+import os, select, socket, sys
+if "LISTEN_FDS" not in os.environ:
+    listening = socket.create_server(("0.0.0.0", 8300), backlog=64)
+    print("ready", flush=True)
+    select.select([listening], [], [])
+    os.dup2(listening.fileno(), 3)
+    os.set_inheritable(3, True)
+    os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+    os.execv(sys.executable, [sys.executable] + sys.argv)
+assert os.environ["LISTEN_PID"] == str(os.getpid())
+listening = socket.socket(fileno=3)
+while True:
+    connection, _ = listening.accept()
+    connection.sendall(connection.recv(100))
+    connection.close()
+"""
+
+# Asks again and again by a new connection, until it is told to stop.
+ASKER = """
+import json, os, socket, sys, time
+answers = errors = 0
+while not os.path.exists(sys.argv[2]):
+    question = b"question %d" % (answers + errors)
+    try:
+        with socket.create_connection((sys.argv[1], 8300), timeout=5) as connection:
+            connection.sendall(question)
+            right = connection.recv(100) == question
+    except OSError:
+        right = False
+    answers, errors = answers + right, errors + (not right)
+    time.sleep(0.002)
+print(json.dumps({"answers": answers, "errors": errors}))
+"""
+
+
 def rows(check, average, vip_of):
     """The rows by name; `check` and `average` are the runner's own."""
 
@@ -326,5 +363,21 @@ def rows(check, average, vip_of):
         lab.run("kill", "-s", "KILL", "session")
         return f"10 moves, freeze {average(freezes):.1f} ms on average; {told}"
 
-    return {"served-redis": redis, "served-postgres": postgres, "served-nginx": nginx, "served-go": go, "served-websocket": websocket, "served-mptcp": mptcp,
+    def activated(lab):
+        """a server started by socket activation, moved before anybody came and then under load"""
+        lab.file("/shared/activated.py", ACTIVATED)
+        lab.file("/shared/asker.py", ASKER)
+        lab.start("activated", "/usr/bin/python3", "/shared/activated.py")
+        wait_until(lab, "activated", lambda: "ready" in lab.logs("activated"), "never ready")
+        freezes = lab.hop("activated", 2)
+        asker = client(lab, "/usr/bin/python3", "/shared/asker.py", vip_of(lab, "activated")[0], "/shared/stop-activated")
+        time.sleep(0.5)
+        freezes += lab.hop("activated", 10, pause=0.2)
+        lab.shell("node1", "touch /shared/stop-activated")
+        told = last_json(ended(asker, "the asker"))
+        check(told["answers"] > 300 and told["errors"] == 0, f"{told}")
+        lab.run("kill", "activated")
+        return f"12 moves, freeze {average(freezes):.1f} ms on average; {told}"
+
+    return {"served-activated": activated, "served-redis": redis, "served-postgres": postgres, "served-nginx": nginx, "served-go": go, "served-websocket": websocket, "served-mptcp": mptcp,
             "served-session": session}
