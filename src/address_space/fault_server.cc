@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstring>
 
-#include "sys/own_thread.h"
 #include "sys/standard_stream.h"
 #include "sys/urgency.h"
 
@@ -37,12 +36,14 @@ FaultServer::FaultServer(transport::Connection requests, sys::WakeUp stop, sys::
 Result<std::unique_ptr<FaultServer>> FaultServer::create(transport::Connection requests) {
   sys::WakeUp stop = TRY(sys::WakeUp::make());
   sys::WakeUp tell = TRY(sys::WakeUp::make());
-  return std::unique_ptr<FaultServer>(new FaultServer(std::move(requests), std::move(stop), std::move(tell)));
+  std::unique_ptr<FaultServer> server(new FaultServer(std::move(requests), std::move(stop), std::move(tell)));
+  TRY(server->make_thread());
+  return server;
 }
 
 FaultServer::~FaultServer() {
   stop_.set();
-  if (thread_.joinable()) thread_.join();
+  thread_.join();
 }
 
 Result<void> FaultServer::watch(pid_t pid, Userfaultfd faults, sys::PageMap pages,
@@ -52,13 +53,13 @@ Result<void> FaultServer::watch(pid_t pid, Userfaultfd faults, sys::PageMap page
   return {};
 }
 
-Result<void> FaultServer::start() {
-  thread_ = TRY(sys::start_own_thread([this] {
-    sys::Urgency urgency = sys::Urgency::begin();  // a thread of the program waits for every answer
-    serve();
-  }));
+// Urgent: a thread of the program waits for every answer.
+Result<void> FaultServer::make_thread() {
+  thread_ = TRY(sys::ReadyThread::make(sys::stay_urgent, [this] { serve(); }));
   return {};
 }
+
+void FaultServer::start() { thread_.begin(); }
 
 void FaultServer::serve() {
   auto served = serve_until_stopped();
@@ -322,7 +323,7 @@ Result<bool> FaultServer::put_in(Arriving& process, sys::AddressRange at_source,
         if (crosses) put = process.faults.copy(range.start, rest.first(kPageBytes));
         if (!put && put.error().kind == ErrorKind::retry) {
           process.owed.received({part.at_source.start, part.at_source.start + (range.start - part.now)});
-          bool nobody_else = std::this_thread::get_id() == thread_.get_id() || failure_;
+          bool nobody_else = thread_.is_caller() || failure_;
           if (nobody_else) TRY(take_events(process));
           return false;
         }
@@ -357,7 +358,7 @@ Result<void> FaultServer::finish() {
     std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
   stop_.set();
-  if (thread_.joinable()) thread_.join();
+  thread_.join();
   if (auto failed = failure()) return std::unexpected(std::move(*failed));
   std::lock_guard lock(mutex_);
   processes_.clear();  // closing what watched them lets everybody go on
@@ -367,7 +368,7 @@ Result<void> FaultServer::finish() {
 void FaultServer::pause() {
   stop_.set();
   requests_.shut_down();
-  if (thread_.joinable()) thread_.join();
+  thread_.join();
   stop_.clear();
   failure_.reset();
   held_back_.clear();  // they are lacking like all that was under way
@@ -398,7 +399,9 @@ Result<void> FaultServer::resume(transport::Connection requests) {
     }
   }
   TRY(requests_.flush());
-  return start();
+  TRY(make_thread());
+  start();
+  return {};
 }
 
 std::optional<Error> FaultServer::failure() {

@@ -22,13 +22,13 @@
 #include <mutex>
 #include <optional>
 #include <span>
-#include <thread>
 #include <utility>
 
 #include "address_space/owed_pages.h"
 #include "address_space/page_stream.h"
 #include "address_space/read_ahead.h"
 #include "base/result.h"
+#include "sys/own_thread.h"
 #include "sys/pagemap_scan.h"
 #include "sys/userfaultfd.h"
 #include "sys/wake_up.h"
@@ -54,7 +54,7 @@ class FaultServer {
   // program makes where a page is owed are seen in `pages`, its page map; not those that it has removed again.
   Result<void> watch(pid_t pid, sys::Userfaultfd faults, sys::PageMap pages,
                      std::span<const sys::AddressRange> mappings, OwedPages owed);
-  Result<void> start();
+  void start();
   // Puts pages that were pushed in place: the ranges' bytes one after the other.
   Result<void> put(pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes);
   // The connection is lost: nobody is asked any more.
@@ -91,6 +91,7 @@ class FaultServer {
 
   FaultServer(transport::Connection requests, sys::WakeUp stop, sys::WakeUp tell);
   bool owes_nothing();
+  Result<void> make_thread();
   void serve();
   Result<void> serve_until_stopped();
   Result<Waiting> look_at_program();
@@ -116,7 +117,7 @@ class FaultServer {
   PageReceiver replies_;
   sys::WakeUp stop_;
   sys::WakeUp tell_;  // enough is in place
-  std::thread thread_;
+  sys::ReadyThread thread_;
   std::mutex mutex_;  // of all below
   std::list<Arriving> processes_;
   // A request that the program waits for, as its answer comes: for ReadAhead.

@@ -172,7 +172,9 @@ TEST_F(PageConnections, APageThatIsOnItsWayComesAloneWhenItIsAskedFor) {
   auto bulk_there = accept();
   auto bulk_here = client.get();
   ASSERT_TRUE(bulk_there && bulk_here);
-  PageServer server(std::move(*here_));
+  auto made = PageServer::create(std::move(*here_));
+  ASSERT_TRUE(made);
+  PageServer& server = **made;
   RangeSet pages;
   pages.add(kOwed);
   server.owe(::getpid(), kPid, pages);
@@ -180,7 +182,7 @@ TEST_F(PageConnections, APageThatIsOnItsWayComesAloneWhenItIsAskedFor) {
     std::ranges::fill(into, std::byte(ranges[0].start / kPageBytes));
     return {};
   });
-  ASSERT_TRUE(server.start());
+  server.start();
   ASSERT_TRUE(server.push(*bulk_here, nullptr, [](uint64_t) {}));
   EXPECT_EQ(server.pages_pushed(), kOwed.size() / kPageBytes);
 

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "address_space/read_ahead.h"
-#include "sys/own_thread.h"
 #include "sys/urgency.h"
 
 namespace godwit::address_space {
@@ -25,13 +24,17 @@ struct PageRequest {
 
 }  // namespace
 
-PageServer::PageServer(transport::Connection requests) : requests_(std::move(requests)) {}
+Result<std::unique_ptr<PageServer>> PageServer::create(transport::Connection requests) {
+  std::unique_ptr<PageServer> server(new PageServer(std::move(requests)));
+  TRY(server->make_thread());
+  return server;
+}
 
 PageServer::~PageServer() { stop(); }
 
 void PageServer::stop() {
   requests_.shut_down();
-  if (thread_.joinable()) thread_.join();
+  thread_.join();
 }
 
 void PageServer::owe(pid_t host_pid, pid_t pid, RangeSet pages) {
@@ -50,10 +53,12 @@ void PageServer::read_by(const PageSender::Read& read) {
 Result<void> PageServer::resume(transport::Connection requests, std::map<pid_t, RangeSet> lacking) {
   requests_ = std::move(requests);
   replies_.abandon();
-  return start_lacking(std::move(lacking));
+  TRY(make_thread());
+  start_lacking(std::move(lacking));
+  return {};
 }
 
-Result<void> PageServer::start_lacking(std::map<pid_t, RangeSet> lacking) {
+void PageServer::start_lacking(std::map<pid_t, RangeSet> lacking) {
   note_all();
   for (auto& [pid, owing] : owing_) {
     owing.pages.clear();
@@ -62,16 +67,16 @@ Result<void> PageServer::start_lacking(std::map<pid_t, RangeSet> lacking) {
     }
     note_arrived(pid, owing.all.within(sys::kEverywhere));
   }
-  return start();
+  start();
 }
 
-Result<void> PageServer::start() {
-  thread_ = TRY(sys::start_own_thread([this] {
-    sys::Urgency urgency = sys::Urgency::begin();  // a thread of the program waits for every answer
-    serve();
-  }));
+// Urgent: a thread of the program waits for every answer.
+Result<void> PageServer::make_thread() {
+  thread_ = TRY(sys::ReadyThread::make(sys::stay_urgent, [this] { serve(); }));
   return {};
 }
+
+void PageServer::start() { thread_.begin(); }
 
 void PageServer::serve() {
   (void)serve_until_closed();  // the owner learns of a lost destination by its own connection

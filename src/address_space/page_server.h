@@ -9,21 +9,22 @@
 #include <atomic>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
-#include <thread>
 
 #include "address_space/page_stream.h"
 #include "address_space/range_set.h"
 #include "base/result.h"
+#include "sys/own_thread.h"
 #include "transport/connection.h"
 
 namespace godwit::address_space {
 
 class PageServer {
  public:
-  explicit PageServer(transport::Connection requests);
+  static Result<std::unique_ptr<PageServer>> create(transport::Connection requests);
   ~PageServer();
 
   // Before start().
@@ -33,7 +34,7 @@ class PageServer {
   void for_each_owed(const Owed& work) const;  // before start()
   // Before start(), and for all that is pushed: pages are not read from the processes, which need not be there.
   void read_by(const PageSender::Read& read);
-  Result<void> start();
+  void start();
   // What is in place at the destination is given to `give_back`, by the owner's thread while it pushes; nothing of it
   // is read afterwards.
   using GiveBack = std::function<void(pid_t host_pid, std::span<const sys::AddressRange> pages)>;
@@ -47,7 +48,7 @@ class PageServer {
   // After stop(): goes on by another connection with what the destination says it lacks, of what it was owed.
   Result<void> resume(transport::Connection requests, std::map<pid_t, RangeSet> lacking);
   // Instead of start(): begins with what the destination says it lacks, of what it is owed.
-  Result<void> start_lacking(std::map<pid_t, RangeSet> lacking);
+  void start_lacking(std::map<pid_t, RangeSet> lacking);
   // At any time, from the owner's thread.
   uint64_t requests() const { return answered_; }
   uint64_t pages_on_request() const { return on_request_; }
@@ -65,6 +66,8 @@ class PageServer {
     bool noted = false;  // when pushing begins: no thread waits for it
     uint64_t next = 0;   // where pushing goes on
   };
+  explicit PageServer(transport::Connection requests) : requests_(std::move(requests)) {}
+  Result<void> make_thread();
   void note_all();
   void serve();
   Result<void> serve_until_closed();
@@ -77,7 +80,7 @@ class PageServer {
 
   transport::Connection requests_;
   PageSender replies_{requests_};
-  std::thread thread_;
+  sys::ReadyThread thread_;
   std::mutex mutex_;  // of owing_
   std::map<pid_t, Owing> owing_;
   std::atomic<uint64_t> answered_ = 0;

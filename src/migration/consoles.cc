@@ -40,9 +40,10 @@ Result<objects::ConsoleEnds> console_ends(coprocess::InitClient& init, int init_
   return found;
 }
 
-Result<HeldConsoles> HeldConsoles::ask(coprocess::InitClient& init) {
+Result<HeldConsoles> HeldConsoles::ask(coprocess::InitClient& init, pid_t init_pid) {
+  sys::Urgency urgency = sys::Urgency::begin_of(init_pid);
   TRY(init.ask_hold());
-  return HeldConsoles(&init);
+  return HeldConsoles(&init, std::move(urgency));
 }
 
 HeldConsoles::~HeldConsoles() {

@@ -12,6 +12,7 @@
 #include "godwit/wire.pb.h"
 #include "godwit/worker.pb.h"
 #include "objects/description.h"
+#include "sys/urgency.h"
 #include "transport/connection.h"
 
 namespace godwit::migration {
@@ -28,21 +29,24 @@ std::vector<worker::Console> consoles_of(const Message& message) {
 Result<objects::ConsoleEnds> console_ends(coprocess::InitClient& init, int init_pidfd,
                                           const std::vector<worker::Console>& consoles);
 
-// godwit-init keeps its hands off while this lives, unless the job has left.
+// godwit-init keeps its hands off while this lives, unless the job has left. Meanwhile it is urgent: it answers while
+// urgent threads of ours look at memory on all processors.
 class HeldConsoles {
  public:
   // Requires: the job is frozen. Does not wait; now() does.
-  static Result<HeldConsoles> ask(coprocess::InitClient& init);
+  static Result<HeldConsoles> ask(coprocess::InitClient& init, pid_t init_pid);
   ~HeldConsoles();
-  HeldConsoles(HeldConsoles&& other) noexcept : init_(std::exchange(other.init_, nullptr)) {}
+  HeldConsoles(HeldConsoles&& other) noexcept
+      : init_(std::exchange(other.init_, nullptr)), urgency_(std::move(other.urgency_)) {}
   HeldConsoles& operator=(HeldConsoles&&) = delete;
   // The consoles as they are now; all output is in their logs. Once.
   Result<std::vector<worker::Console>> now(const std::vector<worker::Console>& consoles) const;
   void commit() && { init_ = nullptr; }
 
  private:
-  explicit HeldConsoles(coprocess::InitClient* init) : init_(init) {}
+  HeldConsoles(coprocess::InitClient* init, sys::Urgency urgency) : init_(init), urgency_(std::move(urgency)) {}
   coprocess::InitClient* init_;
+  sys::Urgency urgency_;
 };
 
 class LogSender {

@@ -248,6 +248,7 @@ Result<std::unique_ptr<address_space::ReceivingStreams>> Destination::accept_mor
   if (may_leave_pages(order_.options())) {
     Connection requests = TRY(accept(std::chrono::steady_clock::now() + kAcceptPatience));
     ready_to_serve_ = TRY(address_space::FaultServer::create(std::move(requests)));
+    TRY(restoration.make_faults_ready());
     survivor_.emplace(TRY(sys::Survivor::start(order_.place().cgroup() + "/procs/cgroup.kill", "1")));
   }
   auto streams = TRY(address_space::ReceivingStreams::start(
@@ -264,7 +265,7 @@ Result<void> Destination::watch_missing(Restoration& restoration) {
   faults_server_ = std::move(ready_to_serve_);
   TRY(restoration.watch_missing(*faults_server_));
   survivor_->arm();  // were we killed, the program would go on with zeros for pages
-  TRY(faults_server_->start());
+  faults_server_->start();
   phases_.end("watch");
   return {};
 }

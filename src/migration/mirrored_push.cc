@@ -23,21 +23,21 @@ Result<void> push_from(const address_space::Mirror& mirror, const worker::Source
   account.limit(source.options().bandwidth());
   account.begin("cut off");
   Arrived come = TRY(come_again(connect, account));
-  address_space::PageServer server(std::move(come.requests));
-  server.read_by([&](pid_t pid, auto ranges, auto into) { return mirror.read(pid, ranges, into); });
-  for (const auto& [pid, pages] : mirror.pages()) server.owe(0, pid, pages);
-  TRY(server.start_lacking(std::move(come.lacking)));
+  auto server = TRY(address_space::PageServer::create(std::move(come.requests)));
+  server->read_by([&](pid_t pid, auto ranges, auto into) { return mirror.read(pid, ranges, into); });
+  for (const auto& [pid, pages] : mirror.pages()) server->owe(0, pid, pages);
+  server->start_lacking(std::move(come.lacking));
   address_space::SendingStreams streams(come.bulk, 1, connect);
-  auto pushed = push_through({server, streams, account, connect, FaultInjector(std::nullopt)}, come.bulk);
-  server.stop();
+  auto pushed = push_through({*server, streams, account, connect, FaultInjector(std::nullopt)}, come.bulk);
+  server->stop();
   if (!pushed) {
     send_abort(come.bulk, pushed.error(), account.stage());  // so that nobody waits for us
     return std::unexpected(std::move(pushed.error()));
   }
   worker::WorkerEvent event;
   worker::Report& report = *event.mutable_moved()->mutable_report();
-  report.set_pages_pushed(server.pages_pushed());
-  report.set_pages_on_request(server.pages_on_request());
+  report.set_pages_pushed(server->pages_pushed());
+  report.set_pages_on_request(server->pages_on_request());
   return link.event(event);
 }
 

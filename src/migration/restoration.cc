@@ -93,6 +93,15 @@ bool Restoration::may_be_huge(const image::Mapping& mapping) const {
   return huge_pages_for_all_ || (mapping.advice() & address_space::kHugePages) != 0;
 }
 
+Result<void> Restoration::make_faults_ready() {
+  for (const image::Process& process : host_state_->processes()) {
+    if (process.address_space().mappings().empty()) continue;  // it has ended
+    pid_t host_pid = skeleton_.members().at(process.pid()).host_pid;
+    ready_faults_.emplace(host_pid, TRY(skeleton_.make_faults(process.pid())));
+  }
+  return {};
+}
+
 Result<void> Restoration::watch_missing(address_space::FaultServer& server) {
   for (const image::Process& process : host_state_->processes()) {
     auto owed = owed_.extract(process.pid());
@@ -106,14 +115,17 @@ Result<void> Restoration::watch_missing(address_space::FaultServer& server) {
       mappings.push_back(range);
       if (may_be_huge(mapping)) std::ranges::copy(owed.mapped().within(range), std::back_inserter(holes));
     }
+    pid_t host_pid = skeleton_.members().at(process.pid()).host_pid;
     auto watch = [&]() -> Result<void> {
-      sys::PageMap pages = TRY(sys::PageMap::open(skeleton_.members().at(process.pid()).host_pid));
-      return server.watch(process.pid(), TRY(skeleton_.make_faults(process.pid())), std::move(pages), mappings,
+      auto ready = ready_faults_.extract(host_pid);
+      sys::Userfaultfd faults = ready ? std::move(ready.mapped()) : TRY(skeleton_.make_faults(process.pid()));
+      return server.watch(process.pid(), std::move(faults), TRY(sys::PageMap::open(host_pid)), mappings,
                           std::move(owed.mapped()));
     };
     TRY(holes.empty() ? watch() : skeleton_.with_holes(process.pid(), holes, watch));
   }
   if (!owed_.empty()) return error(ErrorKind::corrupt, "pages are owed to a process that is not there");
+  ready_faults_.clear();
   return {};
 }
 

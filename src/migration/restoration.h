@@ -83,6 +83,8 @@ class Restoration {
   Result<void> owe(pid_t pid, std::span<const sys::AddressRange> ranges);
   bool is_owed() const { return !owed_.empty(); }  // the source concludes the same of what it told
   Result<void> watch_missing(address_space::FaultServer& server);
+  // While the program runs: what makes it shorter.
+  Result<void> make_faults_ready();
 
  private:
   bool may_be_huge(const image::Mapping& mapping) const;
@@ -115,6 +117,7 @@ class Restoration {
   std::map<std::pair<uint32_t, bool>, UniqueFd> mapped_files_;
   std::mutex putting_;  // of owed_, among threads that put
   std::map<pid_t, address_space::OwedPages> owed_;
+  std::map<pid_t, sys::Userfaultfd> ready_faults_;  // by the pid here
   const image::LogicalHost* host_state_ = nullptr;  // the last that correct() made
   const image::LogicalHost* state_ = nullptr;
   image::Credentials root_credentials_;  // what the skeletons have until they get the program's

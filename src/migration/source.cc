@@ -291,7 +291,7 @@ Result<void> Source::move_frozen(Connection& connection, DepartingHost& memory, 
   faults_.at(FaultPoint::source_memory_sent, &connection);
   TRY(packets.pass_on());
   if (order_.makes_switchover()) TRY(say_commit_soon(link_));
-  if (leave_rest_) TRY(page_server_->start());  // requests come as soon as the other side puts the program together
+  if (leave_rest_) page_server_->start();  // requests come as soon as the other side puts the program together
   still.thaw();
   return tree.make_resumable();  // only now: it may write into the program's memory, which had to be sent as it was
 }
@@ -384,7 +384,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   DepartingHost memory(inventory, connection, TRY(address_space::DepartingObjects::create()), std::move(shortcuts),
                        offer.plan());
   if (may_leave_pages(order_.options()))
-    page_server_ = std::make_unique<address_space::PageServer>(TRY(connect_to_destination(order_)));
+    page_server_ = TRY(address_space::PageServer::create(TRY(connect_to_destination(order_))));
   // Only now does the other side read: before, it waits for that connection, and this may be any amount.
   TRY(logs.send_history(connection, consoles_of(order_)));
   TRY(send_files(connection, carrier));
@@ -414,7 +414,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   frozen_at_ = tree.since();
   memory.begin_to_look();
   phases_.end("freeze");
-  HeldConsoles held = TRY(HeldConsoles::ask(init));
+  HeldConsoles held = TRY(HeldConsoles::ask(init, order_.place().init_pid()));
   // Packets wait here; and at the destination, as soon as that is ready for them. Not earlier: what its own node sends
   // to a program that still runs would wait there too.
   TRY(send_signal(connection, FrameType::hold_packets));

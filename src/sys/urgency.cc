@@ -43,8 +43,9 @@ void make_urgent(pid_t tid, int processor) {
 
 void stay_urgent() { (void)raise(::gettid(), kResetOnFork); }
 
-Urgency Urgency::begin() {
-  pid_t tid = ::gettid();
+Urgency Urgency::begin() { return begin_of(::gettid()); }
+
+Urgency Urgency::begin_of(pid_t tid) {
   auto scheduling = get_scheduling(tid);
   auto processors = get_affinity(tid);
   bool ordinary = scheduling && scheduling->policy != SCHED_RR && scheduling->policy != SCHED_FIFO;

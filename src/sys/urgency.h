@@ -22,13 +22,15 @@ void make_urgent(pid_t tid, int processor);
 // The calling thread, for good, on any processor.
 void stay_urgent();
 
-// The calling thread, while the scope lasts. Threads that it starts meanwhile are ordinary.
+// The calling thread, or another, while the scope lasts. Threads that it starts meanwhile are ordinary.
 class Urgency {
  public:
   static Urgency begin();
   static Urgency begin_on(int processor);
   // On any other, where there is one.
   static Urgency begin_beside(int processor);
+  // Another thread, on any of its processors. Nothing happens when it is gone.
+  static Urgency begin_of(pid_t tid);
   ~Urgency();
   Urgency(Urgency&& other) noexcept;
   Urgency& operator=(Urgency&&) = delete;
