@@ -40,7 +40,7 @@ PageOrigin DepartingMemory::origin(const image::Mapping& mapping, sys::AddressRa
   bool anonymous = is_anonymous(mapping);
   // A part of a page of the pool cannot be dropped: zeros are written over what the destination has there.
   bool over_zeros = anonymous && !(is_of_pool(mapping) && !sent_.within(range).empty());
-  return {host_pid_, pid_, over_zeros, anonymous ? PageClass::anonymous : PageClass::file};
+  return {PageOwner::process(pid_), host_pid_, over_zeros, anonymous ? PageClass::anonymous : PageClass::file};
 }
 
 void DepartingMemory::follow(const image::AddressSpace& space) {
@@ -97,7 +97,7 @@ Result<void> DepartingMemory::send(Pass pass, PageSender& sender) {
   TRY(open_pages());
   if (pass != Pass::frozen && !tracking_) return {};
   sender.set_running(pass != Pass::frozen);
-  sender.forget(pid_, std::exchange(lost_, {}));
+  sender.forget(PageOwner::process(pid_), std::exchange(lost_, {}));
   if (pass == Pass::running) TRY(send_running(sender));
   if (pass == Pass::closing) TRY(send_closing(sender));
   if (pass == Pass::frozen) TRY(send_frozen(sender));

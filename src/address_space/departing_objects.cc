@@ -13,6 +13,7 @@ namespace godwit::address_space {
 namespace {
 
 constexpr sys::AddressRange kAll{0, UINT64_MAX};
+constexpr PageHash kNotKnown{~uint64_t{0}, ~uint64_t{0}};  // as unlikely a hash as any
 
 uint64_t round_up(uint64_t bytes) { return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes; }
 
@@ -41,13 +42,29 @@ void DepartingObjects::follow(const image::LogicalHost& host) {
     Object object = known.empty() ? Object() : std::move(known.mapped());
     bool resizable = image.kind() == image::SharedMemory::MEMFD;
     bool kept = objects::same_kind(object.image, image) && (resizable || object.image.size() == image.size());
-    if (!kept) object = Object();
-    object.image = image;
-    object.contents.resize(round_up(image.size()) / kPageBytes);
+    if (!kept) {
+      object = Object();
+      lost_.emplace_back(image.id(), kAll);
+    }
+    follow_size(object, image);
     object.was_open = std::exchange(object.open, open.contains(image.id()));
     now.emplace(image.id(), std::move(object));
   }
+  for (const auto& [id, gone] : objects_) lost_.emplace_back(id, kAll);
   objects_ = std::move(now);
+}
+
+// Where it ends earlier now the destination has cut it off, within a page too; what the program has put there since
+// then is not told by a hash of before.
+void DepartingObjects::follow_size(Object& object, const image::SharedMemory& now) {
+  if (now.size() < object.image.size()) {
+    sys::AddressRange cut{now.size() / kPageBytes * kPageBytes, round_up(object.image.size())};
+    lost_.emplace_back(now.id(), cut);
+    if (PageHash& last = object.contents[cut.start / kPageBytes]; last != PageHash{}) last = kNotKnown;
+    object.missing.add(cut);
+  }
+  object.image = now;
+  object.contents.resize(round_up(now.size()) / kPageBytes);
 }
 
 void DepartingObjects::written(uint32_t object, sys::AddressRange offsets) {
@@ -64,8 +81,21 @@ void DepartingObjects::unsure_of_all() {
   for (auto& [id, object] : objects_) object.unsure = true;
 }
 
+// What it has there instead counts as something, so that it goes if nothing follows.
+void DepartingObjects::lacks(uint32_t object, std::span<const sys::AddressRange> offsets) {
+  auto known = objects_.find(object);
+  if (known == objects_.end()) return;
+  std::vector<PageHash>& contents = known->second.contents;
+  for (sys::AddressRange range : offsets) {
+    range.end = std::min(range.end, known->second.end());
+    for (uint64_t at = range.start; at < range.end; at += kPageBytes) contents[at / kPageBytes] = kNotKnown;
+    if (range.start < range.end) known->second.missing.add(range);
+  }
+}
+
 Result<void> DepartingObjects::send(bool running, PageSender& sender, const FdOf& fd_of) {
   sender.set_running(running);
+  for (const auto& [id, range] : std::exchange(lost_, {})) sender.forget(PageOwner::object(id), std::span(&range, 1));
   for (auto& [id, object] : objects_) {
     if (!sender.stopped()) TRY(send_object(object, TRY(fd_of(id)), sender));
   }
@@ -84,7 +114,7 @@ Result<void> DepartingObjects::send_object(Object& object, int fd, PageSender& s
     if (!sender.stopped()) object.missing.remove(range);
   }
   object.unsure = false;
-  return flush(object, sender);
+  return flush(object, fd, sender);
 }
 
 // Extents are looked for in long ranges only: the kernel goes through all pages of one to find its end.
@@ -102,7 +132,7 @@ Result<void> DepartingObjects::send_range(Object& object, int fd, sys::AddressRa
       uint64_t end = std::min(data.end, at + (buffer_.size() - kept_));
       TRY(compare(object, fd, {at, end}));
       at = end;
-      if (kept_ == buffer_.size() || changed_.size() > kRangesPerChunk / 2) TRY(flush(object, sender));
+      if (kept_ == buffer_.size() || changed_.size() > kRangesPerChunk / 2) TRY(flush(object, fd, sender));
     }
   }
   return {};
@@ -137,12 +167,12 @@ void DepartingObjects::note_hole(Object& object, uint64_t page) {
   if (std::exchange(there, {}) != PageHash{}) append_page(holes_, page);
 }
 
-Result<void> DepartingObjects::flush(const Object& object, PageSender& sender) {
+Result<void> DepartingObjects::flush(const Object& object, int fd, PageSender& sender) {
   uint32_t id = object.image.id();
   std::vector<sys::AddressRange> changed = std::exchange(changed_, {});
   TRY(sender.drop_of_object(id, std::exchange(holes_, {})));
   if (changed.empty()) return sender.ask_watch();
-  return sender.send_object(id, changed, std::span(buffer_).first(std::exchange(kept_, 0)));
+  return sender.send_object(id, fd, changed, std::span(buffer_).first(std::exchange(kept_, 0)));
 }
 
 }  // namespace godwit::address_space

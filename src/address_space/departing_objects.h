@@ -30,6 +30,8 @@ class DepartingObjects {
   void written(uint32_t object, sys::AddressRange offsets);
   void unsure(uint32_t object);
   void unsure_of_all();
+  // The destination did not find what it was referred to for these pages: they are to be sent.
+  void lacks(uint32_t object, std::span<const sys::AddressRange> offsets);
 
   // Sends what the destination lacks. Requires: everything that was written is told of; in the freeze: nobody runs.
   // `fd_of`: a readable descriptor of an object. When the sender is stopped what is not sent yet stays missing.
@@ -44,7 +46,7 @@ class DepartingObjects {
     bool was_open = false;           // when it was last looked at
     bool unsure = true;              // not all that was written since the last pass is known
     RangeSet missing;                // otherwise: what may have been
-    std::vector<PageHash> contents;  // that the destination has; {} for none
+    std::vector<PageHash> contents;  // that the destination has; {} for none, kNotKnown for some
     uint64_t end() const { return contents.size() * kPageBytes; }
   };
 
@@ -53,10 +55,12 @@ class DepartingObjects {
   Result<void> send_range(Object& object, int fd, sys::AddressRange range, PageSender& sender);
   Result<void> compare(Object& object, int fd, sys::AddressRange data);
   void note_hole(Object& object, uint64_t page);
-  Result<void> flush(const Object& object, PageSender& sender);
+  Result<void> flush(const Object& object, int fd, PageSender& sender);
+  void follow_size(Object& object, const image::SharedMemory& now);
 
   PageHasher hasher_;
   std::map<uint32_t, Object> objects_;
+  std::vector<std::pair<uint32_t, sys::AddressRange>> lost_;  // by the destination, since the last pass
   // Of the object in hand: what is not sent yet.
   std::vector<std::byte> buffer_;
   size_t kept_ = 0;  // bytes

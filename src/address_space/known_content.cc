@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "sys/file.h"
 #include "sys/process_memory.h"
 
 namespace godwit::address_space {
@@ -20,6 +21,12 @@ uint64_t beginning_of(const sys::Sha256& digest) {
   uint64_t beginning;
   std::memcpy(&beginning, digest.data(), sizeof beginning);
   return beginning;
+}
+
+bool read(const KnownContent::Place& place, std::span<std::byte> into) {
+  auto read = place.owner.is_object() ? sys::read_at(place.here, place.at, into)
+                                      : sys::read_memory_at(place.here, place.at, into);
+  return read.has_value();
 }
 
 // The same for the same content; true for about one content in eight.
@@ -102,15 +109,13 @@ std::optional<PageReference> KnownContent::find_identical(const Place& place, Pa
   PageHash hash = hasher_(page);
   Sent& sent = sent_[hash.low % kSlots];
   std::array<std::byte, PageHasher::kPageBytes> other;
-  bool same = sent.hash == hash && sys::read_memory_at(sent.place.host_pid, sent.place.address, other) &&
-              std::ranges::equal(other, page);
+  bool same = sent.hash == hash && read(sent.place, other) && std::ranges::equal(other, page);
   share_identical_.add(same);
   if (!same) {
     sent = {hash, place};
     return std::nullopt;
   }
-  return PageReference{
-      .at = sent.place.address, .pid = static_cast<uint32_t>(sent.place.pid), .digest = digest_of(page)};
+  return PageReference{.at = sent.place.at, .owner = sent.place.owner, .digest = digest_of(page)};
 }
 
 }  // namespace godwit::address_space

@@ -8,8 +8,6 @@
 // neighbours now and then. One thread only; not for use in the freeze.
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -25,9 +23,9 @@ class KnownContent {
  public:
   using Page = std::span<const std::byte, PageHasher::kPageBytes>;
   struct Place {
-    pid_t host_pid;
-    pid_t pid;
-    uint64_t address;
+    PageOwner owner;
+    int here;  // how it is read: the process's pid here, or a descriptor of the object
+    uint64_t at;
   };
 
   static Result<KnownContent> create();

@@ -1,10 +1,14 @@
 #include "address_space/known_content.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstring>
 #include <vector>
+
+#include "base/unique_fd.h"
+#include "sys/file.h"
 
 namespace godwit::address_space {
 namespace {
@@ -24,7 +28,7 @@ class Pages {
   }
   KnownContent::Page at(size_t page) const { return std::span(bytes_).subspan(page * kPage).first<kPage>(); }
   KnownContent::Place place(size_t page) const {
-    return {::getpid(), 7, reinterpret_cast<uint64_t>(&bytes_[page * kPage])};
+    return {PageOwner::process(7), ::getpid(), reinterpret_cast<uint64_t>(&bytes_[page * kPage])};
   }
   std::optional<PageReference> find(KnownContent& known, size_t page, double link = kSlowLink) const {
     return known.find(place(page), at(page), link);
@@ -52,8 +56,8 @@ TEST(KnownContent, RefersToWhereItWasSentBefore) {
   EXPECT_FALSE(pages.find(*known, 1));
   auto reference = pages.find(*known, 2);
   ASSERT_TRUE(reference);
-  EXPECT_EQ(reference->pid, 7U);
-  EXPECT_EQ(reference->at, pages.place(0).address);
+  EXPECT_EQ(reference->owner, PageOwner::process(7));
+  EXPECT_EQ(reference->at, pages.place(0).at);
   EXPECT_TRUE(reference->matches(pages.at(2)));
 }
 
@@ -66,6 +70,28 @@ TEST(KnownContent, NotToWhatWasWrittenToSince) {
   EXPECT_FALSE(pages.find(*known, 0));
   pages.fill(0, 2);
   EXPECT_FALSE(pages.find(*known, 1));
+}
+
+TEST(KnownContent, RefersToAMemoryObjectAndFromIt) {
+  Pages pages(2);
+  pages.fill(0, 1);
+  pages.fill(1, 2);
+  UniqueFd object(::memfd_create("object", MFD_CLOEXEC));
+  ASSERT_TRUE(sys::write_at(object.get(), 3 * kPage, pages.at(0)));
+  auto known = KnownContent::create();
+  ASSERT_TRUE(known);
+  KnownContent::Place place{PageOwner::object(5), object.get(), 3 * kPage};
+  EXPECT_FALSE(known->find(place, pages.at(0), kSlowLink));
+  auto reference = pages.find(*known, 0);
+  ASSERT_TRUE(reference);
+  EXPECT_EQ(reference->owner, PageOwner::object(5));
+  EXPECT_EQ(reference->at, 3 * kPage);
+  EXPECT_FALSE(pages.find(*known, 1));
+  reference = known->find(place, pages.at(1), kSlowLink);
+  ASSERT_TRUE(reference);
+  EXPECT_EQ(reference->owner, PageOwner::process(7));
+  ASSERT_TRUE(sys::write_at(object.get(), 3 * kPage, pages.at(1)));
+  EXPECT_FALSE(pages.find(*known, 0));
 }
 
 TEST(KnownContent, LooksForNothingWhereTheLinkIsFasterThanTheHash) {

@@ -60,16 +60,32 @@ PageCacheWriter::~PageCacheWriter() {
 
 Result<void> PageCacheWriter::add(pid_t host_pid, std::span<const sys::AddressRange> ranges) {
   for (const sys::AddressRange& range : ranges) {
-    for (uint64_t at = range.start; at < range.end; at += kChunkBytes) {
-      TRY(add_piece(host_pid, {at, std::min(range.end, at + kChunkBytes)}));
-    }
+    TRY(add_range(range, [&](uint64_t at, auto into) { return sys::read_memory_at(host_pid, at, into); }));
   }
   return {};
 }
 
-Result<void> PageCacheWriter::add_piece(pid_t host_pid, sys::AddressRange piece) {
+Result<void> PageCacheWriter::add_object(int fd) {
+  uint64_t at = 0;
+  while (auto data = TRY(sys::next_data(fd, at))) {
+    sys::AddressRange range{data->start / kPageBytes * kPageBytes, data->end};
+    if (range.size() % kPageBytes != 0) range.end += kPageBytes - range.size() % kPageBytes;
+    TRY(add_range(range, [&](uint64_t from, auto into) { return sys::read_at(fd, from, into); }));
+    at = range.end;
+  }
+  return {};
+}
+
+Result<void> PageCacheWriter::add_range(sys::AddressRange range, const Read& read) {
+  for (uint64_t at = range.start; at < range.end; at += kChunkBytes) {
+    TRY(add_piece({at, std::min(range.end, at + kChunkBytes)}, read));
+  }
+  return {};
+}
+
+Result<void> PageCacheWriter::add_piece(sys::AddressRange piece, const Read& read) {
   std::span<std::byte> bytes = std::span(buffer_).first(piece.size());
-  if (!sys::read_memory_at(host_pid, piece.start, bytes)) return {};
+  if (!read(piece.start, bytes)) return {};
   uint64_t first = digests_.size();
   size_t kept = 0;
   for (size_t from = 0; from < bytes.size() && digests_.size() < kMostCachedPages; from += kPageBytes) {

@@ -1,16 +1,17 @@
 // The memory that a job left on a node when it went, in a file of the node's: when the job comes back, pages that are
 // as they were need not travel.
 //
-// A file for each job, STATE/page-cache/JOB, root's alone (0600), as long as the job's own pages: a header of one page,
-// {16 bytes of text, u64 count}, the pages, and the SHA-256 of each. It is written after the switchover, beside its
-// name, and renamed when it is whole. Nothing in it is trusted: a page is used only when it has the SHA-256 that the
-// source tells, so that a file that is old, torn or tampered with costs time and no more. It goes when the job comes
-// back, when the job is seen to have ended, and after a week.
+// A file for each job, STATE/page-cache/JOB, root's alone (0600), as long as the job's own pages and memory objects: a
+// header of one page, {16 bytes of text, u64 count}, the pages, and the SHA-256 of each. It is written after the
+// switchover, beside its name, and renamed when it is whole. Nothing in it is trusted: a page is used only when it has
+// the SHA-256 that the source tells, so that a file that is old, torn or tampered with costs time and no more. It goes
+// when the job comes back, when the job is seen to have ended, and after a week.
 #pragma once
 
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -38,11 +39,15 @@ class PageCacheWriter {
   PageCacheWriter& operator=(PageCacheWriter&&) = delete;
   // Pages of a process that stands still. What cannot be read, and zeros, are left out; what is beyond the bound too.
   Result<void> add(pid_t host_pid, std::span<const sys::AddressRange> ranges);
+  // The same of a memory object that nobody writes to.
+  Result<void> add_object(int fd);
   Result<void> finish();
 
  private:
   PageCacheWriter(std::string path, UniqueFd fd);
-  Result<void> add_piece(pid_t host_pid, sys::AddressRange piece);
+  using Read = std::function<Result<void>(uint64_t at, std::span<std::byte> into)>;
+  Result<void> add_range(sys::AddressRange range, const Read& read);
+  Result<void> add_piece(sys::AddressRange piece, const Read& read);
 
   std::string path_;
   UniqueFd fd_;

@@ -64,6 +64,29 @@ TEST_F(PageCacheTest, HoldsThePagesThatAreNotZero) {
   EXPECT_FALSE(cache->read(2, page));
 }
 
+TEST_F(PageCacheTest, HoldsWhatAMemoryObjectHas) {
+  UniqueFd object(::memfd_create("object", MFD_CLOEXEC));
+  std::vector<std::byte> ones(kPageBytes, std::byte{1}), end(100, std::byte{2});
+  ASSERT_TRUE(sys::write_at(object.get(), 0, ones));
+  ASSERT_TRUE(sys::write_at(object.get(), (uint64_t{1} << 40) + 2 * kPageBytes, end));  // behind a hole, half a page
+  {
+    auto writer = PageCacheWriter::create(path_);
+    ASSERT_TRUE(writer);
+    ASSERT_TRUE(writer->add_object(object.get()));
+    ASSERT_TRUE(writer->finish());
+  }
+  if (!may_be_opened()) return;
+  auto cache = PageCache::open(path_);
+  ASSERT_TRUE(cache);
+  std::vector<std::byte> page(kPageBytes);
+  ASSERT_TRUE(cache->read(0, page));
+  EXPECT_EQ(page, ones);
+  ASSERT_TRUE(cache->read(1, page));
+  end.resize(kPageBytes);
+  EXPECT_EQ(page, end);
+  EXPECT_FALSE(cache->read(2, page));
+}
+
 TEST_F(PageCacheTest, WhatIsNotFinishedLeavesNothing) {
   {
     ASSERT_TRUE(PageCacheWriter::create(path_));

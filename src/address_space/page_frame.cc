@@ -21,6 +21,22 @@ void append_page(std::vector<sys::AddressRange>& ranges, uint64_t page) {
   }
 }
 
+bool is_of_object(transport::FrameType type) {
+  using transport::FrameType;
+  switch (type) {
+    case FrameType::shared_memory_pages:
+    case FrameType::shared_memory_packed:
+    case FrameType::shared_memory_holes:
+    case FrameType::shared_memory_known:
+    case FrameType::shared_memory_delta: return true;
+    default: return false;
+  }
+}
+
+PageOwner PagesFrame::owner(transport::FrameType type) const {
+  return is_of_object(type) ? PageOwner::object(static_cast<uint32_t>(pid)) : PageOwner::process(pid);
+}
+
 std::vector<std::byte> encode_head(pid_t pid, std::span<const sys::AddressRange> ranges) {
   PagesHead head{static_cast<uint32_t>(pid), static_cast<uint32_t>(ranges.size())};
   std::vector<std::byte> bytes(sizeof head + ranges.size_bytes());

@@ -156,7 +156,7 @@ Result<void> PageServer::answer(const transport::Frame& frame) {
   ++answered_;
   if (ranges.empty()) return {};
   // The page that is waited for goes alone, before those that follow have even been read.
-  PageOrigin origin{host_pid, pid, false};
+  PageOrigin origin{PageOwner::process(pid), host_pid};
   if (sys::AddressRange& first = ranges.front(); first.start == request.address) {
     sys::AddressRange alone{first.start, first.start + kPageBytes};
     TRY(send_now(origin, std::span(&alone, 1)));
@@ -220,10 +220,10 @@ Result<void> PageServer::push_by(PageSender& sender, transport::Connection& bulk
     {
       std::lock_guard lock(mutex_);
       for (auto& [pid, owing] : owing_) {
-        while (gathered < kPushBytes && (origin.pid == 0 || origin.pid == pid)) {
+        while (gathered < kPushBytes && (ranges.empty() || origin.owner.number() == pid)) {
           auto range = take_next(owing);
           if (!range) break;
-          origin = {owing.host_pid, pid, false};
+          origin = {PageOwner::process(pid), owing.host_pid};
           gathered += range->size();
           ranges.push_back(*range);
         }

@@ -7,6 +7,8 @@
 
 namespace godwit::address_space {
 
+using transport::FrameType;
+
 namespace {
 
 constexpr double kSlowPageSeconds = 10e-6;   // 400 MB/s: making and undoing a difference takes a fifth of that
@@ -26,15 +28,15 @@ Result<std::unique_ptr<PageShortcuts>> PageShortcuts::create() {
 bool PageShortcuts::take(const Page& page, bool running, double link_seconds) {
   bool slow = link_seconds > kSlowPageSeconds;
   if (slow && take_difference(page, running)) return true;
-  recent_.forget(page.place.pid, {page.place.address, page.place.address + kPageBytes});
+  recent_.forget(page.place.owner, {page.place.at, page.place.at + kPageBytes});
   if (running && trusted_ && take_reference(page, link_seconds)) return true;
-  bool again = running && !first_round_ && page.anonymous;
-  if (again && slow) recent_.keep(page.place.pid, page.place.address, page.content);
+  bool again = running && !first_round_ && page.stays;
+  if (again && slow) recent_.keep(page.place.owner, page.place.at, page.content);
   return false;
 }
 
 bool PageShortcuts::take_difference(const Page& page, bool running) {
-  std::span<const std::byte> there = recent_.find(page.place.pid, page.place.address);
+  std::span<const std::byte> there = recent_.find(page.place.owner, page.place.at);
   if (there.empty()) return false;
   size_t before = differences_.size();
   differences_.insert(differences_.end(), page.content.begin(), page.content.end());
@@ -42,12 +44,12 @@ bool PageShortcuts::take_difference(const Page& page, bool running) {
     differences_.resize(before);
     return false;
   }
-  append_page(differing_, page.place.address);
+  append_page(differing_, page.place.at);
   check_ = add_to_check(check_, page.content);
   if (running) {
-    recent_.keep(page.place.pid, page.place.address, page.content);
+    recent_.keep(page.place.owner, page.place.at, page.content);
   } else {
-    recent_.forget(page.place.pid, {page.place.address, page.place.address + kPageBytes});
+    recent_.forget(page.place.owner, {page.place.at, page.place.at + kPageBytes});
   }
   return true;
 }
@@ -56,17 +58,19 @@ bool PageShortcuts::take_reference(const Page& page, double link_seconds) {
   auto reference = known_.find(page.place, page.content, link_seconds);
   if (!reference) return false;
   (reference->is_cached() ? counts_.cached : counts_.identical) += 1;
-  append_page(referring_, page.place.address);
+  append_page(referring_, page.place.at);
   references_.push_back(*reference);
   return true;
 }
 
 bool PageShortcuts::refers_to_memory() const { return !std::ranges::all_of(references_, &PageReference::is_cached); }
 
-Result<uint64_t> PageShortcuts::send_gathered(pid_t pid, transport::Connection& connection) {
+Result<uint64_t> PageShortcuts::send_gathered(PageOwner owner, transport::Connection& connection) {
+  bool of_object = owner.is_object();
   if (!references_.empty()) {
-    std::vector<std::byte> head = encode_head(pid, std::exchange(referring_, {}));
-    TRY(connection.send(transport::FrameType::known_pages, head, std::as_bytes(std::span(references_))));
+    std::vector<std::byte> head = encode_head(owner.number(), std::exchange(referring_, {}));
+    auto type = of_object ? FrameType::shared_memory_known : FrameType::known_pages;
+    TRY(connection.send(type, head, std::as_bytes(std::span(references_))));
     references_.clear();
   }
   if (differences_.empty()) return uint64_t{0};
@@ -75,13 +79,13 @@ Result<uint64_t> PageShortcuts::send_gathered(pid_t pid, transport::Connection& 
       compressor_.compress(transport::Codec::lz4, differences_, std::span(packed_).first(differences_.size() - 1));
   PackedHead how{static_cast<uint32_t>(packed > 0 ? transport::Codec::lz4 : transport::Codec::none), 0};
   std::span<const std::byte> body = packed > 0 ? std::span(packed_).first(packed) : std::span(differences_);
-  std::vector<std::byte> head = encode_head(pid, std::exchange(differing_, {}));
+  std::vector<std::byte> head = encode_head(owner.number(), std::exchange(differing_, {}));
   auto append = [&](const auto& value) {
     std::ranges::copy(std::as_bytes(std::span(&value, 1)), std::back_inserter(head));
   };
   append(how);
   append(std::exchange(check_, 0));
-  TRY(connection.send(transport::FrameType::delta_pages, head, body));
+  TRY(connection.send(of_object ? FrameType::shared_memory_delta : FrameType::delta_pages, head, body));
   uint64_t pages = differences_.size() / kPageBytes;
   counts_.by_delta += pages;
   counts_.delta_bytes += body.size();

@@ -31,17 +31,17 @@ class PageShortcuts {
 
   struct Page {
     KnownContent::Place place;
-    bool anonymous;
+    bool stays;  // as it was sent, at the destination, until it is sent again: not so where a file may show through
     KnownContent::Page content;
   };
   // Whether the page goes as a reference or a difference, with the next send_gathered(). If not it is sent now, and
   // that is noted. `link_seconds`: that a page takes; 0: not known.
   bool take(const Page& page, bool running, double link_seconds);
-  // What was taken since, at most kChunkBytes of pages of one process. Returns how many went as differences.
-  Result<uint64_t> send_gathered(pid_t pid, transport::Connection& connection);
+  // What was taken since, at most kChunkBytes of pages of one owner. Returns how many went as differences.
+  Result<uint64_t> send_gathered(PageOwner owner, transport::Connection& connection);
 
   // What the destination had of these pages is no longer there, or another content.
-  void forget(pid_t pid, sys::AddressRange range) { recent_.forget(pid, range); }
+  void forget(PageOwner owner, sys::AddressRange range) { recent_.forget(owner, range); }
   // The destination has acknowledged everything, or will have put it in place before it gets what follows.
   void next_round();
   // No references any more: nobody will tell what they were lacking.

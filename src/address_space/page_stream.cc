@@ -52,12 +52,12 @@ Result<void> PageSender::gather(sys::AddressRange range) {
 // reaches pages that the program itself may not read at present: PROT_NONE, execute only.
 Result<std::vector<sys::AddressRange>> PageSender::read(std::vector<sys::AddressRange> ranges, size_t wanted) {
   if (read_) {
-    TRY(read_(origin_.pid, ranges, std::span(buffer_).first(wanted)));
+    TRY(read_(origin_.owner.number(), ranges, std::span(buffer_).first(wanted)));
     return ranges;
   }
-  auto count = sys::read_memory(origin_.host_pid, ranges, std::span(buffer_).first(wanted));
+  auto count = sys::read_memory(origin_.here, ranges, std::span(buffer_).first(wanted));
   if (count && *count == wanted) return ranges;
-  auto memory = sys::MemoryFile::open(origin_.host_pid);
+  auto memory = sys::MemoryFile::open(origin_.here);
   if (!memory && running_) {
     unread_.insert(unread_.end(), ranges.begin(), ranges.end());
     return std::vector<sys::AddressRange>();
@@ -88,7 +88,7 @@ Result<void> PageSender::flush() {
   size_t wanted = std::exchange(gathered_, 0);
   std::vector<sys::AddressRange> ranges = TRY(read(std::exchange(ranges_, {}), wanted));
   ranges_.reserve(kRangesPerChunk);
-  TRY(send_worthwhile(ranges));
+  TRY(send_worthwhile(origin_, ranges, buffer_));
   if (running_) sys::give_way();
   return ask_watch();
 }
@@ -107,10 +107,11 @@ double PageSender::page_seconds() const {
   return chunks_.link_seconds_per_byte() * kPageBytes / streams;
 }
 
-bool PageSender::takes_shortcut(uint64_t page, std::span<const std::byte, kPageBytes> content) {
+bool PageSender::takes_shortcut(const PageOrigin& origin, uint64_t page,
+                                std::span<const std::byte, kPageBytes> content) {
   if (shortcuts_ == nullptr) return false;
-  bool anonymous = origin_.pages == PageClass::anonymous;
-  return shortcuts_->take({{origin_.host_pid, origin_.pid, page}, anonymous, content}, running_, page_seconds());
+  bool stays = origin.pages != PageClass::file;
+  return shortcuts_->take({{origin.owner, origin.here, page}, stays, content}, running_, page_seconds());
 }
 
 PageCounts& PageCounts::operator+=(const CompressedBytes& more) {
@@ -119,35 +120,39 @@ PageCounts& PageCounts::operator+=(const CompressedBytes& more) {
   return *this;
 }
 
-// Closes up in the buffer the runs of pages that are worth sending, and sends them.
-Result<void> PageSender::send_worthwhile(const std::vector<sys::AddressRange>& ranges) {
+// Closes up in `bytes` the runs of pages that are worth sending, and sends them.
+Result<void> PageSender::send_worthwhile(const PageOrigin& origin, std::span<const sys::AddressRange> ranges,
+                                         std::span<std::byte> bytes) {
   std::vector<sys::AddressRange> kept;
   size_t from = 0;
   size_t to = 0;
   for (const sys::AddressRange& range : ranges) {
     for (uint64_t page = range.start; page < range.end; page += kPageBytes, from += kPageBytes) {
-      if (origin_.over_zeros && all_zero(&buffer_[from])) {
+      if (origin.over_zeros && all_zero(&bytes[from])) {
         ++counts_.zero;
         append_page(zeros_, page);
         continue;
       }
-      if (takes_shortcut(page, std::span(buffer_).subspan(from).first<kPageBytes>())) continue;
-      if (from != to) std::memmove(&buffer_[to], &buffer_[from], kPageBytes);
+      if (takes_shortcut(origin, page, bytes.subspan(from).first<kPageBytes>())) continue;
+      if (from != to) std::memmove(&bytes[to], &bytes[from], kPageBytes);
       to += kPageBytes;
       append_page(kept, page);
     }
   }
   if (shortcuts_ != nullptr && shortcuts_->refers_to_memory()) TRY(order());  // what it refers to is in place then
-  if (shortcuts_ != nullptr) counts_.sent += TRY(shortcuts_->send_gathered(origin_.pid, connection_));
+  if (shortcuts_ != nullptr) counts_.sent += TRY(shortcuts_->send_gathered(origin.owner, connection_));
   if (kept.empty()) return {};
   counts_.sent += to / kPageBytes;
-  return send_pages(kept, to);
+  return send_pages(origin, kept, bytes.first(to));
 }
 
-// Sends the first `size` bytes of the buffer.
-Result<void> PageSender::send_pages(std::span<const sys::AddressRange> ranges, size_t size) {
-  if (streams_ != nullptr && TRY(streams_->take({origin_.pid, origin_.pages, ranges, size}, buffer_))) return {};
-  return chunks_.send(origin_.pid, origin_.pages, ranges, std::span(buffer_).first(size));
+// Further connections take a process's pages only, which are in the buffer.
+Result<void> PageSender::send_pages(const PageOrigin& origin, std::span<const sys::AddressRange> ranges,
+                                    std::span<const std::byte> bytes) {
+  pid_t number = origin.owner.number();
+  bool by_others = streams_ != nullptr && !origin.owner.is_object();
+  if (by_others && TRY(streams_->take({number, origin.pages, ranges, bytes.size()}, buffer_))) return {};
+  return chunks_.send(number, origin.pages, ranges, bytes);
 }
 
 Result<void> send_ranges(transport::Connection& connection, transport::FrameType type, pid_t pid,
@@ -166,12 +171,11 @@ Result<void> PageSender::send_ranges(transport::FrameType type, pid_t pid, std::
   return address_space::send_ranges(connection_, type, pid, ranges);
 }
 
-Result<void> PageSender::send_object(uint32_t object, std::span<const sys::AddressRange> offsets,
-                                     std::span<const std::byte> bytes) {
+Result<void> PageSender::send_object(uint32_t object, int fd, std::span<const sys::AddressRange> offsets,
+                                     std::span<std::byte> bytes) {
   TRY(flush());
   TRY(order());
-  TRY(chunks_.send(static_cast<pid_t>(object), PageClass::object, offsets, bytes));
-  counts_.sent += bytes.size() / kPageBytes;
+  TRY(send_worthwhile({PageOwner::object(object), fd, false, PageClass::object}, offsets, bytes));
   return ask_watch();
 }
 
@@ -203,21 +207,30 @@ Result<void> PageReceiver::put_at_once() {
 Result<void> PageReceiver::receive_pages(transport::FrameHeader header) {
   if (running_) sys::give_way();
   PagesFrame frame = TRY(receive_head(connection_, header.length));
-  size_t sum = TRY(bytes_of_pages(frame));
-  std::span<std::byte> content = (filler_ ? filler_->room() : std::span(buffer_)).first(sum);
-  if (header.type == transport::FrameType::packed_pages) {
-    TRY(receive_packed(frame.rest, content));
-  } else if (PresentPages::takes(header.type)) {
+  std::span<std::byte> room = filler_ ? filler_->room() : std::span(buffer_);
+  std::span<std::byte> content = TRY(receive_content(header.type, frame, room));
+  if (content.empty()) return {};
+  size_t size = content.size();
+  return filler_ ? filler_->put(frame.pid, std::move(frame.ranges), size) : put_(frame.pid, frame.ranges, content);
+}
+
+// What the frame's ranges hold, at the front of `into`, which has room for a chunk. Of pages that were referred to and
+// are not here nothing is left in either.
+Result<std::span<std::byte>> PageReceiver::receive_content(transport::FrameType type, PagesFrame& frame,
+                                                           std::span<std::byte> into) {
+  std::span<std::byte> content = into.first(TRY(bytes_of_pages(frame)));
+  if (PresentPages::takes(type)) {
     if (present_ == nullptr) return error(ErrorKind::corrupt, "a reference to pages where there can be none");
-    TRY(present_->receive(header.type, connection_, frame, content, [this] { return settle(); }));
-    sum = TRY(bytes_of_pages(frame));
-    content = content.first(sum);
-    if (sum == 0) return {};
-  } else {
-    if (sum != frame.rest) return error(ErrorKind::corrupt, "a frame of pages has a wrong length");
-    TRY(connection_.receive_bytes(content));
+    TRY(present_->receive(type, connection_, frame, content, [this] { return settle(); }));
+    return content.first(TRY(bytes_of_pages(frame)));
   }
-  return filler_ ? filler_->put(frame.pid, std::move(frame.ranges), sum) : put_(frame.pid, frame.ranges, content);
+  if (type == transport::FrameType::packed_pages || type == transport::FrameType::shared_memory_packed) {
+    TRY(receive_packed(frame.rest, content));
+    return content;
+  }
+  if (content.size() != frame.rest) return error(ErrorKind::corrupt, "a frame of pages has a wrong length");
+  TRY(connection_.receive_bytes(content));
+  return content;
 }
 
 // `length`: of what is left of the frame.
@@ -249,24 +262,17 @@ Result<void> PageReceiver::receive_object(transport::FrameHeader header) {
   PagesFrame frame = TRY(receive_head(connection_, header.length));
   int fd = TRY(object_(static_cast<uint32_t>(frame.pid)));
   uint64_t size = TRY(sys::file_size(fd));
-  size_t sum = 0;
   for (const sys::AddressRange& range : frame.ranges) {
     if (range.start >= size || range.end - kPageBytes >= size) {
       return error(ErrorKind::corrupt, "a shared memory frame reaches behind the end of its object");
     }
-    sum += range.size();
   }
   if (header.type == transport::FrameType::shared_memory_holes) {
     if (frame.rest != 0) return error(ErrorKind::corrupt, "a frame of holes has bytes");
     for (const sys::AddressRange& range : frame.ranges) TRY(sys::punch_hole(fd, range.start, range.size()));
     return {};
   }
-  bool packed = header.type == transport::FrameType::shared_memory_packed;
-  if ((!packed && sum != frame.rest) || sum > buffer_.size()) {
-    return error(ErrorKind::corrupt, "a shared memory frame has a wrong length");
-  }
-  std::span<std::byte> bytes = std::span(buffer_).first(sum);
-  TRY(packed ? receive_packed(frame.rest, bytes) : connection_.receive_bytes(bytes));
+  std::span<std::byte> bytes = TRY(receive_content(header.type, frame, buffer_));
   uint64_t pool = sys::pool_page_bytes(fd);
   for (const sys::AddressRange& range : frame.ranges) {
     auto content = bytes.first(std::min(range.end, size) - range.start);

@@ -2,9 +2,8 @@
 //
 // A pages frame is a head (page_frame.h) and then the bytes of all ranges, at most kChunkBytes; a packed_pages frame
 // has {u32 codec, u32 zero} and the compressed bytes instead; a zero_pages frame is the same without bytes, for pages
-// that are to be dropped, and so are frames of owed and guarded pages; the frames of shared memory name an object
-// instead of a process, and offsets instead of addresses. Little-endian. Nothing is copied between process and
-// connection but once each way.
+// that are to be dropped, and so are frames of owed and guarded pages. Little-endian. Nothing is copied between process
+// and connection but once each way.
 #pragma once
 
 #include <cstdint>
@@ -39,8 +38,8 @@ struct PageCounts {
 
 // Whose pages are sent.
 struct PageOrigin {
-  pid_t host_pid = 0;
-  pid_t pid = 0;
+  PageOwner owner;
+  int here = 0;             // the process's pid here, or a descriptor of the object
   bool over_zeros = false;  // what the destination has there is zero: pages of zeros need not be sent
   PageClass pages = PageClass::anonymous;
   bool operator==(const PageOrigin&) const = default;
@@ -72,16 +71,18 @@ class PageSender {
   // Asks the watch, for passes that send nothing.
   Result<void> ask_watch();
   Result<void> send(const PageOrigin& origin, sys::AddressRange range);
-  // Sends pages of a memory object: ranges of offsets and their bytes, at most kChunkBytes.
-  Result<void> send_object(uint32_t object, std::span<const sys::AddressRange> offsets,
-                           std::span<const std::byte> bytes);
+  // Sends pages of a memory object, of which `fd` is a descriptor: ranges of offsets and their bytes, at most
+  // kChunkBytes, which are not of use afterwards.
+  Result<void> send_object(uint32_t object, int fd, std::span<const sys::AddressRange> offsets,
+                           std::span<std::byte> bytes);
   // Tells that the object has holes there now.
   Result<void> drop_of_object(uint32_t object, std::span<const sys::AddressRange> offsets) {
+    forget(PageOwner::object(object), offsets);
     return send_ranges(transport::FrameType::shared_memory_holes, static_cast<pid_t>(object), offsets);
   }
   // Tells that these ranges are now as they were before anything was written to them.
   Result<void> drop(pid_t pid, std::span<const sys::AddressRange> ranges) {
-    forget(pid, ranges);
+    forget(PageOwner::process(pid), ranges);
     return send_ranges(transport::FrameType::zero_pages, pid, ranges);
   }
   // Tells that the content of these ranges will come when the program runs at the destination.
@@ -90,7 +91,7 @@ class PageSender {
   }
   // Tells that these ranges are now guard pages, without content, or are no longer.
   Result<void> guard(pid_t pid, std::span<const sys::AddressRange> ranges) {
-    forget(pid, ranges);
+    forget(PageOwner::process(pid), ranges);
     return send_ranges(transport::FrameType::guarded_pages, pid, ranges);
   }
   Result<void> unguard(pid_t pid, std::span<const sys::AddressRange> ranges) {
@@ -99,9 +100,9 @@ class PageSender {
   // From now on pages that the destination has already, or nearly, are not sent whole. `shortcuts` outlives this.
   void set_shortcuts(PageShortcuts* shortcuts) { shortcuts_ = shortcuts; }
   // What the destination had there is there no longer, though it was not told: it knows by itself.
-  void forget(pid_t pid, std::span<const sys::AddressRange> ranges) {
+  void forget(PageOwner owner, std::span<const sys::AddressRange> ranges) {
     if (shortcuts_ == nullptr) return;
-    for (const sys::AddressRange& range : ranges) shortcuts_->forget(pid, range);
+    for (const sys::AddressRange& range : ranges) shortcuts_->forget(owner, range);
   }
   // Sends what has gathered. Call it after the last send().
   Result<void> flush();
@@ -123,9 +124,11 @@ class PageSender {
   Result<std::vector<sys::AddressRange>> read(std::vector<sys::AddressRange> ranges, size_t wanted);
   Result<void> send_ranges(transport::FrameType type, pid_t pid, std::span<const sys::AddressRange> ranges);
   double page_seconds() const;
-  bool takes_shortcut(uint64_t page, std::span<const std::byte, kPageBytes> content);
-  Result<void> send_worthwhile(const std::vector<sys::AddressRange>& ranges);
-  Result<void> send_pages(std::span<const sys::AddressRange> ranges, size_t size);
+  bool takes_shortcut(const PageOrigin& origin, uint64_t page, std::span<const std::byte, kPageBytes> content);
+  Result<void> send_worthwhile(const PageOrigin& origin, std::span<const sys::AddressRange> ranges,
+                               std::span<std::byte> bytes);
+  Result<void> send_pages(const PageOrigin& origin, std::span<const sys::AddressRange> ranges,
+                          std::span<const std::byte> bytes);
 
   transport::Connection& connection_;
   std::vector<std::byte> buffer_;
@@ -166,7 +169,7 @@ class PageReceiver {
   // Whether receive_pages() takes such a frame.
   static bool takes(transport::FrameType type) {
     return type == transport::FrameType::pages || type == transport::FrameType::packed_pages ||
-           PresentPages::takes(type);
+           (PresentPages::takes(type) && !is_of_object(type));
   }
   // Takes the payload of a frame whose header has just been read. Where they are put beside it they are in place after
   // settle().
@@ -176,13 +179,11 @@ class PageReceiver {
   // Ranges without bytes, as PageSender::owe() and guard() tell them.
   Result<void> receive_ranges(uint32_t length, const Drop& told);
   // Pages of a memory object, or holes in it; nothing behind its end.
-  static bool takes_object(transport::FrameType type) {
-    return type == transport::FrameType::shared_memory_pages || type == transport::FrameType::shared_memory_packed ||
-           type == transport::FrameType::shared_memory_holes;
-  }
+  static bool takes_object(transport::FrameType type) { return is_of_object(type); }
   Result<void> receive_object(transport::FrameHeader header);
 
  private:
+  Result<std::span<std::byte>> receive_content(transport::FrameType type, PagesFrame& frame, std::span<std::byte> into);
   Result<void> receive_packed(size_t length, std::span<std::byte> into);
 
   transport::Connection& connection_;

@@ -8,16 +8,18 @@ namespace godwit::address_space {
 
 Result<void> PresentPages::receive(transport::FrameType type, transport::Connection& connection, PagesFrame& frame,
                                    std::span<std::byte> into, const Settle& settle) {
-  return type == transport::FrameType::known_pages ? receive_known(connection, frame, into, settle)
-                                                   : receive_differences(connection, frame, into, settle);
+  PageOwner owner = frame.owner(type);
+  return is_of_known(type) ? receive_known(owner, connection, frame, into, settle)
+                           : receive_differences(owner, connection, frame, into, settle);
 }
 
 bool PresentPages::find(const PageReference& reference, std::span<std::byte> page) const {
   if (reference.is_cached()) return cache_ && cache_->read(reference.at, page) && reference.matches(page);
-  return read_(static_cast<pid_t>(reference.pid), reference.at, page) && reference.matches(page);
+  bool known = reference.owner.kind == PageOwner::Kind::process || reference.owner.is_object();
+  return known && read_(reference.owner, reference.at, page) && reference.matches(page);
 }
 
-Result<void> PresentPages::receive_known(transport::Connection& connection, PagesFrame& frame,
+Result<void> PresentPages::receive_known(PageOwner owner, transport::Connection& connection, PagesFrame& frame,
                                          std::span<std::byte> into, const Settle& settle) {
   std::vector<PageReference> references(into.size() / kPageBytes);
   if (std::as_bytes(std::span(references)).size() != frame.rest) {
@@ -34,7 +36,7 @@ Result<void> PresentPages::receive_known(transport::Connection& connection, Page
         append_page(found, page);
         to += kPageBytes;
       } else {
-        append_page(lacking_[frame.pid], page);
+        append_page(lacking_[owner], page);
       }
     }
   }
@@ -42,8 +44,9 @@ Result<void> PresentPages::receive_known(transport::Connection& connection, Page
   return {};
 }
 
-Result<void> PresentPages::receive_differences(transport::Connection& connection, const PagesFrame& frame,
-                                               std::span<std::byte> into, const Settle& settle) {
+Result<void> PresentPages::receive_differences(PageOwner owner, transport::Connection& connection,
+                                               const PagesFrame& frame, std::span<std::byte> into,
+                                               const Settle& settle) {
   struct [[gnu::packed]] {
     PackedHead how;
     uint64_t check;
@@ -68,7 +71,7 @@ Result<void> PresentPages::receive_differences(transport::Connection& connection
   uint64_t check = 0;
   size_t at = 0;
   for (const sys::AddressRange& range : frame.ranges) {
-    TRY(read_(frame.pid, range.start, into.subspan(at, range.size())));
+    TRY(read_(owner, range.start, into.subspan(at, range.size())));
     exclusive_or(into.subspan(at, range.size()), differences.subspan(at, range.size()));
     for (size_t end = at + range.size(); at < end; at += kPageBytes) {
       check = add_to_check(check, into.subspan(at, kPageBytes));
@@ -79,11 +82,12 @@ Result<void> PresentPages::receive_differences(transport::Connection& connection
 }
 
 Result<void> PresentPages::tell_lacking(transport::Connection& connection) {
-  for (const auto& [pid, ranges] : lacking_) {
+  for (const auto& [owner, ranges] : lacking_) {
+    auto type = owner.is_object() ? transport::FrameType::shared_memory_known : transport::FrameType::known_pages;
     std::span<const sys::AddressRange> rest(ranges);
     while (!rest.empty()) {
       auto part = rest.first(std::min(rest.size(), kRangesPerChunk));
-      TRY(connection.send(transport::FrameType::known_pages, encode_head(pid, part)));
+      TRY(connection.send(type, encode_head(owner.number(), part)));
       rest = rest.subspan(part.size());
     }
   }

@@ -25,42 +25,43 @@ size_t exclusive_or(std::span<std::byte> page, std::span<const std::byte> other)
 }
 
 // Neighbours have slots of their own.
-size_t RecentPages::index_of(pid_t pid, uint64_t page) {
-  return (page / kPageBytes + static_cast<uint64_t>(pid) * 0x9e3779b97f4a7c15) % kSlots;
+size_t RecentPages::index_of(PageOwner owner, uint64_t page) {
+  uint64_t whose = static_cast<uint64_t>(owner.kind) << 32 | owner.id;
+  return (page / kPageBytes + (whose * 0x9e3779b97f4a7c15 >> 32)) % kSlots;
 }
 
-std::span<const std::byte> RecentPages::find(pid_t pid, uint64_t page) const {
+std::span<const std::byte> RecentPages::find(PageOwner owner, uint64_t page) const {
   if (slots_.empty()) return {};
-  size_t index = index_of(pid, page);
+  size_t index = index_of(owner, page);
   const Slot& slot = slots_[index];
-  if (slot.pid != pid || slot.page != page || slot.round == round_) return {};
+  if (slot.owner != owner || slot.page != page || slot.round == round_) return {};
   return std::span(content_).subspan(index * kPageBytes, kPageBytes);
 }
 
-void RecentPages::keep(pid_t pid, uint64_t page, std::span<const std::byte> content) {
+void RecentPages::keep(PageOwner owner, uint64_t page, std::span<const std::byte> content) {
   if (slots_.empty()) {
     slots_.resize(kSlots);
     content_.resize(kSlots * kPageBytes);
   }
-  size_t index = index_of(pid, page);
+  size_t index = index_of(owner, page);
   Slot& slot = slots_[index];
-  bool same = slot.pid == pid && slot.page == page;
-  if (!same && slot.pid != 0 && slot.round + kIdleRounds > round_) return;
-  slot = {pid, page, round_};
+  bool same = slot.owner == owner && slot.page == page;
+  if (!same && slot.owner != PageOwner() && slot.round + kIdleRounds > round_) return;
+  slot = {owner, page, round_};
   std::ranges::copy(content, content_of(index).begin());
 }
 
-void RecentPages::forget(pid_t pid, sys::AddressRange range) {
+void RecentPages::forget(PageOwner owner, sys::AddressRange range) {
   if (slots_.empty()) return;
   if (range.size() / kPageBytes >= kSlots) {
     for (Slot& slot : slots_) {
-      if (slot.pid == pid && slot.page >= range.start && slot.page < range.end) slot = {};
+      if (slot.owner == owner && slot.page >= range.start && slot.page < range.end) slot = {};
     }
     return;
   }
   for (uint64_t page = range.start; page < range.end; page += kPageBytes) {
-    Slot& slot = slots_[index_of(pid, page)];
-    if (slot.pid == pid && slot.page == page) slot = {};
+    Slot& slot = slots_[index_of(owner, page)];
+    if (slot.owner == owner && slot.page == page) slot = {};
   }
 }
 

@@ -11,22 +11,24 @@ constexpr uint64_t kPage = RecentPages::kPageBytes;
 
 std::vector<std::byte> page_of(unsigned char value) { return std::vector<std::byte>(kPage, std::byte{value}); }
 
-bool holds(const RecentPages& pages, pid_t pid, uint64_t page, unsigned char value) {
-  auto found = pages.find(pid, page);
+constexpr PageOwner kOne = PageOwner::process(1), kTwo = PageOwner::process(2), kObject = PageOwner::object(1);
+
+bool holds(const RecentPages& pages, PageOwner owner, uint64_t page, unsigned char value) {
+  auto found = pages.find(owner, page);
   return !found.empty() && std::ranges::equal(found, page_of(value));
 }
 
 TEST(RecentPages, KeepsWhatTheDestinationHas) {
   RecentPages pages;
-  EXPECT_TRUE(pages.find(1, kPage).empty());
-  pages.keep(1, kPage, page_of(1));
-  pages.keep(2, kPage, page_of(2));
-  pages.keep(1, kPage, page_of(3));
-  EXPECT_TRUE(pages.find(1, kPage).empty());  // not acknowledged yet
+  EXPECT_TRUE(pages.find(kOne, kPage).empty());
+  pages.keep(kOne, kPage, page_of(1));
+  pages.keep(kTwo, kPage, page_of(2));
+  pages.keep(kOne, kPage, page_of(3));
+  EXPECT_TRUE(pages.find(kOne, kPage).empty());  // not acknowledged yet
   pages.next_round();
-  EXPECT_TRUE(holds(pages, 1, kPage, 3));
-  EXPECT_TRUE(holds(pages, 2, kPage, 2));
-  EXPECT_TRUE(pages.find(3, kPage).empty());
+  EXPECT_TRUE(holds(pages, kOne, kPage, 3));
+  EXPECT_TRUE(holds(pages, kTwo, kPage, 2));
+  EXPECT_TRUE(pages.find(kObject, kPage).empty());
 }
 
 TEST(RecentPages, AProgramThatGoesAroundInMoreMemoryKeepsTheSamePages) {
@@ -35,8 +37,8 @@ TEST(RecentPages, AProgramThatGoesAroundInMoreMemoryKeepsTheSamePages) {
   for (unsigned char round = 0; round < 5; ++round, pages.next_round()) {
     found = 0;
     for (uint64_t page = 0; page < 3 * RecentPages::kSlots; ++page) {
-      found += pages.find(1, page * kPage).empty() ? 0 : 1;
-      pages.keep(1, page * kPage, page_of(round));
+      found += pages.find(kOne, page * kPage).empty() ? 0 : 1;
+      pages.keep(kOne, page * kPage, page_of(round));
     }
   }
   EXPECT_EQ(found, RecentPages::kSlots);
@@ -45,31 +47,31 @@ TEST(RecentPages, AProgramThatGoesAroundInMoreMemoryKeepsTheSamePages) {
 TEST(RecentPages, WhatIsIdleMakesRoom) {
   RecentPages pages;
   uint64_t same_slot = RecentPages::kSlots * kPage;
-  pages.keep(1, 0, page_of(1));
+  pages.keep(kOne, 0, page_of(1));
   pages.next_round();
-  pages.keep(1, same_slot, page_of(2));
-  EXPECT_TRUE(holds(pages, 1, 0, 1));
-  EXPECT_TRUE(pages.find(1, same_slot).empty());
+  pages.keep(kOne, same_slot, page_of(2));
+  EXPECT_TRUE(holds(pages, kOne, 0, 1));
+  EXPECT_TRUE(pages.find(kOne, same_slot).empty());
   pages.next_round();
-  pages.keep(1, same_slot, page_of(3));
+  pages.keep(kOne, same_slot, page_of(3));
   pages.next_round();
-  EXPECT_TRUE(pages.find(1, 0).empty());
-  EXPECT_TRUE(holds(pages, 1, same_slot, 3));
+  EXPECT_TRUE(pages.find(kOne, 0).empty());
+  EXPECT_TRUE(holds(pages, kOne, same_slot, 3));
 }
 
-TEST(RecentPages, ForgetsRangesOfOneProcess) {
+TEST(RecentPages, ForgetsRangesOfOneOwner) {
   RecentPages pages;
-  for (pid_t pid : {1, 2}) {
-    for (uint64_t page = 0; page < 4; ++page) pages.keep(pid, page * kPage, page_of(1));
+  for (PageOwner owner : {kOne, kTwo, kObject}) {
+    for (uint64_t page = 0; page < 4; ++page) pages.keep(owner, page * kPage, page_of(1));
   }
   pages.next_round();
-  pages.forget(1, {kPage, 3 * kPage});
-  EXPECT_TRUE(holds(pages, 1, 0, 1) && holds(pages, 1, 3 * kPage, 1));
-  EXPECT_TRUE(pages.find(1, kPage).empty() && pages.find(1, 2 * kPage).empty());
-  EXPECT_TRUE(holds(pages, 2, kPage, 1));
-  pages.forget(2, sys::kEverywhere);
-  EXPECT_TRUE(pages.find(2, 0).empty());
-  EXPECT_TRUE(holds(pages, 1, 0, 1));
+  pages.forget(kOne, {kPage, 3 * kPage});
+  EXPECT_TRUE(holds(pages, kOne, 0, 1) && holds(pages, kOne, 3 * kPage, 1));
+  EXPECT_TRUE(pages.find(kOne, kPage).empty() && pages.find(kOne, 2 * kPage).empty());
+  EXPECT_TRUE(holds(pages, kTwo, kPage, 1) && holds(pages, kObject, kPage, 1));
+  pages.forget(kTwo, sys::kEverywhere);
+  EXPECT_TRUE(pages.find(kTwo, 0).empty());
+  EXPECT_TRUE(holds(pages, kOne, 0, 1));
 }
 
 TEST(RecentPages, ExclusiveOrIsUndoneByItself) {

@@ -14,7 +14,7 @@
 
 namespace godwit::migration {
 
-constexpr uint32_t kProtocolVersion = 3;
+constexpr uint32_t kProtocolVersion = 4;
 
 // Fills in what this node is: kernel release, boot id, vDSO and processor state.
 Result<void> describe_this_node(wire::Offer& offer);

@@ -149,23 +149,28 @@ Result<void> DepartingHost::end_round() {
   lacking_pages_ = 0;
   for (;;) {
     transport::FrameHeader header = TRY(connection_.receive_header());
-    if (header.type != FrameType::known_pages) {
+    if (!address_space::PresentPages::is_of_known(header.type)) {
       TRY(expect_signal(TRY(connection_.receive_payload(header)), FrameType::round_done));
       break;
     }
-    TRY(take_lacking(header.length));
+    TRY(take_lacking(header));
   }
   shortcuts_->found_lacking(lacking_pages_);
   shortcuts_->next_round();
   return {};
 }
 
-Result<void> DepartingHost::take_lacking(uint32_t length) {
-  address_space::PagesFrame frame = TRY(address_space::receive_head(connection_, length));
+Result<void> DepartingHost::take_lacking(transport::FrameHeader header) {
+  address_space::PagesFrame frame = TRY(address_space::receive_head(connection_, header.length));
   for (const sys::AddressRange& range : frame.ranges) lacking_pages_ += range.size() / address_space::kPageBytes;
   uint64_t referred = shortcuts_->counts().identical + shortcuts_->counts().cached;
   if (frame.rest != 0 || frame.ranges.empty() || lacking_pages_ > referred) {
     return error(ErrorKind::corrupt, "the other node lacks more pages than it was referred to");
+  }
+  address_space::PageOwner owner = frame.owner(header.type);
+  if (owner.is_object()) {
+    objects_.lacks(owner.id, frame.ranges);
+    return {};
   }
   auto memory = memories_.find(frame.pid);
   if (memory != memories_.end()) memory->second.lacks(frame.ranges);
@@ -401,6 +406,9 @@ Result<void> DepartingHost::leave_rest(const image::LogicalHost& state, const fr
 Result<void> DepartingHost::write_cache(const std::string& path) const {
   auto cache = TRY(address_space::PageCacheWriter::create(path));
   for (const auto& [pid, memory] : memories_) TRY(cache.add(memory.host_pid(), TRY(memory.own_ranges())));
+  for (const image::SharedMemory& object : told_.shared_memory()) {
+    TRY(cache.add_object(TRY(inventory_.shared_memory().fd_of(object.id()))));
+  }
   return cache.finish();
 }
 

@@ -72,7 +72,8 @@ class DepartingHost {
   Result<void> leave_rest(const image::LogicalHost& state, const freeze::SeizedTree& tree,
                           address_space::PageServer& server);
 
-  // Leaves what the processes have of their own in a file of this node. Requires: they stand still.
+  // Leaves what the processes have of their own, and memory objects, in a file of this node. Requires: they stand
+  // still.
   Result<void> write_cache(const std::string& path) const;
 
   address_space::PageCounts counts() const { return sender_.counts(); }
@@ -92,7 +93,7 @@ class DepartingHost {
     uint64_t bytes, known_bytes;
   };
   Result<Brought> round();
-  Result<void> take_lacking(uint32_t length);
+  Result<void> take_lacking(transport::FrameHeader header);
   Result<void> pass_over(const std::function<Result<void>(address_space::DepartingMemory&)>& send);
   Result<void> end_round();
   Result<void> track_lasting(const TrackNew& track_new);

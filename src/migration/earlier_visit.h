@@ -17,7 +17,8 @@ namespace godwit::migration {
 // What there is here, if it is to be used; what does not look sound is as good as none.
 std::optional<address_space::PageCache> open_cache(const worker::JobPlace& place, const worker::MoveOptions& options);
 Result<void> tell_cached(transport::Connection& connection, const std::optional<address_space::PageCache>& cache);
-// Those of more than twice the job's memory are passed over. Errors: corrupt when there are more than a cache can have.
+// Those of more than twice the job's memory, objects among it, are passed over. Errors: corrupt when there are more
+// than a cache can have.
 Result<std::vector<uint64_t>> receive_cached(transport::Connection& connection, uint64_t memory_bytes);
 // The job is here: what it left before is out of date.
 void forget_visit(const worker::JobPlace& place);

@@ -13,6 +13,7 @@
 #include "objects/tcp_rest.h"
 #include "objects/thread_state.h"
 #include "proc/status.h"
+#include "sys/file.h"
 #include "sys/huge_pages.h"
 #include "sys/namespaces.h"
 #include "sys/ptrace.h"
@@ -67,7 +68,10 @@ address_space::PageReceiver Restoration::page_sinks(transport::Connection& conne
 }
 
 address_space::PresentPages::ReadMemory Restoration::page_reader() {
-  return [this](pid_t pid, uint64_t address, std::span<std::byte> into) { return skeleton_.read(pid, address, into); };
+  return [this](address_space::PageOwner owner, uint64_t at, std::span<std::byte> into) -> Result<void> {
+    if (owner.is_object()) return sys::read_at(TRY(shared_.fd_of(owner.id)), at, into);
+    return skeleton_.read(owner.number(), at, into);
+  };
 }
 
 Result<void> Restoration::put(pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes) {

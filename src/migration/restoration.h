@@ -72,7 +72,7 @@ class Restoration {
   Result<void> put(pid_t pid, std::span<const sys::AddressRange> ranges, std::span<const std::byte> bytes);
   // Where pages that arrive on `connection` go.
   address_space::PageReceiver page_sinks(transport::Connection& connection);
-  // Reads what is there of a process's content by now.
+  // Reads what is there of a process's or a memory object's content by now.
   address_space::PresentPages::ReadMemory page_reader();
   // Makes guard pages, or ordinary ones of them again.
   Result<void> guard(pid_t pid, std::span<const sys::AddressRange> ranges, bool guarded) {

@@ -380,7 +380,8 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   auto packets = TRY(forwarding::HeldPackets::prepare(order_.place().network(), order_.destination()));
   auto shortcuts = TRY(address_space::PageShortcuts::create());
   if (!order_.mirror().empty()) mirror_.emplace(TRY(MirrorWriter::create(order_.mirror(), offer.memory_bytes())));
-  if (order_.options().cache()) shortcuts->set_cached(TRY(receive_cached(connection, offer.memory_bytes())));
+  uint64_t all_bytes = offer.memory_bytes() + inventory.shared_memory().bytes();
+  if (order_.options().cache()) shortcuts->set_cached(TRY(receive_cached(connection, all_bytes)));
   DepartingHost memory(inventory, connection, TRY(address_space::DepartingObjects::create()), std::move(shortcuts),
                        offer.plan());
   if (may_leave_pages(order_.options()))

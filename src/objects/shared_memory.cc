@@ -89,6 +89,16 @@ void SharedMemoryTable::fill(image::LogicalHost& host) const {
   }
 }
 
+uint64_t SharedMemoryTable::bytes() const {
+  constexpr uint64_t kBlock = 512;  // stat(2)
+  uint64_t bytes = 0;
+  for (const auto& [id, object] : objects_) {
+    auto status = sys::status_of(object.fd.get());
+    if (status) bytes += static_cast<uint64_t>(status->st_blocks) * kBlock;
+  }
+  return bytes;
+}
+
 bool same_kind(const image::SharedMemory& one, const image::SharedMemory& other) {
   return one.kind() == other.kind() && one.name() == other.name() && one.page_bytes() == other.page_bytes();
 }

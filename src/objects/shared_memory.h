@@ -29,6 +29,8 @@ class SharedMemoryTable {
   Result<int> fd_of(uint32_t id) const;
   // Of huge pages from the kernel's pool; 0: it lies in ordinary ones. Requires: known.
   uint64_t page_bytes_of(uint32_t id) const;
+  // That all objects together take now.
+  uint64_t bytes() const;
   // All objects, sizes as they are now.
   void fill(image::LogicalHost& host) const;
 

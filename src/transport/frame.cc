@@ -57,6 +57,8 @@ std::optional<std::string_view> name_of(FrameType type) {
     case FrameType::closed_connection: return "closed_connection";
     case FrameType::peers_have: return "peers_have";
     case FrameType::shared_memory_packed: return "shared_memory_packed";
+    case FrameType::shared_memory_known: return "shared_memory_known";
+    case FrameType::shared_memory_delta: return "shared_memory_delta";
   }
   return std::nullopt;
 }
@@ -74,6 +76,8 @@ uint32_t longest_payload(FrameType type) {
     case FrameType::unguarded_pages:
     case FrameType::shared_memory_holes:
     case FrameType::shared_memory_packed:
+    case FrameType::shared_memory_known:
+    case FrameType::shared_memory_delta:
     case FrameType::shared_memory_pages: return kMaxPagesBytes;
     case FrameType::pages_in_place: return kMaxRangesBytes;
     case FrameType::clock_probe:

@@ -62,6 +62,8 @@ enum class FrameType : uint32_t {
   closed_connection = 46,
   peers_have = 47,
   shared_memory_packed = 48,
+  shared_memory_known = 49,
+  shared_memory_delta = 50,
 };
 
 constexpr uint32_t kMaxMessageBytes = 64u << 20;
