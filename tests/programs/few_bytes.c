@@ -1,8 +1,6 @@
 // A few bytes of many pages are written again and again: now one page, now all of them, and now and then whole pages.
-#include <string.h>
-#include <sys/mman.h>
-
-#include "check.h"
+// Second argument: the kind of memory (kinds.h).
+#include "kinds.h"
 
 enum { PAGE = 4096, WORDS = PAGE / 8, PAGES = 4000 };
 
@@ -31,8 +29,8 @@ static void verify(const unsigned long* area) {
 
 int main(int count, char** arguments) {
   begin(count, arguments);
-  unsigned long* area = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  CHECK(area != MAP_FAILED);
+  unsigned long* area = memory_of(count > 2 ? arguments[2] : NULL, PAGES * PAGE);
+  int give_up = count > 2 && strcmp(arguments[2], "private") != 0 ? MADV_REMOVE : MADV_DONTNEED;
   for (unsigned long page = 0; page < PAGES; page++) {
     place[page] = page * 7 % WORDS;
     fill(area, page, page);
@@ -43,7 +41,7 @@ int main(int count, char** arguments) {
     for (unsigned long page = 0; page < PAGES; page++) area[page * WORDS + place[page]] = ++counter[page];
     if (turn % 8 == 0) fill(area, turn / 8 % PAGES, PAGES + turn);
     if (++turn % 16 == 0) verify(area);
-    if (turn % 100 == 0) CHECK(madvise(area + (PAGES - 8) * WORDS, 8 * PAGE, MADV_DONTNEED) == 0);
+    if (turn % 100 == 0) CHECK(madvise(area + (PAGES - 8) * WORDS, 8 * PAGE, give_up) == 0);
     for (unsigned long page = PAGES - 8; turn % 100 == 0 && page < PAGES; page++) fill(area, page, turn + page);
     pause_ms(2);
   } while (!told_to_stop());

@@ -1,8 +1,6 @@
 // Memory that hardly changes, beside pages that do. Second argument: MiB, 20 without it; third: pages that
-// are looked at every 5 ms, 200 without it.
-#include <sys/mman.h>
-
-#include "check.h"
+// are looked at every 5 ms, 200 without it; fourth: the kind of memory (kinds.h).
+#include "kinds.h"
 
 enum { PAGE = 4096, WORDS = PAGE / 8, CHANGING = 100 };
 
@@ -15,8 +13,7 @@ int main(int count, char** arguments) {
   begin(count, arguments);
   unsigned long pages = (count > 2 ? strtoul(arguments[2], NULL, 10) : 20) * 256;
   unsigned long looks = count > 3 ? strtoul(arguments[3], NULL, 10) : 200;
-  unsigned long* area = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  CHECK(area != MAP_FAILED);
+  unsigned long* area = memory_of(count > 4 ? arguments[4] : NULL, pages * PAGE);
   for (unsigned long page = 0; page < pages; page++) {
     for (unsigned long i = 0; i < WORDS; i++) area[page * WORDS + i] = word_of(page, i);
   }

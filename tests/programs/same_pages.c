@@ -1,8 +1,8 @@
 // Many pages with the same content, in one process and in a child of it: among them pages that are written meanwhile.
-#include <sys/mman.h>
+// Second argument: the kind of memory (kinds.h), of which the child has some of its own, with the same content.
 #include <sys/wait.h>
 
-#include "check.h"
+#include "kinds.h"
 
 enum { PAGE = 4096, WORDS = PAGE / 8, PAGES = 12000, KINDS = 200, CHANGING = 64 };
 
@@ -28,14 +28,18 @@ static void change(unsigned long* area, unsigned long turn) {
 
 int main(int count, char** arguments) {
   begin(count, arguments);
-  unsigned long* area = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  CHECK(area != MAP_FAILED);
+  const char* kind = count > 2 ? arguments[2] : "private";
+  unsigned long* area = memory_of(kind, PAGES * PAGE);
+  unsigned long* childs = area;
+  if (strcmp(kind, "private") != 0) childs = memory_of(kind, PAGES * PAGE);
   for (unsigned long page = 0; page < PAGES; page++) {
     for (unsigned long i = 0; i < WORDS; i++) area[page * WORDS + i] = word_of(page % KINDS, i);
   }
   change(area, 0);
+  if (childs != area) memcpy(childs, area, PAGES * PAGE);
   pid_t child = fork();
   CHECK(child >= 0);
+  if (child == 0) area = childs;
   if (child != 0) ready();
   unsigned long turn = 0;
   do {
