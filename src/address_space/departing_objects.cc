@@ -138,10 +138,13 @@ Result<void> DepartingObjects::send_range(Object& object, int fd, sys::AddressRa
   return {};
 }
 
-// Reads behind what is kept in the buffer, and keeps what differs.
+// Reads behind what is kept in the buffer, and keeps what differs. The destination has no room for what has come behind
+// the end that it knows of: it gets that when it has heard of it.
 Result<void> DepartingObjects::compare(Object& object, int fd, sys::AddressRange data) {
   std::span<std::byte> read = std::span(buffer_).subspan(kept_, data.size());
   TRY(sys::read_at(fd, data.start, read));
+  uint64_t size = object.image.size();
+  if (data.end > size) std::ranges::fill(read.last(data.end - size), std::byte{0});
   for (size_t i = 0; i < read.size(); i += kPageBytes) {
     std::span<std::byte> page = read.subspan(i, kPageBytes);
     uint64_t at = data.start + i;

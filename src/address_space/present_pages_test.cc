@@ -337,6 +337,17 @@ TEST_F(PagesOfObjectsTest, WhatWasCutOffIsSentAgainAlthoughItIsAsBefore) {
   EXPECT_TRUE(arrived());
 }
 
+// The destination has room for what it was told of.
+TEST_F(PagesOfObjectsTest, WhatGrewBeforeItWasReadIsSentWhenTheDestinationHasHeardOfIt) {
+  resize(kPageBytes + 100);
+  ASSERT_TRUE(round());
+  resize(kSize);
+  EXPECT_FALSE(arrived());
+  objects_->unsure(kObject);
+  ASSERT_TRUE(round());
+  EXPECT_TRUE(arrived());
+}
+
 TEST_F(PagesOfObjectsTest, NothingIsPutBehindTheEndOrInAnotherObject) {
   for (auto [object, offset] :
        {std::pair{kObject, kPages * kPageBytes}, {kObject, ~uint64_t{0} << 13}, {8U, uint64_t{0}}}) {
