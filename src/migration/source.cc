@@ -111,7 +111,7 @@ Result<wire::Offer> Source::make_offer(Inventory& inventory, std::vector<worker:
   *offer.mutable_place() = order_.place();
   *offer.mutable_consoles() = order_.consoles();
   *offer.mutable_plan() = TRY(inventory.plan_patiently(refusals));
-  uint64_t memory_bytes = 0;
+  uint64_t memory_bytes = inventory.shared_memory().bytes();
   for (const Inventory::MemoryOfProcess& process : inventory.memory_of(offer.plan())) {
     auto bytes = address_space::own_bytes(process.host_pid, *process.space);
     if (!bytes && bytes.error().kind == ErrorKind::gone) continue;  // it has ended: an estimate needs no more
@@ -380,8 +380,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   auto packets = TRY(forwarding::HeldPackets::prepare(order_.place().network(), order_.destination()));
   auto shortcuts = TRY(address_space::PageShortcuts::create());
   if (!order_.mirror().empty()) mirror_.emplace(TRY(MirrorWriter::create(order_.mirror(), offer.memory_bytes())));
-  uint64_t all_bytes = offer.memory_bytes() + inventory.shared_memory().bytes();
-  if (order_.options().cache()) shortcuts->set_cached(TRY(receive_cached(connection, all_bytes)));
+  if (order_.options().cache()) shortcuts->set_cached(TRY(receive_cached(connection, offer.memory_bytes())));
   DepartingHost memory(inventory, connection, TRY(address_space::DepartingObjects::create()), std::move(shortcuts),
                        offer.plan());
   if (may_leave_pages(order_.options()))
