@@ -1,4 +1,5 @@
 """Rows of tests/run about memory: how much of it, and how it is shared."""
+import ctypes
 import json
 import os
 import time
@@ -28,6 +29,24 @@ print("ready", flush=True)
 assert all(os.waitpid(child, 0)[1] == 0 for child in children)
 print("PASS", flush=True)
 """
+
+
+def share_mount(path, of, into):
+    """Mounts what is mounted at `path` for the process `of` at the same path for the process `into`."""
+    open_tree, move_mount, at_fdcwd, new_mount_namespace = 428, 429, -100, 0x20000
+    clone, empty_path = 1, 4  # linux/mount.h: OPEN_TREE_CLONE, MOVE_MOUNT_F_EMPTY_PATH
+    libc = ctypes.CDLL(None, use_errno=True)
+    spaces = [os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY) for pid in (of, into)]
+    child = os.fork()
+    if child == 0:
+        done = libc.setns(spaces[0], new_mount_namespace) == 0
+        tree = libc.syscall(open_tree, at_fdcwd, path.encode(), clone)
+        done = done and tree >= 0 and libc.setns(spaces[1], new_mount_namespace) == 0
+        done = done and libc.syscall(move_mount, tree, b"", at_fdcwd, path.encode(), empty_path) == 0
+        os._exit(0 if done else ctypes.get_errno())
+    for space in spaces:
+        os.close(space)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def await_ready(lab, job, check, seconds=60):
@@ -118,6 +137,12 @@ def rows(check, programs, nodes, skipped):
         with open("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", encoding="ascii") as file:
             return int(file.read())
 
+    def await_pages(free):
+        deadline = time.time() + 10
+        while pages_free() < free and time.time() < deadline:
+            time.sleep(0.05)
+        check(pages_free() >= free, f"{free - pages_free()} pages of the pool are not given back")
+
     def hugetlb(lab):
         """memory from the pool of huge pages moves by every method, and goes back to the pool; without room it is refused"""
         flag = "/shared/stop-hugetlb"
@@ -139,10 +164,61 @@ def rows(check, programs, nodes, skipped):
             check([each["code"] for each in refused] == ["memory.hugetlb"], f"refused for {refused}")
             end_well(lab, "hugetlb", flag, check)
             pool.set(int(pool.before) + 48)
-            deadline = time.time() + 10
-            while pages_free() < free and time.time() < deadline:
-                time.sleep(0.05)
-            check(pages_free() >= free, f"{free - pages_free()} pages of the pool are not given back")
+            await_pages(free)
         return "freeze by " + ", ".join(freezes)
 
-    return {"hugetlb": hugetlb, "many-mappings": many_mappings, "shared-memory": shared_memory, "left-little": left_little}
+    def refused_codes(lab, job, to):
+        done = lab.run("move", job, "--to", to, "--json", ok=(3,))
+        return {each["code"] for each in json.loads(done.stdout.splitlines()[0])["refusals"]}
+
+    def hugetlb_files(lab):
+        """files on hugetlbfs move by every method, to another mount and to the same one; elsewhere they are refused"""
+        place, flag = "/hugetlb-files", "/shared/stop-hugetlb-files"
+        unhurried = {"precopy": ("--on-timeout", "freeze")}
+        mount = f"mkdir -p {place} && mount -t hugetlbfs -o pagesize=2M none {place}"
+
+        def moves(job):
+            freezes = []
+            for method in ("total", "precopy", "postcopy", "hybrid") * lab.longer:
+                at = lab.where(job)
+                before = lab.shell(at, f"ls -A {place}").stdout
+                report = lab.move(job, next_node(lab, job), ("--memory", method, *unhurried.get(method, ())))
+                freezes.append(f"{method} {report['freeze_ms']:.1f} ms")
+                check(lab.shell(lab.where(job), f"ls -A {place}").stdout == before == "base\nclosed\nopen\nunmapped\n", "other names: " + before)
+                left = lab.shell(at, f"ls -A {place}").stdout
+                check(left == ("" if job == "moving" else before), f"left on {at}: {left}")
+            return ", ".join(freezes)
+
+        def start(job):
+            lab.start(job, os.path.join(programs, "hugetlb_files"), f"{flag}-{job}", place)
+            await_ready(lab, job, check)
+
+        with pool_of_huge_pages(48):
+            if pages_free() < 48:
+                raise skipped("the kernel cannot find 48 huge pages")
+            free = pages_free()
+            for node in nodes[:lab.nodes]:
+                lab.shell(node, mount)
+            start("moving")
+            notes = "to another mount: " + moves("moving")
+            to = next_node(lab, "moving")
+            lab.shell(to, f"touch {place}/open")
+            check(refused_codes(lab, "moving", to) == {"files.conflict"}, "a file of another was not seen")
+            lab.shell(to, f"umount {place}")
+            check(refused_codes(lab, "moving", to) == {"memory.hugetlb_file"}, "moved to where there is no hugetlbfs")
+            lab.shell(to, f"mount -t hugetlbfs -o pagesize=2M,size=2M none {place}")
+            check(refused_codes(lab, "moving", to) == {"memory.hugetlb_file"}, "moved to a mount that is too small")
+            end_well(lab, "moving", flag + "-moving", check)
+            await_pages(free)
+            inits = [node["init_pid"] for node in lab.status()]
+            for node, init in zip(nodes[1:lab.nodes], inits[1:]):
+                lab.shell(node, f"umount {place}")
+                failed = share_mount(place, inits[0], init)
+                check(failed == 0, f"the mount cannot be shared: {os.strerror(failed)}")
+            start("staying")
+            notes += "; to the same one: " + moves("staying")
+            end_well(lab, "staying", flag + "-staying", check)
+            await_pages(free)
+        return "freeze " + notes
+
+    return {"hugetlb": hugetlb, "hugetlb-files": hugetlb_files, "many-mappings": many_mappings, "shared-memory": shared_memory, "left-little": left_little}

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <set>
 #include <utility>
 
 #include "objects/shared_memory.h"
@@ -18,29 +17,37 @@ constexpr PageHash kNotKnown{~uint64_t{0}, ~uint64_t{0}};  // as unlikely a hash
 uint64_t round_up(uint64_t bytes) { return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes; }
 
 std::set<uint32_t> opened(const image::LogicalHost& host) {
-  std::set<uint32_t> objects;
+  std::set<uint32_t> objects, files;
   for (const image::Description& description : host.descriptions()) {
     if (description.has_memory_file()) objects.insert(description.memory_file().shared_memory());
+    if (description.has_regular_file()) files.insert(description.regular_file().file());
+  }
+  for (const image::SharedMemory& image : host.shared_memory()) {
+    if (files.contains(image.file())) objects.insert(image.id());
   }
   return objects;
 }
 
 }  // namespace
 
-DepartingObjects::DepartingObjects(const PageHasher& hasher) : hasher_(hasher), buffer_(kChunkBytes) {
+DepartingObjects::DepartingObjects(const PageHasher& hasher, std::set<uint32_t> in_place)
+    : hasher_(hasher), in_place_(std::move(in_place)), buffer_(kChunkBytes) {
   std::fill(buffer_.begin(), buffer_.end(), std::byte{1});  // touched now, not in the freeze
 }
 
-Result<DepartingObjects> DepartingObjects::create() { return DepartingObjects(TRY(PageHasher::with_random_key())); }
+Result<DepartingObjects> DepartingObjects::create(std::set<uint32_t> in_place) {
+  return DepartingObjects(TRY(PageHasher::with_random_key()), std::move(in_place));
+}
 
 // What the destination does with these objects: see objects::SharedMemorySet::adapt.
 void DepartingObjects::follow(const image::LogicalHost& host) {
   std::set<uint32_t> open = opened(host);
   std::map<uint32_t, Object> now;
   for (const image::SharedMemory& image : host.shared_memory()) {
+    if (in_place_.contains(image.file())) continue;
     auto known = objects_.extract(image.id());
     Object object = known.empty() ? Object() : std::move(known.mapped());
-    bool resizable = image.kind() == image::SharedMemory::MEMFD;
+    bool resizable = image.kind() == image::SharedMemory::MEMFD || image.kind() == image::SharedMemory::POOL_FILE;
     bool kept = objects::same_kind(object.image, image) && (resizable || object.image.size() == image.size());
     if (!kept) {
       object = Object();
@@ -103,7 +110,7 @@ Result<void> DepartingObjects::send(bool running, PageSender& sender, const FdOf
 }
 
 Result<void> DepartingObjects::send_object(Object& object, int fd, PageSender& sender) {
-  bool attachable = object.image.kind() == image::SharedMemory::SYSV;
+  bool attachable = object.image.kind() == image::SharedMemory::SYSV || object.image.has_links();
   bool whole = object.unsure || object.open || object.was_open || attachable;
   std::vector<sys::AddressRange> ranges = object.missing.within(kAll);
   if (whole) ranges = {{0, object.end()}};

@@ -1,5 +1,5 @@
-// DepartingObjects: the content of memory objects (memfd, shared anonymous memory, System V segments) at the source:
-// what the destination has of it, and what must be sent to make that complete.
+// DepartingObjects: the content of memory objects (memfd, shared anonymous memory, System V segments, files on
+// hugetlbfs) at the source: what the destination has of it, and what must be sent to make that complete.
 //
 // Passes as with DepartingMemory. Writes are found in the page tables of all processes that map an object. Where that
 // is not sure to be all (the object can be written through a descriptor or be attached at any time, a process that had
@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "address_space/page_hash.h"
@@ -22,7 +23,8 @@ namespace godwit::address_space {
 
 class DepartingObjects {
  public:
-  static Result<DepartingObjects> create();
+  // `in_place`: files that the destination has, the very same: their content does not travel.
+  static Result<DepartingObjects> create(std::set<uint32_t> in_place);
 
   // The destination now has these objects; what it made anew is empty there. `host` also tells who has them open.
   void follow(const image::LogicalHost& host);
@@ -50,7 +52,7 @@ class DepartingObjects {
     uint64_t end() const { return contents.size() * kPageBytes; }
   };
 
-  explicit DepartingObjects(const PageHasher& hasher);
+  DepartingObjects(const PageHasher& hasher, std::set<uint32_t> in_place);
   Result<void> send_object(Object& object, int fd, PageSender& sender);
   Result<void> send_range(Object& object, int fd, sys::AddressRange range, PageSender& sender);
   Result<void> compare(Object& object, int fd, sys::AddressRange data);
@@ -59,6 +61,7 @@ class DepartingObjects {
   void follow_size(Object& object, const image::SharedMemory& now);
 
   PageHasher hasher_;
+  std::set<uint32_t> in_place_;  // image.File.id
   std::map<uint32_t, Object> objects_;
   std::vector<std::pair<uint32_t, sys::AddressRange>> lost_;  // by the destination, since the last pass
   // Of the object in hand: what is not sent yet.

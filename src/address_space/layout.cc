@@ -197,16 +197,17 @@ Result<void> LayoutCapture::add_mapping(pid_t host_pid, pid_t pid, const proc::M
     flags |= MAP_ANONYMOUS;
     mapping.set_offset(0);
     mapping.set_page_bytes(TRY(page_bytes_of(host_pid, entry)));
-  } else if (entry.has_flag("ht")) {
-    return unsupported("memory.hugetlb_file", "a file on hugetlbfs (" + entry.name + ")",
-                       "have the program use memfd_create(2) with MFD_HUGETLB instead");
   } else if (entry.name.starts_with("anon_inode:")) {
     return unsupported("memory.kernel_object", "memory of a kernel object (" + entry.name + ")",
                        "have the program close it before the move");
   } else if (entry.inode != 0 && entry.name.starts_with("/") && entry.name != "/dev/zero") {
-    mapping.set_kind(image::Mapping::FILE);
     bool written = entry.shared && (mapping.advice() & kMayWrite) != 0;
-    mapping.set_object(TRY(file_of(host_pid, entry, written)));
+    uint32_t id = TRY(file_of(host_pid, entry, written));
+    const image::File& file = files_.get(id);
+    bool in_pool = file.page_bytes() != 0;
+    mapping.set_kind(in_pool ? image::Mapping::SHARED_MEMORY : image::Mapping::FILE);
+    mapping.set_object(in_pool ? TRY(shared_.add_pool_file(TRY(files_.readable_fd(id)), file)) : id);
+    mapping.set_page_bytes(file.page_bytes());
   } else {
     mapping.set_kind(image::Mapping::ANONYMOUS);
     flags |= MAP_ANONYMOUS;

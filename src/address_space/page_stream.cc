@@ -261,6 +261,10 @@ Result<void> receive_ranges(transport::Connection& connection, uint32_t length, 
 Result<void> PageReceiver::receive_object(transport::FrameHeader header) {
   PagesFrame frame = TRY(receive_head(connection_, header.length));
   int fd = TRY(object_(static_cast<uint32_t>(frame.pid)));
+  if (fd < 0) {  // nothing of it is wanted
+    if (frame.rest > buffer_.size()) return error(ErrorKind::corrupt, "a shared memory frame is too long");
+    return connection_.receive_bytes(std::span(buffer_).first(frame.rest));
+  }
   uint64_t size = TRY(sys::file_size(fd));
   for (const sys::AddressRange& range : frame.ranges) {
     if (range.start >= size || range.end - kPageBytes >= size) {

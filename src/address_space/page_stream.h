@@ -151,7 +151,7 @@ class PageSender {
 class PageReceiver {
  public:
   using Put = PageFiller::Put;
-  using FindObject = std::function<Result<int>(uint32_t)>;
+  using FindObject = std::function<Result<int>(uint32_t)>;  // -1: what comes of it is passed by
   using Drop = std::function<Result<void>(pid_t, std::span<const sys::AddressRange>)>;
   PageReceiver(transport::Connection& connection, Put put, FindObject object, Drop drop);
   // From now on the program runs: pages are put by a thread beside the one that receives them, where there are

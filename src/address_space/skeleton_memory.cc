@@ -187,7 +187,8 @@ Result<void> SkeletonMemory::map(const std::vector<image::Mapping>& missing, con
     } else {
       bool of_file = mapping.kind() == image::Mapping::FILE;
       bool writable = (mapping.flags() & MAP_TYPE) == MAP_SHARED && (mapping.advice() & kMayWrite) != 0;
-      int fd = TRY(of_file ? sources.file(mapping.object(), writable) : sources.shared_memory(mapping.object()));
+      auto& source = of_file ? sources.file : sources.shared_memory;
+      int fd = TRY(source(mapping.object(), writable));
       size_t taken = batch.add(SYS_pidfd_getfd,
                                {static_cast<uint64_t>(sources.worker_pidfd_number), static_cast<uint64_t>(fd), 0});
       flags &= ~uint64_t{MAP_ANONYMOUS};

@@ -23,7 +23,7 @@ namespace godwit::address_space {
 struct MappingSources {
   // A descriptor of this worker for a file, writable or not; owned by the callee until the build is over.
   std::function<Result<int>(uint32_t file, bool writable)> file;
-  std::function<Result<int>(uint32_t object)> shared_memory;
+  std::function<Result<int>(uint32_t object, bool writable)> shared_memory;
   int worker_pidfd_number;  // the descriptor, in the target, that stands for this worker
 };
 

@@ -4,6 +4,10 @@
 
 #include <filesystem>
 
+#include "files/left_behind.h"
+#include "files/owner_rights.h"
+#include "sys/directory_entry.h"
+
 namespace godwit::files {
 
 namespace {
@@ -37,9 +41,9 @@ Carrier::Carrier(FileTable& table, const image::LogicalHost& plan, const wire::O
   for (const wire::FileVerdict& verdict : answer.files()) {
     if (!table_.contains(verdict.file())) continue;  // of a file we never told of
     verdicts_[verdict.file()] = verdict;
-    bool has_content = S_ISREG(table_.get(verdict.file()).mode());
-    if (verdict.origin() == image::File::CARRIED && has_content) {
-      carried_.insert(verdict.file());
+    const image::File& file = table_.get(verdict.file());
+    if (verdict.origin() == image::File::CARRIED && S_ISREG(file.mode())) {
+      (file.page_bytes() != 0 ? of_pool_ : carried_).insert(file.id());
     } else {
       table_.settle_name(verdict.file());
     }
@@ -80,7 +84,7 @@ Result<void> Carrier::send_changed_files(const SendFrame& send, bool also_by_map
 
 Result<void> Carrier::send_changes(const SendFrame& send, const Ask& ask, const image::LogicalHost& state) {
   for (const image::File& file : state.files()) {
-    if (S_ISREG(file.mode()) && file.unlinked()) carried_.insert(file.id());
+    if (S_ISREG(file.mode()) && file.page_bytes() == 0 && file.unlinked()) carried_.insert(file.id());
   }
   TRY(send_changed_files(send, true));
   std::set<uint32_t> questions = open_questions(plan_, verdicts_, state);
@@ -105,6 +109,38 @@ Result<void> Carrier::send_changes(transport::Connection& connection, const imag
     return parse<wire::CarriedRequest>(frame);
   };
   return send_changes(sender_on(connection), ask, state);
+}
+
+// What the destination placed under the same name, and nobody renamed since.
+bool Carrier::is_left_in_pool(uint32_t id) const {
+  const image::File& file = table_.get(id);
+  auto planned = plan_.find(id);
+  return !file.unlinked() && planned != plan_.end() && planned->second.path() == file.path();
+}
+
+// Whoever else has one open here keeps it.
+void Carrier::remove_from_pool(const worker::JobPlace& place) const {
+  LeftBehind left = left_behind_of(place);
+  Owner owner{place.uid(), place.gid(), {place.groups().begin(), place.groups().end()}};
+  for (uint32_t id : of_pool_) {
+    if (!is_left_in_pool(id)) continue;
+    const image::File& file = table_.get(id);
+    size_t slash = file.path().rfind('/') + 1;
+    std::string name = file.path().substr(slash);
+    auto removed = [&]() -> Result<void> {
+      AsOwner as_owner(owner);
+      UniqueFd directory = TRY(sys::open_without_links(file.path().substr(0, slash), O_PATH | O_DIRECTORY));
+      struct stat status = TRY(sys::status_of_entry(directory.get(), name));
+      if (status.st_dev != file.device() || status.st_ino != file.inode()) return {};
+      return sys::remove_entry(directory.get(), name);
+    }();
+    if (!removed) (void)left.note(file.path(), place.job());
+  }
+}
+
+void Carrier::leave(const worker::JobPlace& place) const {
+  note_left_behind(place, left_behind_paths());
+  remove_from_pool(place);
 }
 
 std::vector<std::string> Carrier::left_behind_paths() const {

@@ -36,10 +36,14 @@ class Carrier {
   using Ask = std::function<Result<wire::CarriedRequest>()>;
   Result<void> send_changes(const SendFrame& send, const Ask& ask, const image::LogicalHost& state);
 
-  // Written files that keep a name here: they are noted as left behind.
-  std::vector<std::string> left_behind_paths() const;
+  // When the job has gone: written files keep their names here and are noted as left behind; files on hugetlbfs lose
+  // them, since they would keep the pool's pages.
+  void leave(const worker::JobPlace& place) const;
 
  private:
+  std::vector<std::string> left_behind_paths() const;
+  bool is_left_in_pool(uint32_t id) const;
+  void remove_from_pool(const worker::JobPlace& place) const;
   Result<void> send_trees(const SendFrame& send);
   Result<void> send_changed_files(const SendFrame& send, bool also_by_mappings);
   Result<void> send_file(const SendFrame& send, uint32_t id);
@@ -49,6 +53,7 @@ class Carrier {
   std::map<uint32_t, image::File> plan_;
   std::map<uint32_t, wire::FileVerdict> verdicts_;
   std::set<uint32_t> carried_;
+  std::set<uint32_t> of_pool_;  // carried too, but their content goes with the memory
   std::map<uint32_t, SentFile> sent_;
   std::vector<TreeSender> trees_;
 };

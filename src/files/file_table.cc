@@ -5,6 +5,7 @@
 
 #include "sys/file.h"
 #include "sys/file_handle.h"
+#include "sys/huge_page_pool.h"
 #include "sys/text_file.h"
 
 namespace godwit::files {
@@ -94,6 +95,7 @@ Result<uint32_t> FileTable::add(int fd, std::string_view link, FileUse use) {
   file.set_device(status.st_dev);
   file.set_inode(status.st_ino);
   file.set_special_device(status.st_rdev);
+  if (S_ISREG(status.st_mode)) file.set_page_bytes(sys::pool_page_bytes(fd));
   set_status(file, status);
   accumulate(file, use);
   set_name(files_.size() - 1, link, status);

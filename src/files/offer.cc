@@ -10,6 +10,7 @@
 
 #include "files/shared_file.h"
 #include "sys/directory_entry.h"
+#include "sys/huge_page_pool.h"
 #include "sys/text_file.h"
 
 namespace godwit::files {
@@ -25,6 +26,16 @@ bool is_job_private(const image::File& file) {
   constexpr std::array<std::string_view, 6> kTypes{"proc", "devpts", "mqueue", "sysfs", "cgroup2", "nsfs"};
   bool own_type = std::find(kTypes.begin(), kTypes.end(), file.filesystem()) != kTypes.end();
   return own_type || file.path() == "/dev/shm";
+}
+
+// Of the file system that `path` will lie on when the directories that are missing have been made.
+Result<sys::PoolRoom> room_around(std::string path) {
+  for (;;) {
+    path.resize(path.rfind('/'));
+    auto directory = sys::open_path(path.empty() ? "/" : path, O_PATH | O_DIRECTORY);
+    if (directory) return sys::pool_room(directory->get());
+    if (directory.error().kind != ErrorKind::gone || path.empty()) return std::unexpected(directory.error());
+  }
 }
 
 bool is_plain_path(const std::string& path) {
@@ -57,6 +68,7 @@ class Decision {
   Verdict created(std::string why);
   Verdict directory();
   Verdict special();
+  Verdict pool_file(bool same_machine);
   bool same_content() const;
   bool former_copy() const { return view_.left_behind.is_former_copy(file_.path(), *here_, view_.job); }
   void note_here();
@@ -175,11 +187,35 @@ Verdict Decision::special() {
   return refuse("files.device", "the destination has no such device", "close it before the move");
 }
 
+// Its memory is the kernel's pool wherever it lies: with a name or without one, only on a mount like the source's.
+Verdict Decision::pool_file(bool same_machine) {
+  if (!file_.unlinked() && here_ && is_shared(file_, *here_, same_machine, view_.mounts)) return shared();
+  std::string pages = "huge pages of " + std::to_string(file_.page_bytes() / 1024) + "K";
+  auto room = room_around(path_);
+  if (!room || room->page_bytes != file_.page_bytes()) {
+    return refuse("memory.hugetlb_file", "on the destination there is no hugetlbfs in " + pages,
+                  "mount it there at " + file_.mount_point() + ", with the same pagesize");
+  }
+  if (room->pages_left && *room->pages_left < file_.size() / room->page_bytes) {
+    return refuse("memory.hugetlb_file",
+                  "its mount on the destination has room for " + std::to_string(*room->pages_left) + " " + pages,
+                  "mount it there with a larger size");
+  }
+  if (file_.unlinked()) return created("it has no name any more");
+  if (!here_) return created("not on the destination");
+  if (!S_ISREG(here_->st_mode)) {
+    return refuse("files.type", "on the destination it is no regular file", "move it away there");
+  }
+  if (former_copy()) return created("replaces the copy this job left there");
+  return refuse("files.conflict", "the destination has a file of that name", "move it away there");
+}
+
 Verdict Decision::make(bool same_machine) {
   if (!is_plain_path(file_.path())) {
     return refuse("files.path", "its path cannot be followed", "close the file before the move");
   }
   if (is_job_private(file_)) return origin(image::File::JOB_PRIVATE, "the job's own");
+  if (S_ISREG(file_.mode()) && file_.page_bytes() != 0) return pool_file(same_machine);
   bool movable = S_ISREG(file_.mode()) || S_ISDIR(file_.mode()) || S_ISFIFO(file_.mode());
   if (file_.unlinked() && movable) return origin(image::File::CARRIED, "it has no name any more");
   bool in_shm = file_.path().starts_with("/dev/shm/") && file_.mount_point() == "/dev/shm";
@@ -203,7 +239,7 @@ bool changed_since(const image::File& before, const image::File& now) {
 
 Result<void> add_hashes(FileTable& table, image::LogicalHost& host, const std::set<uint64_t>& skip_devices) {
   for (image::File& file : *host.mutable_files()) {
-    bool wanted = S_ISREG(file.mode()) && !file.unlinked() && !is_job_private(file) &&
+    bool wanted = S_ISREG(file.mode()) && file.page_bytes() == 0 && !file.unlinked() && !is_job_private(file) &&
                   !skip_devices.contains(file.device()) && (!file.written() || file.size() <= kLargestWrittenHash);
     if (!wanted) continue;
     image::File& known = table.get(file.id());
@@ -251,7 +287,7 @@ std::set<uint32_t> open_questions(const std::map<uint32_t, image::File>& plan,
                                   const image::LogicalHost& state) {
   std::set<uint32_t> questions;
   for (const image::File& file : state.files()) {
-    if (!S_ISREG(file.mode()) || file.unlinked() || is_job_private(file)) continue;
+    if (!S_ISREG(file.mode()) || file.page_bytes() != 0 || file.unlinked() || is_job_private(file)) continue;
     auto verdict = verdicts.find(file.id());
     auto before = plan.find(file.id());
     if (verdict == verdicts.end() || before == plan.end()) {
@@ -290,11 +326,16 @@ std::vector<worker::FilePlan> plan_rows(const image::LogicalHost& host, const wi
   return rows;
 }
 
-std::set<uint64_t> shared_devices(const image::LogicalHost& host, const wire::OfferAnswer& answer) {
+std::set<uint32_t> shared_files(const wire::OfferAnswer& answer) {
   std::set<uint32_t> shared;
   for (const wire::FileVerdict& verdict : answer.files()) {
     if (verdict.origin() == image::File::SHARED) shared.insert(verdict.file());
   }
+  return shared;
+}
+
+std::set<uint64_t> shared_devices(const image::LogicalHost& host, const wire::OfferAnswer& answer) {
+  std::set<uint32_t> shared = shared_files(answer);
   std::set<uint64_t> devices;
   for (const image::File& file : host.files()) {
     if (shared.contains(file.id())) devices.insert(file.device());

@@ -61,6 +61,8 @@ std::set<uint32_t> open_questions(const std::map<uint32_t, image::File>& plan,
 
 // For reports and --dry-run.
 std::vector<worker::FilePlan> plan_rows(const image::LogicalHost& host, const wire::OfferAnswer& answer);
+// Files (image.File.id) that turned out to be shared.
+std::set<uint32_t> shared_files(const wire::OfferAnswer& answer);
 // Devices (st_dev at the source) with a file that turned out to be shared.
 std::set<uint64_t> shared_devices(const image::LogicalHost& host, const wire::OfferAnswer& answer);
 

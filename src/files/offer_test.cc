@@ -166,6 +166,32 @@ TEST_F(OfferTest, SharedFileThatTheOwnerMayNotUseIsRefused) {
   EXPECT_EQ(refused(), "files.not_permitted");
 }
 
+TEST_F(OfferTest, FileOfThePoolNeedsAMountLikeItsOwn) {
+  image::File file = regular("/d/deep/er/f", "", true);
+  file.set_page_bytes(2 << 20);
+  decide(file);
+  EXPECT_EQ(refused(), "memory.hugetlb_file");
+  file.set_unlinked(true);
+  decide(file);
+  EXPECT_EQ(refused(), "memory.hugetlb_file");
+}
+
+TEST_F(OfferTest, FileOfThePoolIsSharedAsOthersAre) {
+  put("/d/f", "");
+  auto status = sys::status_of(root_.string() + "/d/f");
+  ASSERT_TRUE(status);
+  image::File file = regular("/d/f", "", true);
+  file.set_page_bytes(2 << 20);
+  file.set_inode(status->st_ino);
+  file.set_device(status->st_dev);
+  EXPECT_EQ(decide(file, "here").origin(), image::File::SHARED);
+  decide(file, "there");
+  EXPECT_EQ(refused(), "memory.hugetlb_file");
+  image::LogicalHost state;
+  *state.add_files() = file;
+  EXPECT_TRUE(open_questions({}, {}, state).empty());
+}
+
 TEST_F(OfferTest, PathsThatDoNotStandForThemselvesAreRefused) {
   for (const char* path : {"relative", "/d/../etc", "/d//x", "", "/d/."}) {
     decide(regular(path, "x", true));

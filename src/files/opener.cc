@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "sys/directory_entry.h"
+#include "sys/huge_page_pool.h"
 #include "sys/mount.h"
 
 namespace godwit::files {
@@ -16,7 +17,16 @@ std::string temporary_name(const std::string& job, uint32_t file) {
   return ".godwit-" + job + "-" + std::to_string(file);
 }
 
+bool is_of_pool(const image::File& file) { return file.page_bytes() != 0; }
+
 std::string parent_directory(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
+
+// The nearest first.
+std::vector<std::string> directories_above(std::string path) {
+  std::vector<std::string> directories;
+  for (; !path.empty(); path.pop_back()) directories.push_back(path = parent_directory(path));
+  return directories;
+}
 
 }  // namespace
 
@@ -70,6 +80,7 @@ bool Opener::has_all() const {
   auto may_lack = [this](const auto& entry) {
     const image::File& file = entry.second;
     bool nameless = S_ISREG(file.mode()) && file.unlinked();
+    if (is_of_pool(file)) return false;  // its content is none of ours
     return nameless || origin_of(file.id()) == image::File::CARRIED || file.path().starts_with("/dev/shm/");
   };
   return !asked_ && std::ranges::none_of(files_, may_lack);
@@ -99,6 +110,9 @@ Result<void> Opener::decide_again(const image::File& file) {
 
 // It had one when it was planned.
 Result<void> Opener::lose_name(const image::File& file) {
+  // Whoever has mapped it here goes on with what others still have, too.
+  bool splits = is_of_pool(file) && is_shared(file.id());
+  if (splits) return error(ErrorKind::retry, file.path() + " lost its name meanwhile");
   ++decisions_[file.id()];
   std::vector<worker::Refusal> refusals;
   verdicts_[file.id()] = decide_one(file, source_boot_id_, view_, refusals);
@@ -155,10 +169,13 @@ Result<UniqueFd> Opener::make_nameless(const image::File& file) {
   auto visit = TRY(mounts_.visit());
   AsOwner as_owner(view_.owner);
   unsigned mode = file.mode() & 0777;
-  for (const std::string& directory : {parent_directory(here(file)), view_.root + "/tmp", view_.root + "/var/tmp"}) {
+  std::vector<std::string> places{parent_directory(here(file)), view_.root + "/tmp", view_.root + "/var/tmp"};
+  if (is_of_pool(file)) places = directories_above(here(file));
+  for (const std::string& directory : places) {
     auto fd = sys::open_path(directory, O_TMPFILE | O_RDWR, mode);
-    if (fd) return fd;
+    if (fd && sys::pool_page_bytes(fd->get()) == file.page_bytes()) return fd;
   }
+  if (is_of_pool(file)) return error(ErrorKind::denied, "the job's owner may not make a file where it was");
   // A file system without nameless files.
   auto placement = TRY(
       Placement::make(view_.root + "/tmp/unlinked", temporary_name(view_.job, file.id()), file, view_.owner, made_));
@@ -193,7 +210,11 @@ Result<Opener::Carried*> Opener::carried(uint32_t id) {
   bool expected = file != files_.end() && S_ISREG(file->second.mode()) && origin_of(id) == image::File::CARRIED;
   if (!expected) return error(ErrorKind::corrupt, "content of a file that is not carried");
   Carried made = TRY(make_carried(file->second).within("carrying " + file->second.path()));
-  if (!file->second.written()) TRY(make_read_only(made));
+  if (is_of_pool(file->second)) {
+    made.finished = true;  // of what is told of it here
+  } else if (!file->second.written()) {
+    TRY(make_read_only(made));
+  }
   return &carried_.emplace(id, std::move(made)).first->second;
 }
 
@@ -202,6 +223,10 @@ Result<void> Opener::write(uint32_t file, uint64_t offset, std::span<const std::
 }
 
 Result<Opener::Carried*> Opener::content_of(uint32_t file) {
+  auto known = files_.find(file);
+  if (known != files_.end() && is_of_pool(known->second)) {
+    return error(ErrorKind::corrupt, "content of a file on hugetlbfs as of an ordinary one");
+  }
   Carried* target = TRY(carried(file));
   if (!target->writable) target->fd = TRY(sys::reopen(target->fd.get(), O_RDWR));
   target->writable = true;
@@ -291,6 +316,7 @@ Result<void> Opener::publish() {
   for (auto& [id, file] : carried_) {
     const std::string& path = files_.at(id).path();
     if (!file.finished) return error(ErrorKind::corrupt, "the content of " + path + " did not arrive");
+    if (is_of_pool(files_.at(id))) TRY(sys::set_modification_time(file.fd.get(), files_.at(id).mtime_ns()));
     if (!file.placement) continue;
     const wire::FileVerdict& verdict = verdicts_.at(id);
     struct stat status = TRY(sys::status_of(file.fd.get()));

@@ -51,10 +51,10 @@ class OpenerTest : public testing::Test {
     file.set_gid(::getgid());
     return file;
   }
-  std::unique_ptr<Opener> opener() {
+  std::unique_ptr<Opener> opener(const std::string& boot_id = "there") {
     wire::OfferAnswer answer;
     std::vector<worker::Refusal> refusals;
-    for (auto& verdict : decide(offer_.plan(), "there", view_, refusals)) *answer.add_files() = verdict;
+    for (auto& verdict : decide(offer_.plan(), boot_id, view_, refusals)) *answer.add_files() = verdict;
     EXPECT_TRUE(refusals.empty()) << refusals.front().what();
     return std::make_unique<Opener>(offer_, answer, view_, root_ / "state", *mounts_);
   }
@@ -127,6 +127,25 @@ TEST_F(OpenerTest, FormerCopyComesBackOnRollback) {
     EXPECT_EQ(entries("/d"), 1u);
     ASSERT_TRUE(view_.left_behind.note("/d/log", *sys::status_of(root_.string() + "/d/log"), "n1-7"));
   }
+}
+
+TEST_F(OpenerTest, ContentOfPoolFilesComesAnotherWay) {
+  std::ofstream(root_ / "d/f") << "";
+  auto status = sys::status_of(root_.string() + "/d/f");
+  ASSERT_TRUE(status);
+  image::File& file = add(1, "/d/f", true);
+  file.set_page_bytes(2 << 20);
+  file.set_inode(status->st_ino);
+  file.set_device(status->st_dev);
+  offer_.set_boot_id("here");
+  auto opener = this->opener("here");
+  EXPECT_TRUE(opener->has_all());
+  EXPECT_EQ(opener->write(1, 0, bytes("x")).error().kind, ErrorKind::corrupt);
+  EXPECT_EQ(opener->finish(1, 1, 0).error().kind, ErrorKind::corrupt);
+  image::LogicalHost state = offer_.plan();
+  ASSERT_TRUE(opener->update(state));
+  state.mutable_files(0)->set_unlinked(true);  // who has mapped it would share it with whoever is left
+  EXPECT_EQ(opener->update(state).error().kind, ErrorKind::retry);
 }
 
 TEST_F(OpenerTest, FileThatAppearsMeanwhileIsNotTouched) {

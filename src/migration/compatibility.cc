@@ -108,7 +108,7 @@ std::string size_in_words(uint64_t bytes) {
 
 // Pages by their size. A mapping reserves its pages when it is made; those of a private one that did not ask for that
 // (MAP_NORESERVE) are counted when they come.
-std::map<uint64_t, uint64_t> pool_demand(const image::LogicalHost& plan) {
+std::map<uint64_t, uint64_t> pool_demand(const image::LogicalHost& plan, const std::set<uint32_t>& in_place) {
   std::map<uint64_t, uint64_t> demand;
   for (const image::Process& process : plan.processes()) {
     for (const image::Mapping& mapping : process.address_space().mappings()) {
@@ -118,16 +118,18 @@ std::map<uint64_t, uint64_t> pool_demand(const image::LogicalHost& plan) {
     }
   }
   for (const image::SharedMemory& object : plan.shared_memory()) {
-    if (object.page_bytes() != 0) demand[object.page_bytes()] += object.size() / object.page_bytes();
+    if (object.page_bytes() != 0 && !in_place.contains(object.file()))
+      demand[object.page_bytes()] += object.size() / object.page_bytes();
   }
   return demand;
 }
 
 }  // namespace
 
-std::vector<worker::Refusal> pool_shortages(const image::LogicalHost& plan, const PoolPagesLeft& left) {
+std::vector<worker::Refusal> pool_shortages(const image::LogicalHost& plan, const std::set<uint32_t>& in_place,
+                                            const PoolPagesLeft& left) {
   std::vector<worker::Refusal> found;
-  for (auto [page_bytes, wanted] : pool_demand(plan)) {
+  for (auto [page_bytes, wanted] : pool_demand(plan, in_place)) {
     auto there = left(page_bytes);
     std::string size = size_in_words(page_bytes);
     if (!there) {

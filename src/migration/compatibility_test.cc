@@ -59,18 +59,30 @@ TEST(PoolShortages, PrivateMappingsAndObjectsAreCountedOnce) {
   image::SharedMemory& object = *plan.add_shared_memory();
   object.set_page_bytes(2 << 20);
   object.set_size(4 << 20);
-  EXPECT_TRUE(pool_shortages(plan, [](uint64_t) { return std::optional<uint64_t>(5); }).empty());
-  auto refused = pool_shortages(plan, [](uint64_t) { return std::optional<uint64_t>(4); });
+  EXPECT_TRUE(pool_shortages(plan, {}, [](uint64_t) { return std::optional<uint64_t>(5); }).empty());
+  auto refused = pool_shortages(plan, {}, [](uint64_t) { return std::optional<uint64_t>(4); });
   ASSERT_EQ(refused.size(), 1u);
   EXPECT_EQ(refused[0].code(), "memory.hugetlb");
   EXPECT_EQ(refused[0].what(), "5 huge pages of 2 MiB, of which the destination has 4 left");
 }
 
+TEST(PoolShortages, FilesThatAreThereAlreadyNeedNothing) {
+  image::LogicalHost plan;
+  image::SharedMemory& object = *plan.add_shared_memory();
+  object.set_kind(image::SharedMemory::POOL_FILE);
+  object.set_page_bytes(2 << 20);
+  object.set_size(4 << 20);
+  object.set_file(7);
+  auto none = [](uint64_t) { return std::optional<uint64_t>(0); };
+  EXPECT_EQ(pool_shortages(plan, {}, none).size(), 1u);
+  EXPECT_TRUE(pool_shortages(plan, {7}, none).empty());
+}
+
 TEST(PoolShortages, AKernelMayHaveNoPagesOfThatSize) {
   image::LogicalHost plan;
   *plan.add_processes()->mutable_address_space()->add_mappings() = pool_mapping(1, MAP_PRIVATE);
-  EXPECT_EQ(pool_shortages(plan, [](uint64_t) { return std::optional<uint64_t>(); }).size(), 1u);
-  EXPECT_TRUE(pool_shortages({}, [](uint64_t) { return std::optional<uint64_t>(); }).empty());
+  EXPECT_EQ(pool_shortages(plan, {}, [](uint64_t) { return std::optional<uint64_t>(); }).size(), 1u);
+  EXPECT_TRUE(pool_shortages({}, {}, [](uint64_t) { return std::optional<uint64_t>(); }).empty());
 }
 
 }  // namespace

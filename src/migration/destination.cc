@@ -126,11 +126,12 @@ Result<bool> Destination::judge(Connection& connection, const wire::Offer& offer
   wire::Offer here;
   TRY(describe_this_node(here));
   std::vector<worker::Refusal> refusals = incompatibilities(here, offer);
-  std::ranges::move(pool_shortages(offer.plan(), sys::pool_pages_left), std::back_inserter(refusals));
   files::DestinationView view = TRY(destination_view());
   for (wire::FileVerdict& verdict : files::decide(offer.plan(), offer.boot_id(), view, refusals)) {
     *answer.add_files() = std::move(verdict);
   }
+  std::ranges::move(pool_shortages(offer.plan(), files::shared_files(answer), sys::pool_pages_left),
+                    std::back_inserter(refusals));
   answer.mutable_refusals()->Assign(refusals.begin(), refusals.end());
   TRY(connection.send(FrameType::offer_answer, answer));
   TRY(connection.flush());

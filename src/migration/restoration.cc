@@ -42,11 +42,12 @@ Restoration::Restoration(const coprocess::LogicalHost& host, const sys::MountNam
       ready_(opener),
       cgroup_(place.cgroup() + "/procs"),
       huge_pages_for_all_(sys::huge_pages_for_all()),
-      skeleton_({host.init_pid(), init::kWorkerPidfd, host.procs_cgroup()}, mapping_sources()) {}
+      skeleton_({host.init_pid(), init::kWorkerPidfd, host.procs_cgroup()}, mapping_sources()),
+      shared_(opener) {}
 
 address_space::MappingSources Restoration::mapping_sources() {
   return {[this](uint32_t file, bool writable) { return file_fd(file, writable); },
-          [this](uint32_t object) { return shared_memory_fd(object); }, init::kWorkerPidfd};
+          [this](uint32_t object, bool writable) { return shared_memory_fd(object, writable); }, init::kWorkerPidfd};
 }
 
 Result<int> Restoration::file_fd(uint32_t file, bool writable) {
@@ -56,11 +57,14 @@ Result<int> Restoration::file_fd(uint32_t file, bool writable) {
   return mapped_files_.emplace(std::pair(file, writable), std::move(fd)).first->second.get();
 }
 
-Result<int> Restoration::shared_memory_fd(uint32_t object) { return shared_.fd_of(object); }
+Result<int> Restoration::shared_memory_fd(uint32_t object, bool writable) {
+  auto file = shared_.file_of(object);
+  return file ? file_fd(*file, writable) : shared_.fd_of(object);
+}
 
 address_space::PageReceiver Restoration::page_sinks(transport::Connection& connection) {
   return {connection, [this](pid_t pid, auto ranges, auto bytes) { return put(pid, ranges, bytes); },
-          [this](uint32_t object) { return shared_memory_fd(object); },
+          [this](uint32_t object) -> Result<int> { return shared_.is_in_place(object) ? -1 : shared_.fd_of(object); },
           [this](pid_t pid, std::span<const sys::AddressRange> ranges) {
             owed_no_more(pid, ranges);
             return skeleton_.drop(pid, ranges);

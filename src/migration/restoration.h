@@ -89,7 +89,7 @@ class Restoration {
  private:
   bool may_be_huge(const image::Mapping& mapping) const;
   void owed_no_more(pid_t pid, std::span<const sys::AddressRange> ranges);
-  Result<int> shared_memory_fd(uint32_t object);
+  Result<int> shared_memory_fd(uint32_t object, bool writable);
   address_space::MappingSources mapping_sources();
   Result<int> file_fd(uint32_t file, bool writable);
   Result<void> install_descriptors(const image::Process& process);

@@ -381,8 +381,8 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   auto shortcuts = TRY(address_space::PageShortcuts::create());
   if (!order_.mirror().empty()) mirror_.emplace(TRY(MirrorWriter::create(order_.mirror(), offer.memory_bytes())));
   if (order_.options().cache()) shortcuts->set_cached(TRY(receive_cached(connection, offer.memory_bytes())));
-  DepartingHost memory(inventory, connection, TRY(address_space::DepartingObjects::create()), std::move(shortcuts),
-                       offer.plan());
+  DepartingHost memory(inventory, connection, TRY(address_space::DepartingObjects::create(files::shared_files(answer))),
+                       std::move(shortcuts), offer.plan());
   if (may_leave_pages(order_.options()))
     page_server_ = TRY(address_space::PageServer::create(TRY(connect_to_destination(order_))));
   // Only now does the other side read: before, it waits for that connection, and this may be any amount.
@@ -472,7 +472,7 @@ Result<void> Source::finish(Connection& connection, freeze::SeizedTree tree, con
   if (mirror_) address_space::remove_mirror(order_.mirror());
   TRY(discard(memory));
   faults_.at(FaultPoint::source_committed, &connection);
-  files::note_left_behind(order_.place(), carrier.left_behind_paths());
+  carrier.leave(order_.place());
   phases_.end("discard");
   worker::WorkerEvent event;
   count_pages(memory, page_server_.get(), *streams_, report_);

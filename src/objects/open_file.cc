@@ -30,6 +30,8 @@ Captured capture_file(const OpenDescriptor& open, CaptureTools& tools, image::De
   files::FileUse use{.written = S_ISREG(open.status.st_mode) && may_write(open.info.flags)};
   uint32_t file = TRY(tools.files.add(open.copy.get(), open.link, use));
   if (S_ISREG(open.status.st_mode)) {
+    const image::File& known = tools.files.get(file);
+    if (known.page_bytes() != 0) TRY(tools.shared_memory.add_pool_file(open.copy.get(), known));
     into.mutable_regular_file()->set_file(file);
     into.mutable_regular_file()->set_offset(open.info.position);
     return none();

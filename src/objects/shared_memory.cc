@@ -39,7 +39,7 @@ void name_it(image::SharedMemory& object, std::string_view link) {
 
 }  // namespace
 
-Result<uint32_t> SharedMemoryTable::add(UniqueFd fd, std::string_view link) {
+Result<uint32_t> SharedMemoryTable::add(UniqueFd fd, std::string_view link, uint32_t file) {
   struct stat status = TRY(sys::status_of(fd.get()));
   std::pair<uint64_t, uint64_t> key(status.st_dev, status.st_ino);
   auto known = by_inode_.find(key);
@@ -47,7 +47,9 @@ Result<uint32_t> SharedMemoryTable::add(UniqueFd fd, std::string_view link) {
   Object object;
   auto id = static_cast<uint32_t>(objects_.size() + 1);
   object.image.set_id(id);
-  name_it(object.image, link);
+  if (file == 0) name_it(object.image, link);
+  if (file != 0) object.image.set_kind(image::SharedMemory::POOL_FILE);
+  object.image.set_file(file);
   object.image.set_mode(status.st_mode & 0777);
   object.image.set_uid(status.st_uid);
   object.image.set_gid(status.st_gid);
@@ -70,6 +72,12 @@ Result<uint32_t> SharedMemoryTable::add_memfd(int fd, std::string_view link) {
   return add(TRY(sys::reopen(fd, O_RDONLY)), link);
 }
 
+Result<uint32_t> SharedMemoryTable::add_pool_file(int fd, const image::File& file) {
+  auto known = by_inode_.find({file.device(), file.inode()});
+  if (known != by_inode_.end()) return known->second;
+  return add(TRY(sys::reopen(fd, O_RDONLY)), file.path(), file.id());
+}
+
 Result<int> SharedMemoryTable::fd_of(uint32_t id) const {
   auto object = objects_.find(id);
   if (object == objects_.end()) return error(ErrorKind::bug, "no such memory object");
@@ -83,8 +91,9 @@ void SharedMemoryTable::fill(image::LogicalHost& host) const {
   for (auto& [id, object] : objects_) {
     image::SharedMemory& image = *host.add_shared_memory();
     image = object.image;
-    auto size = sys::file_size(object.fd.get());
-    if (size) image.set_size(*size);
+    auto status = sys::status_of(object.fd.get());
+    if (status) image.set_size(static_cast<uint64_t>(status->st_size));
+    image.set_has_links(image.kind() == image::SharedMemory::POOL_FILE && (!status || status->st_nlink > 0));
     image.set_seals(sys::seals_of(object.fd.get()));
   }
 }
@@ -100,7 +109,8 @@ uint64_t SharedMemoryTable::bytes() const {
 }
 
 bool same_kind(const image::SharedMemory& one, const image::SharedMemory& other) {
-  return one.kind() == other.kind() && one.name() == other.name() && one.page_bytes() == other.page_bytes();
+  return one.kind() == other.kind() && one.name() == other.name() && one.page_bytes() == other.page_bytes() &&
+         one.file() == other.file();
 }
 
 namespace {
@@ -129,6 +139,23 @@ Result<UniqueFd> make(const image::SharedMemory& image) {
 
 }  // namespace
 
+// The file is as it was decided that it comes; a placed one is empty.
+Result<void> SharedMemorySet::adapt_pool_file(const image::SharedMemory& image) {
+  auto known = images_.find(image.id());
+  if (known != images_.end() && !same_kind(known->second, image)) {
+    return error(ErrorKind::corrupt, "a memory object has become another file");
+  }
+  bool in_place = opener_.is_shared(image.file());
+  if (!objects_.contains(image.id())) {
+    UniqueFd fd = TRY(opener_.open(image.file(), in_place ? O_RDONLY : O_RDWR));
+    if (sys::pool_page_bytes(fd.get()) != image.page_bytes() || image.page_bytes() == 0) {
+      return error(ErrorKind::corrupt, opener_.path(image.file()) + " does not lie in such huge pages");
+    }
+    objects_[image.id()] = std::move(fd);
+  }
+  return in_place ? Result<void>() : sys::set_size(objects_.at(image.id()).get(), image.size());
+}
+
 Result<void> SharedMemorySet::adapt(const image::LogicalHost& host) {
   std::set<uint32_t> wanted;
   for (const image::SharedMemory& image : host.shared_memory()) {
@@ -136,7 +163,9 @@ Result<void> SharedMemorySet::adapt(const image::LogicalHost& host) {
     wanted.insert(image.id());
     auto known = images_.find(image.id());
     bool fits = known != images_.end() && same_kind(known->second, image);
-    if (fits && image.kind() == image::SharedMemory::MEMFD) {
+    if (image.kind() == image::SharedMemory::POOL_FILE) {
+      TRY(adapt_pool_file(image).within(opener_.path(image.file())));
+    } else if (fits && image.kind() == image::SharedMemory::MEMFD) {
       TRY(sys::set_size(objects_.at(image.id()).get(), image.size()));
     } else if (!fits || known->second.size() != image.size()) {
       objects_.erase(image.id());
@@ -153,6 +182,17 @@ Result<int> SharedMemorySet::fd_of(uint32_t id) const {
   auto object = objects_.find(id);
   if (object == objects_.end()) return error(ErrorKind::corrupt, "a memory object that was never told of");
   return object->second.get();
+}
+
+bool SharedMemorySet::is_in_place(uint32_t id) const {
+  auto file = file_of(id);
+  return file && opener_.is_shared(*file);
+}
+
+std::optional<uint32_t> SharedMemorySet::file_of(uint32_t id) const {
+  auto known = images_.find(id);
+  bool is_file = known != images_.end() && known->second.kind() == image::SharedMemory::POOL_FILE;
+  return is_file ? std::optional(known->second.file()) : std::nullopt;
 }
 
 Result<void> SharedMemorySet::seal(const image::LogicalHost& host) const {

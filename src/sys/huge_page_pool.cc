@@ -35,6 +35,15 @@ uint64_t pool_page_bytes(int fd) {
   return static_cast<uint64_t>(status.f_bsize);
 }
 
+// Without a limit f_blocks is 0, or -1 where there is only a min_size: fs/hugetlbfs/inode.c, hugetlbfs_statfs.
+Result<PoolRoom> pool_room(int fd) {
+  struct statfs status;
+  if (::fstatfs(fd, &status) != 0) return last_error("fstatfs");
+  if (status.f_type != HUGETLBFS_MAGIC) return PoolRoom{0, std::nullopt};
+  bool limited = static_cast<int64_t>(status.f_blocks) > 0;
+  return PoolRoom{static_cast<uint64_t>(status.f_bsize), limited ? std::optional(status.f_bavail) : std::nullopt};
+}
+
 std::optional<uint64_t> pool_pages_left(uint64_t page_bytes) {
   std::string pool = "/sys/kernel/mm/hugepages/hugepages-" + std::to_string(page_bytes / 1024) + "kB/";
   auto free = number_in(pool + "free_hugepages");

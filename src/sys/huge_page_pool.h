@@ -14,6 +14,12 @@ namespace godwit::sys {
 
 // Of what `fd` shows; 0: it does not lie in the pool.
 uint64_t pool_page_bytes(int fd);
+// Of the hugetlbfs that `fd` shows; O_PATH will do.
+struct PoolRoom {
+  uint64_t page_bytes;                 // 0: it is another file system
+  std::optional<uint64_t> pages_left;  // by the mount's option `size`; nothing: there is no such limit
+};
+Result<PoolRoom> pool_room(int fd);
 // How many pages of this size can still be asked for; nothing: the kernel has none of this size.
 std::optional<uint64_t> pool_pages_left(uint64_t page_bytes);
 // MAP_HUGETLB and the size for mmap(2); memfd_create(2) and shmget(2) have the size at the same place.
