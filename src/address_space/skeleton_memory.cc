@@ -44,6 +44,12 @@ bool is_fixed_of_pool(const image::Mapping& mapping) {
          (mapping.protection() & PROT_WRITE) == 0;
 }
 
+// An object of the pool becomes as large as a mapping of it reaches that is writable from the beginning, also where the
+// program has made it shorter: fs/hugetlbfs/inode.c, hugetlbfs_file_mmap.
+bool grows_object(const image::Mapping& mapping) {
+  return mapping.kind() == image::Mapping::SHARED_MEMORY && mapping.page_bytes() != 0;
+}
+
 void add_advice(CallBatch& batch, const image::Mapping& mapping) {
   uint64_t size = mapping.end() - mapping.start();
   for (const AdviceCall& call : kAdviceCalls) {
@@ -192,8 +198,10 @@ Result<void> SkeletonMemory::map(const std::vector<image::Mapping>& missing, con
       size_t taken = batch.add(SYS_pidfd_getfd,
                                {static_cast<uint64_t>(sources.worker_pidfd_number), static_cast<uint64_t>(fd), 0});
       flags &= ~uint64_t{MAP_ANONYMOUS};
-      batch.add_using(SYS_mmap, {mapping.start(), size, protection, flags, 0, mapping.offset()}, 4, taken);
+      uint64_t at_first = grows_object(mapping) ? protection & ~uint64_t{PROT_WRITE} : protection;
+      batch.add_using(SYS_mmap, {mapping.start(), size, at_first, flags, 0, mapping.offset()}, 4, taken);
       batch.add_using(SYS_close, {}, 0, taken);
+      if (at_first != protection) batch.add(SYS_mprotect, {mapping.start(), size, protection});
     }
     if (mapping.protection_key() != 0 && !is_execute_only(mapping, keys_)) {
       batch.add(SYS_pkey_mprotect, {mapping.start(), size, protection, mapping.protection_key()});

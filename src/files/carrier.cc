@@ -84,7 +84,9 @@ Result<void> Carrier::send_changed_files(const SendFrame& send, bool also_by_map
 
 Result<void> Carrier::send_changes(const SendFrame& send, const Ask& ask, const image::LogicalHost& state) {
   for (const image::File& file : state.files()) {
-    if (S_ISREG(file.mode()) && file.page_bytes() == 0 && file.unlinked()) carried_.insert(file.id());
+    bool of_pool = file.page_bytes() != 0;
+    if (S_ISREG(file.mode()) && !of_pool && file.unlinked()) carried_.insert(file.id());
+    if (of_pool && !file.unlinked() && !verdicts_.contains(file.id())) came_late_.push_back(file);
   }
   TRY(send_changed_files(send, true));
   std::set<uint32_t> questions = open_questions(plan_, verdicts_, state);
@@ -140,6 +142,7 @@ void Carrier::remove_from_pool(const worker::JobPlace& place) const {
 
 void Carrier::leave(const worker::JobPlace& place) const {
   note_left_behind(place, left_behind_paths());
+  for (const image::File& file : came_late_) (void)left_behind_of(place).note(file.path(), place.job());
   remove_from_pool(place);
 }
 

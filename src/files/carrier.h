@@ -53,7 +53,8 @@ class Carrier {
   std::map<uint32_t, image::File> plan_;
   std::map<uint32_t, wire::FileVerdict> verdicts_;
   std::set<uint32_t> carried_;
-  std::set<uint32_t> of_pool_;  // carried too, but their content goes with the memory
+  std::set<uint32_t> of_pool_;          // carried too, but their content goes with the memory
+  std::vector<image::File> came_late_;  // on hugetlbfs: the destination alone knows whether they are carried
   std::map<uint32_t, SentFile> sent_;
   std::vector<TreeSender> trees_;
 };

@@ -206,6 +206,8 @@ Verdict Decision::pool_file(bool same_machine) {
   if (!S_ISREG(here_->st_mode)) {
     return refuse("files.type", "on the destination it is no regular file", "move it away there");
   }
+  bool replaced_meanwhile = same_machine && here_->st_dev == file_.device();
+  if (replaced_meanwhile) return origin(image::File::CARRIED, "another file has its name by now");
   if (former_copy()) return created("replaces the copy this job left there");
   return refuse("files.conflict", "the destination has a file of that name", "move it away there");
 }

@@ -186,7 +186,7 @@ TEST_F(OfferTest, FileOfThePoolIsSharedAsOthersAre) {
   file.set_device(status->st_dev);
   EXPECT_EQ(decide(file, "here").origin(), image::File::SHARED);
   decide(file, "there");
-  EXPECT_EQ(refused(), "memory.hugetlb_file");
+  EXPECT_EQ(refused(), "memory.hugetlb_file");  // this directory is none of hugetlbfs
   image::LogicalHost state;
   *state.add_files() = file;
   EXPECT_TRUE(open_questions({}, {}, state).empty());

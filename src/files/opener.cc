@@ -98,6 +98,8 @@ Result<void> Opener::decide_again(const image::File& file) {
     return error(ErrorKind::unsupported,
                  "since it was looked at the program has come to use " + refusals.front().what());
   }
+  bool splits = is_of_pool(file) && verdict.origin() == image::File::SHARED && carried_.contains(file.id());
+  if (splits) return error(ErrorKind::retry, "meanwhile the other node shows " + file.path() + " too");
   wire::FileVerdict& known_verdict = verdicts_[file.id()];
   if (known_verdict.SerializeAsString() != verdict.SerializeAsString()) ++decisions_[file.id()];
   known_verdict = std::move(verdict);
@@ -110,9 +112,7 @@ Result<void> Opener::decide_again(const image::File& file) {
 
 // It had one when it was planned.
 Result<void> Opener::lose_name(const image::File& file) {
-  // Whoever has mapped it here goes on with what others still have, too.
-  bool splits = is_of_pool(file) && is_shared(file.id());
-  if (splits) return error(ErrorKind::retry, file.path() + " lost its name meanwhile");
+  if (held_.contains(file.id())) return {};
   ++decisions_[file.id()];
   std::vector<worker::Refusal> refusals;
   verdicts_[file.id()] = decide_one(file, source_boot_id_, view_, refusals);
@@ -297,7 +297,9 @@ Result<UniqueFd> Opener::open(uint32_t id, int flags) {
   bool content_here = S_ISREG(file.mode()) && origin_of(id) == image::File::CARRIED;
   if (content_here && !verdict->second.hidden()) return sys::reopen(TRY(carried(id))->fd.get(), flags);
   if (content_here) TRY(carried(id));  // mounted over its path
-  UniqueFd fd = TRY(find(file, verdict->second));
+  auto held = held_.find(id);
+  UniqueFd fd = held != held_.end() ? TRY(sys::duplicate(held->second.get())) : TRY(find(file, verdict->second));
+  if (held == held_.end() && is_of_pool(file) && is_shared(id)) held_[id] = TRY(sys::duplicate(fd.get()));
   if ((flags & O_PATH) != 0) return fd;
   bool equal =
       S_ISREG(file.mode()) && origin_of(id) != image::File::SHARED && origin_of(id) != image::File::JOB_PRIVATE;

@@ -98,6 +98,7 @@ class Opener {
   std::map<uint32_t, wire::FileVerdict> answered_;  // the verdicts that the source knows
   std::map<uint32_t, Carried> carried_;
   std::map<uint32_t, UniqueFd> specials_;  // carried directories and FIFOs, O_PATH
+  std::map<uint32_t, UniqueFd> held_;      // shared files of hugetlbfs: they stay so when they lose their names; O_PATH
   std::set<uint32_t> wanted_;
   bool asked_ = false;
   bool committed_ = false;

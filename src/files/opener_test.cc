@@ -142,10 +142,28 @@ TEST_F(OpenerTest, ContentOfPoolFilesComesAnotherWay) {
   EXPECT_TRUE(opener->has_all());
   EXPECT_EQ(opener->write(1, 0, bytes("x")).error().kind, ErrorKind::corrupt);
   EXPECT_EQ(opener->finish(1, 1, 0).error().kind, ErrorKind::corrupt);
+}
+
+TEST_F(OpenerTest, PoolFileThatLosesItsNameStaysTheOneThatOthersHave) {
+  std::ofstream(root_ / "d/f") << "";
+  auto status = sys::status_of(root_.string() + "/d/f");
+  ASSERT_TRUE(status);
+  image::File& file = add(1, "/d/f", true);
+  file.set_page_bytes(2 << 20);
+  file.set_inode(status->st_ino);
+  file.set_device(status->st_dev);
+  offer_.set_boot_id("here");
+  auto opener = this->opener("here");
+  ASSERT_TRUE(opener->open(1, O_RDWR));
+  fs::rename(root_ / "d/f", root_ / "d/g");
+  std::ofstream(root_ / "d/f") << "another";
   image::LogicalHost state = offer_.plan();
+  state.mutable_files(0)->set_unlinked(true);
   ASSERT_TRUE(opener->update(state));
-  state.mutable_files(0)->set_unlinked(true);  // who has mapped it would share it with whoever is left
-  EXPECT_EQ(opener->update(state).error().kind, ErrorKind::retry);
+  EXPECT_TRUE(opener->is_shared(1));
+  auto fd = opener->open(1, O_RDWR);
+  ASSERT_TRUE(fd) << fd.error().message();
+  EXPECT_EQ(sys::status_of(fd->get())->st_ino, status->st_ino);
 }
 
 TEST_F(OpenerTest, FileThatAppearsMeanwhileIsNotTouched) {

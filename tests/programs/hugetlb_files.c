@@ -1,5 +1,6 @@
 // Files on a hugetlbfs mount: open and mapped by several processes; closed again, and opened by name once in a while;
-// without a name, open or only mapped; below a private mapping; open and not mapped; mapped for reading only.
+// without a name, open or only mapped; below a private mapping; open and not mapped; mapped for reading only; made
+// shorter than its mapping; replaced once in a while by another one.
 // Usage: hugetlb_files FLAG_FILE [DIRECTORY]; without one none of it.
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -8,7 +9,7 @@
 
 #include "check.h"
 
-enum { MOST = 3, WORDS = 64 };  // huge pages of a file; words that are looked at in each
+enum { MOST = 3, WORDS = 64, AREAS = 8 };  // huge pages of a file; words looked at in each; files
 static size_t page_bytes;
 static unsigned long seed = 88172645463325252;
 static const char* directory;
@@ -109,6 +110,15 @@ static void check_reading(struct area* area) {
     CHECK(value == area->expected[page][7]);
   }
 }
+// By another file of that name, as programs do that want it to be whole at any time.
+static void replace(struct area* area) {
+  struct area fresh = {.fd = -1};
+  make(&fresh, "replaced.new", area->pages);
+  CHECK(rename(fresh.path, area->path) == 0);
+  memcpy(fresh.path, area->path, sizeof fresh.path);
+  CHECK(munmap((void*)area->words, area->pages * page_bytes) == 0 && close(area->fd) == 0);
+  *area = fresh;
+}
 // Counts in a word that nobody else writes to; `by_name`: through a mapping of its own.
 static pid_t start_counting(struct area* area, size_t word, int by_name) {
   pid_t child = fork();
@@ -158,7 +168,7 @@ int main(int count, char** arguments) {
   struct stat status;
   CHECK(stat(directory, &status) == 0 && status.st_blksize > 4096);
   page_bytes = (size_t)status.st_blksize;
-  static struct area open_one, closed, kept, nameless, base, own, unmapped;
+  static struct area open_one, closed, kept, nameless, base, own, unmapped, shorter, replaced;
   make(&open_one, "open", 2), make(&closed, "closed", 2), make(&kept, "kept", 1), make(&nameless, "nameless", 1);
   make(&base, "base", 2), make(&unmapped, "unmapped", 1);
   own = base;
@@ -168,6 +178,9 @@ int main(int count, char** arguments) {
   own.pages = 1;
   *word_of(&own, 0, 0) = own.expected[0][0] = 1;
   CHECK(munmap((void*)unmapped.words, page_bytes) == 0);
+  make(&shorter, "shorter", 2), make(&replaced, "replaced", 1);
+  shorter.pages = 1;
+  CHECK(ftruncate(shorter.fd, (off_t)page_bytes) == 0);
   close_it(&closed), close_it(&nameless), close_it(&base);
   own.fd = -1;
   lose_name(&kept), lose_name(&nameless);
@@ -176,25 +189,26 @@ int main(int count, char** arguments) {
   CHECK(for_reading >= 0 && read_only != MAP_FAILED);
   pid_t children[] = {start_counting(&open_one, 1, 0), start_counting(&closed, 1, 1)};
   ready();
-  struct area* all[] = {&open_one, &closed, &kept, &nameless, &base, &own};
+  struct area* all[] = {&open_one, &closed, &kept, &nameless, &base, &own, &shorter, &replaced};
   while (!told_to_stop()) {
-    for (size_t i = 0; i < 6; i++) verify(all[i]), check_names(all[i]);
+    for (size_t i = 0; i < AREAS; i++) verify(all[i]), check_names(all[i]);
     CHECK(read_only[0] == open_one.expected[0][0]);
     check_names(&unmapped), check_reading(&unmapped);
-    for (size_t i = 0; i < 6; i++) write_some(all[i], 2);
+    for (size_t i = 0; i < AREAS; i++) write_some(all[i], 2);
     if (pick(8) == 0) write_by_name(&closed);
     if (pick(8) == 0) punch(&kept, 0);
+    if (pick(256) == 0) replace(&replaced);
     pause_ms(1);
   }
   for (size_t i = 0; i < 2; i++) await_end(children[i]);
-  for (size_t i = 0; i < 6; i++) verify(all[i]), check_mapping(all[i]);
+  for (size_t i = 0; i < AREAS; i++) verify(all[i]), check_mapping(all[i]);
   CHECK(mprotect((void*)read_only, page_bytes, PROT_READ | PROT_WRITE) != 0 && errno == EACCES);
   map(&unmapped, MAP_SHARED);
   verify(&unmapped);
   open_one.words[1] = 0;
   keep_using(&open_one), keep_using(&kept), keep_using(&unmapped);
   write_by_name(&closed), verify(&closed);
-  for (size_t i = 0; i < 6; i++)
+  for (size_t i = 0; i < AREAS; i++)
     if (all[i]->path[0] && all[i] != &own) CHECK(unlink(all[i]->path) == 0);
   CHECK(unlink(unmapped.path) == 0);
   return pass();
