@@ -219,7 +219,7 @@ class PagesOfObjectsTest : public PresentPagesTest {
   void SetUp() override {
     PresentPagesTest::SetUp();
     ASSERT_TRUE(sys::write_at(object_here_.get(), 0, here_.first(kSize)));
-    auto objects = DepartingObjects::create();
+    auto objects = DepartingObjects::create({});
     ASSERT_TRUE(objects);
     objects_.emplace(std::move(*objects));
     sender_.emplace(*source_);
