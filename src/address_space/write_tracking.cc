@@ -36,6 +36,18 @@ Result<WriteTracking> WriteTracking::attach(freeze::RemoteCalls& calls, pid_t ho
   return WriteTracking(std::move(faults), TRY(sys::PageMap::open(host_pid)));
 }
 
+// What an earlier tracking has left protected would never be reported. Mostly there is nothing of it, and to see that
+// takes less than a twentieth of lifting the protection of all.
+Result<void> WriteTracking::cover(sys::AddressRange range) const {
+  TRY(faults_.track_writes(range));
+  constexpr uint64_t kSomething = sys::kPagePresent | sys::kPageSwapped;
+  std::vector<sys::AddressRange> left;
+  sys::PageQuery query{
+      .inverted = sys::kPageWritten, .all_of = sys::kPageWritten, .any_of = kSomething, .report = kSomething};
+  TRY(find(range, query, Protect::no, left));
+  return left.empty() ? Result<void>() : faults_.lift(range);
+}
+
 Result<void> WriteTracking::find(sys::AddressRange range, sys::PageQuery query, Protect protect,
                                  std::vector<sys::AddressRange>& into) const {
   query.protect = protect == Protect::yes;

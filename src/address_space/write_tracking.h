@@ -26,6 +26,8 @@ Result<UniqueFd> make_userfaultfd(freeze::RemoteCalls& calls, int pidfd, FaultsO
 
 class WriteTracking {
  public:
+  // Both of one address space.
+  WriteTracking(sys::Userfaultfd faults, sys::PageMap pages) : faults_(std::move(faults)), pages_(std::move(pages)) {}
   static Result<WriteTracking> attach(freeze::RemoteCalls& calls, pid_t host_pid, int pidfd);
 
   // Whether the address space still exists; execve(2) ends it.
@@ -47,13 +49,12 @@ class WriteTracking {
   // kPageWritten, kPagePresent, kPageSwapped, kPageZero and, where the kernel knows it, kPageGuard. Errors: as
   // written().
   Result<std::vector<sys::PageRegion>> changes(sys::AddressRange range) const;
-  // From now on writes to `range`, which is a whole mapping, are noticed.
-  Result<void> cover(sys::AddressRange range) const { return faults_.track_writes(range); }
+  // From now on writes to `range`, which is a whole mapping, are noticed; all of it counts as written.
+  Result<void> cover(sys::AddressRange range) const;
 
  private:
   Result<void> find(sys::AddressRange range, sys::PageQuery query, Protect protect,
                     std::vector<sys::AddressRange>& into) const;
-  WriteTracking(sys::Userfaultfd faults, sys::PageMap pages) : faults_(std::move(faults)), pages_(std::move(pages)) {}
   sys::Userfaultfd faults_;
   sys::PageMap pages_;
 };

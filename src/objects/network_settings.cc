@@ -102,7 +102,9 @@ Result<NetworkSettings> NetworkSettings::open(pid_t init_host_pid, int init_pidf
   if (!watch && watch.error().kind != ErrorKind::unsupported) return std::move(watch.error());
   std::optional<sys::WriteWatch> sysctls;
   if (watch) sysctls.emplace(std::move(*watch));
-  return NetworkSettings(init_host_pid, init_pidfd, given, std::move(*sockets), std::move(sysctls));
+  SysctlLook present = TRY(SysctlLook::begin(init_pidfd));
+  return NetworkSettings(init_host_pid, init_pidfd, given, std::move(*sockets), std::move(sysctls), std::move(present),
+                         TRY(SysctlLook::begin({})));
 }
 
 Result<image::NetworkSettings> NetworkSettings::list(std::vector<worker::Refusal>& refusals) {
@@ -141,18 +143,11 @@ Result<image::NetworkSettings> NetworkSettings::list_once(std::vector<worker::Re
 
 Result<void> NetworkSettings::list_sysctls(image::NetworkSettings& into) {
   if (std::exchange(sysctls_stale_, false)) {
-    SysctlValues present;
-    TRY(sys::in_network_of(init_pidfd_, [&]() -> Result<void> {
-      present = TRY(list_network_sysctls());
-      return {};
-    }));
-    if (!untouched_) {
-      TRY(sys::in_new_network([&]() -> Result<void> {
-        untouched_ = TRY(list_network_sysctls());
-        return {};
-      }));
-    }
-    sysctl_changes_ = changed_sysctls(present, *untouched_);
+    if (!present_) present_.emplace(TRY(SysctlLook::begin(init_pidfd_)));
+    auto present = present_->values();
+    present_.reset();
+    if (!untouched_values_) untouched_values_ = TRY(untouched_.values());
+    sysctl_changes_ = changed_sysctls(TRY(std::move(present)), *untouched_values_);
   }
   for (const auto& [name, value] : sysctl_changes_) {
     image::Sysctl& sysctl = *into.add_sysctls();

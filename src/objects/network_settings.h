@@ -1,11 +1,11 @@
 // NetworkSettings: what the programs of a job have made of the job's own network: interfaces, addresses, routes, rules,
 // neighbours, packet filter, settings in /proc/sys/net.
 //
-// Listed whole while the program runs. In the freeze changed() says whether that is still how it is, in some
-// microseconds; only when it is not, it is listed anew. Made again in the new logical host before the program is
-// frozen. Counters of the packet filter and what packets have added to its sets are as they were when it was listed.
-// The interface that godwit gives keeps what godwit gave it. One thread, in the node's network namespace, which it
-// leaves for a moment.
+// Listed whole while the program runs; what takes longest is looked at from open() on, by threads of its own. In the
+// freeze changed() says whether that is still how it is, in some microseconds; only when it is not, it is listed anew.
+// Made again in the new logical host before the program is frozen. Counters of the packet filter and what packets have
+// added to its sets are as they were when it was listed. The interface that godwit gives keeps what godwit gave it. One
+// thread, in the node's network namespace, which it leaves for a moment.
 #pragma once
 
 #include <cstdint>
@@ -40,12 +40,14 @@ class NetworkSettings {
     std::optional<sys::Netlink> ipsec = {};
   };
   NetworkSettings(pid_t init_host_pid, int init_pidfd, GivenInterface given, Sockets sockets,
-                  std::optional<sys::WriteWatch> sysctls)
+                  std::optional<sys::WriteWatch> sysctls, SysctlLook present, SysctlLook untouched)
       : init_host_pid_(init_host_pid),
         init_pidfd_(init_pidfd),
         given_(given),
         sockets_(std::move(sockets)),
-        sysctls_(std::move(sysctls)) {}
+        sysctls_(std::move(sysctls)),
+        present_(std::move(present)),
+        untouched_(std::move(untouched)) {}
   Result<image::NetworkSettings> list_once(std::vector<worker::Refusal>& refusals);
   Result<void> list_sysctls(image::NetworkSettings& into);
 
@@ -55,7 +57,9 @@ class NetworkSettings {
   Sockets sockets_;
   std::optional<sys::WriteWatch> sysctls_;  // not with kernels without fanotify: what is set later is not seen
   LinksSeen links_seen_;
-  std::optional<SysctlValues> untouched_;
+  std::optional<SysctlLook> present_;  // when they are looked at ahead
+  SysctlLook untouched_;
+  std::optional<SysctlValues> untouched_values_;
   uint32_t generation_ = 0;  // of the packet filter
   bool stale_ = true;        // something was told of since list() began
   bool sysctls_stale_ = true;

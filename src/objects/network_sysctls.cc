@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <optional>
+#include <memory>
 #include <set>
 
+#include "sys/network_visit.h"
+#include "sys/own_thread.h"
 #include "sys/text_file.h"
 
 namespace godwit::objects {
@@ -64,6 +66,27 @@ Result<SysctlValues> list_network_sysctls() {
   if (failed) return error(ErrorKind::retry, kRoot + ": " + failed.message());
   return values;
 }
+
+Result<SysctlLook> SysctlLook::begin(std::optional<int> pidfd) {
+  auto promise = std::make_shared<std::promise<Result<SysctlValues>>>();
+  auto found = promise->get_future();
+  std::thread thread = TRY(sys::start_own_thread([promise, pidfd] {
+    SysctlValues values;
+    auto list = [&]() -> Result<void> {
+      values = TRY(list_network_sysctls());
+      return {};
+    };
+    auto listed = pidfd ? sys::in_network_of(*pidfd, list) : sys::in_new_network(list);
+    promise->set_value(listed ? Result<SysctlValues>(std::move(values)) : std::unexpected(std::move(listed.error())));
+  }));
+  return SysctlLook(std::move(found), std::move(thread));
+}
+
+SysctlLook::~SysctlLook() {
+  if (thread_.joinable()) thread_.join();
+}
+
+Result<SysctlValues> SysctlLook::values() { return found_.get(); }
 
 SysctlChanges changed_sysctls(const SysctlValues& present, const SysctlValues& untouched) {
   std::set<std::string> for_all;  // groups and keys of which the setting for all is another one: each is told of

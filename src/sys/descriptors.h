@@ -18,7 +18,7 @@ Result<void> duplicate_to(int fd, int number, bool close_on_exec = false);
 // Makes the directory, or takes it if it is there; mode 0700.
 Result<void> make_private_directory(const std::string& path, uid_t uid, gid_t gid);
 
-// The descriptor table has room for two more for each of `descriptions`, and for some others; and the soft limit allows
+// The descriptor table has room for two for each of `descriptions`, and for some others; and the soft limit allows
 // as many as the hard one. To enlarge the table of a process of several threads takes an RCU grace period, 10 ms and
 // more (fs/file.c, expand_fdtable). As far as the limit goes.
 void reserve_descriptors(size_t descriptions);

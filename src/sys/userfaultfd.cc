@@ -51,7 +51,10 @@ Result<Userfaultfd> Userfaultfd::for_filling(UniqueFd fd) {
 }
 
 Result<void> Userfaultfd::track_writes(AddressRange range) const {
-  TRY(register_range(fd_.get(), range, UFFDIO_REGISTER_MODE_WP));
+  return register_range(fd_.get(), range, UFFDIO_REGISTER_MODE_WP);
+}
+
+Result<void> Userfaultfd::lift(AddressRange range) const {
   uffdio_writeprotect lift{{range.start, range.size()}, 0};
   if (::ioctl(fd_.get(), UFFDIO_WRITEPROTECT, &lift) < 0) return last_error("ioctl(UFFDIO_WRITEPROTECT)");
   return {};

@@ -28,11 +28,12 @@ class Userfaultfd {
   // The descriptor that a fork event brought.
   static Userfaultfd of_child(UniqueFd fd) { return Userfaultfd(std::move(fd)); }
 
-  // Ensures: nothing in `range` is protected yet: all counts as written. The kernel does not see to that: mremap(2)
+  // From now on writes to `range` lift the protection of their pages. What is protected already stays so: mremap(2)
   // without UFFD_FEATURE_EVENT_REMAP ends the tracking of the mapping that results, with all it is merged into, but
-  // leaves their pages' protection bits, on which a later write would go unnoticed (fs/userfaultfd.c,
-  // mremap_userfaultfd_prep). Errors: as below.
+  // leaves their pages' protection bits (fs/userfaultfd.c, mremap_userfaultfd_prep). Errors: as below.
   Result<void> track_writes(AddressRange range) const;
+  // Lifts the protection of a part of what is tracked. Blocks for the walk, some 30 ms for each GiB of pages.
+  Result<void> lift(AddressRange range) const;
   // Write-protects a part of what is tracked; where nothing is the kernel keeps a mark. Blocks for the walk.
   Result<void> protect(AddressRange range) const;
   // Idempotent. Errors: unsupported for ranges that cannot be tracked (kernel pages, some devices), gone when unmapped.

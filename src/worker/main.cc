@@ -12,6 +12,7 @@
 #include "migration/fault_point.h"
 #include "migration/mirrored_push.h"
 #include "migration/source.h"
+#include "sys/descriptors.h"
 #include "sys/residency.h"
 #include "sys/scheduling.h"
 #include "worker/channel.h"
@@ -22,9 +23,11 @@ namespace {
 
 void be_resident() {
   constexpr size_t kStack = 256 << 10;
+  constexpr size_t kDescriptions = 1000;
   sys::keep_heap();
   sys::touch_stack(kStack);
   sys::populate_code();
+  sys::reserve_descriptors(kDescriptions);  // for most jobs; while there is one thread it takes no time
 }
 
 Result<void> work(const worker::WorkerOrder& order, Channel& channel) {
