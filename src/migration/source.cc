@@ -397,8 +397,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   sys::reserve_descriptors(static_cast<size_t>(offer.plan().descriptions_size()));
   connection.set_patience(kSilencePatience);
   auto send_last_writes = [&]() -> Result<void> {
-    // So that nobody waits until the other side has a processor; but not where a helper may need the same one, too.
-    auto sent = memory.needs_help_to_look() ? Result<void>() : send_signal(connection, FrameType::freeze_soon);
+    auto sent = send_signal(connection, FrameType::freeze_soon);  // nobody is to wait for a processor there
     bool limited = order_.options().bandwidth() > 0;  // which is kept while the program runs
     if (sent && !limited) sent = memory.send_last_writes(leave_rest_);
     return sent ? Result<void>() : explained(connection, std::move(sent.error()));
