@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -53,9 +54,12 @@ class Program {
  public:
   explicit Program(size_t bytes) {
     place_ = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (place_ == MAP_FAILED) std::exit(1);
     std::memset(place_, 5, bytes);
     pid_ = fork();
+    if (pid_ < 0) std::exit(1);
     if (pid_ == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
       std::memset(place_, 6, bytes);  // its own pages
       raise(SIGSTOP);
       _exit(0);

@@ -248,11 +248,10 @@ Result<std::vector<sys::AddressRange>> DepartingMemory::written(const image::Map
   if (pass == Pass::running && is_looked_at(mapping)) looked_at_.push_back(piece);
   if (looked) return ranges;
   if (looked.error().kind != ErrorKind::denied) return std::unexpected(std::move(looked.error()));
-  missing_.add(piece);
+  sys::AddressRange whole{mapping.start(), mapping.end()};
+  missing_.add(pass == Pass::frozen ? piece : whole);
   if (pass == Pass::frozen) return ranges;
-  auto covered = tracking_->cover({mapping.start(), mapping.end()});
-  if (covered) {
-    missing_.add({mapping.start(), mapping.end()});
+  if (tracking_->cover(whole)) {
     ranges.clear();
     (void)look();  // protects it; should the mapping have gone meanwhile, the next layout says so
   }

@@ -44,7 +44,7 @@ void DepartingObjects::follow(const image::LogicalHost& host) {
   std::set<uint32_t> open = opened(host);
   std::map<uint32_t, Object> now;
   for (const image::SharedMemory& image : host.shared_memory()) {
-    if (in_place_.contains(image.file())) continue;
+    if (!travels(image)) continue;
     auto known = objects_.extract(image.id());
     Object object = known.empty() ? Object() : std::move(known.mapped());
     bool resizable = image.kind() == image::SharedMemory::MEMFD || image.kind() == image::SharedMemory::POOL_FILE;

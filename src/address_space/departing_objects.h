@@ -26,6 +26,7 @@ class DepartingObjects {
   // `in_place`: files that the destination has, the very same: their content does not travel.
   static Result<DepartingObjects> create(std::set<uint32_t> in_place);
 
+  bool travels(const image::SharedMemory& object) const { return !in_place_.contains(object.file()); }
   // The destination now has these objects; what it made anew is empty there. `host` also tells who has them open.
   void follow(const image::LogicalHost& host);
   // Part of an object, by offsets, may have been written since the last pass; or any part of it.

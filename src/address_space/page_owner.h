@@ -1,5 +1,5 @@
-// PageOwner: whose a page is: a process's, which has it at an address, or a memory object's (memfd, shared anonymous
-// memory, System V segment), which has it at an offset. Travels as it is, little-endian.
+// PageOwner: whose a page is: a process's, which has it at an address, or a memory object's (0007), which has it at an
+// offset. Travels as it is, little-endian.
 #pragma once
 
 #include <sys/types.h>

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -174,6 +175,7 @@ void Server::handle(Client& client, const FrameHead& head, const char* payload) 
     case FrameType::hold: return hold(client);
     case FrameType::release:
       held_ = false;
+      be_ordinary();
       for (auto& each : consoles_) push_input(*each);
       return reap();
     case FrameType::finish: finishing_ = true; return;
@@ -278,6 +280,12 @@ void Server::hold(Client& client) {
   }
   held_ = true;
   tell_states(client, FrameType::held);
+}
+
+// Who held it may have died without putting this back (migration/consoles.h).
+void Server::be_ordinary() {
+  sched_param none{};
+  sched_setscheduler(0, SCHED_OTHER, &none);  // refused to nobody
 }
 
 void Server::tell_states(Client& client, FrameType type) {

@@ -48,6 +48,7 @@ class Server {
   void adopt_console(Client& client, const FrameHead& head, const char* payload);
   void console_now(Console* console, const AdoptConsole& now);
   void hold(Client& client);
+  static void be_ordinary();
   void tell_states(Client& client, FrameType type);
   void pass_signal(uint32_t number, const SignalRequest& request);
   static void queue(Client& client, FrameType type, uint32_t console, const void* payload, size_t length);

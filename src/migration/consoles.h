@@ -2,6 +2,7 @@
 // fresh godwit-init takes them over and gives the job's side of pipes and terminals to the restored processes.
 #pragma once
 
+#include <optional>
 #include <set>
 #include <span>
 #include <vector>
@@ -30,7 +31,7 @@ Result<objects::ConsoleEnds> console_ends(coprocess::InitClient& init, int init_
                                           const std::vector<worker::Console>& consoles);
 
 // godwit-init keeps its hands off while this lives, unless the job has left. Meanwhile it is urgent: it answers while
-// urgent threads of ours look at memory on all processors.
+// urgent threads of ours look at memory on all processors. Should we die, it is ordinary again when it is released.
 class HeldConsoles {
  public:
   // Requires: the job is frozen. Does not wait; now() does.
@@ -41,12 +42,15 @@ class HeldConsoles {
   HeldConsoles& operator=(HeldConsoles&&) = delete;
   // The consoles as they are now; all output is in their logs. Once.
   Result<std::vector<worker::Console>> now(const std::vector<worker::Console>& consoles) const;
-  void commit() && { init_ = nullptr; }
+  void commit() && {
+    init_ = nullptr;
+    urgency_.reset();
+  }
 
  private:
   HeldConsoles(coprocess::InitClient* init, sys::Urgency urgency) : init_(init), urgency_(std::move(urgency)) {}
   coprocess::InitClient* init_;
-  sys::Urgency urgency_;
+  std::optional<sys::Urgency> urgency_;
 };
 
 class LogSender {

@@ -407,6 +407,7 @@ Result<void> DepartingHost::write_cache(const std::string& path) const {
   auto cache = TRY(address_space::PageCacheWriter::create(path));
   for (const auto& [pid, memory] : memories_) TRY(cache.add(memory.host_pid(), TRY(memory.own_ranges())));
   for (const image::SharedMemory& object : told_.shared_memory()) {
+    if (!objects_.travels(object)) continue;
     TRY(cache.add_object(TRY(inventory_.shared_memory().fd_of(object.id()))));
   }
   return cache.finish();

@@ -455,9 +455,10 @@ Result<void> Destination::receive_job(Connection& connection) {
   // Switched over: this copy is the process.
   host.commit();
   cable_->commit();
-  TRY(let_it_run(connection, restoration));
+  auto runs = let_it_run(connection, restoration);
+  opener.commit();  // however that went
+  TRY(std::move(runs));
   faults_.at(FaultPoint::destination_running, &connection);
-  opener.commit();
   // It runs: whatever fails from here on, its memory must come.
   auto released = consoles.release();
   auto reported = report(host, state);

@@ -13,8 +13,16 @@ worker::Report predicted(const char* memory, uint64_t bandwidth = 0, bool mirror
   options.set_bandwidth(bandwidth);
   options.set_max_freeze_ms(max_freeze_ms);
   worker::Report report;
-  predict(options, kGiB, mirror, 50, report);
+  predict(options, {kGiB, 0}, mirror, 50, report);
   return report;
+}
+
+TEST(Prediction, MemoryObjectsDoNotStayBehind) {
+  worker::MoveOptions options;
+  options.set_memory("postcopy");
+  worker::Report report;
+  predict(options, {0, kGiB}, false, 50, report);
+  EXPECT_GT(report.predicted_freeze_ms(), 1000);
 }
 
 TEST(Prediction, OnlyTotalFreezingFreezesForAsLongAsMemoryTakes) {

@@ -111,13 +111,13 @@ Result<wire::Offer> Source::make_offer(Inventory& inventory, std::vector<worker:
   *offer.mutable_place() = order_.place();
   *offer.mutable_consoles() = order_.consoles();
   *offer.mutable_plan() = TRY(inventory.plan_patiently(refusals));
-  uint64_t memory_bytes = inventory.shared_memory().bytes();
+  uint64_t memory_bytes = 0;
   for (const Inventory::MemoryOfProcess& process : inventory.memory_of(offer.plan())) {
     auto bytes = address_space::own_bytes(process.host_pid, *process.space);
     if (!bytes && bytes.error().kind == ErrorKind::gone) continue;  // it has ended: an estimate needs no more
     memory_bytes += TRY(std::move(bytes));
   }
-  account_.set_memory_bytes(memory_bytes);
+  account_.set_memory_bytes(memory_bytes + inventory.shared_memory().bytes());
   offer.set_memory_bytes(memory_bytes);
   TRY(files::add_hashes(inventory.files(), *offer.mutable_plan(), {}));
   TRY(describe_clocks(order_.place().init_pid(), offer));
@@ -148,8 +148,9 @@ Result<void> Source::tell_dry_run(const wire::Offer& offer, const wire::OfferAns
   worker::WorkerEvent event;
   worker::Report& report = *event.mutable_dry_run()->mutable_report();
   report = report_;
-  report.set_pages_total(offer.memory_bytes() / address_space::kPageBytes);
-  predict(order_.options(), offer.memory_bytes(), !order_.mirror().empty(), phases_.elapsed_ms(), report);
+  report.set_pages_total(account_.memory_bytes() / address_space::kPageBytes);
+  uint64_t in_objects = account_.memory_bytes() - offer.memory_bytes();
+  predict(order_.options(), {offer.memory_bytes(), in_objects}, !order_.mirror().empty(), phases_.elapsed_ms(), report);
   for (const image::Process& process : offer.plan().processes()) {
     report.set_threads(report.threads() + static_cast<uint32_t>(process.threads_size()));
   }
@@ -380,7 +381,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   auto packets = TRY(forwarding::HeldPackets::prepare(order_.place().network(), order_.destination()));
   auto shortcuts = TRY(address_space::PageShortcuts::create());
   if (!order_.mirror().empty()) mirror_.emplace(TRY(MirrorWriter::create(order_.mirror(), offer.memory_bytes())));
-  if (order_.options().cache()) shortcuts->set_cached(TRY(receive_cached(connection, offer.memory_bytes())));
+  if (order_.options().cache()) shortcuts->set_cached(TRY(receive_cached(connection, account_.memory_bytes())));
   DepartingHost memory(inventory, connection, TRY(address_space::DepartingObjects::create(files::shared_files(answer))),
                        std::move(shortcuts), offer.plan());
   if (may_leave_pages(order_.options()))
@@ -398,7 +399,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   connection.set_patience(kSilencePatience);
   auto send_last_writes = [&]() -> Result<void> {
     auto sent = send_signal(connection, FrameType::freeze_soon);  // nobody is to wait for a processor there
-    bool limited = order_.options().bandwidth() > 0;  // which is kept while the program runs
+    bool limited = order_.options().bandwidth() > 0;              // which is kept while the program runs
     if (sent && !limited) sent = memory.send_last_writes(leave_rest_);
     return sent ? Result<void>() : explained(connection, std::move(sent.error()));
   };

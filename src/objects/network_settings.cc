@@ -141,13 +141,26 @@ Result<image::NetworkSettings> NetworkSettings::list_once(std::vector<worker::Re
   return settings;
 }
 
+// By this thread when nobody has looked ahead: in the freeze an ordinary one might wait for a processor.
+Result<SysctlValues> NetworkSettings::present_sysctls() {
+  if (present_) {
+    auto values = present_->values();
+    present_.reset();
+    return values;
+  }
+  SysctlValues values;
+  TRY(sys::in_network_of(init_pidfd_, [&]() -> Result<void> {
+    values = TRY(list_network_sysctls());
+    return {};
+  }));
+  return values;
+}
+
 Result<void> NetworkSettings::list_sysctls(image::NetworkSettings& into) {
   if (std::exchange(sysctls_stale_, false)) {
-    if (!present_) present_.emplace(TRY(SysctlLook::begin(init_pidfd_)));
-    auto present = present_->values();
-    present_.reset();
+    SysctlValues present = TRY(present_sysctls());
     if (!untouched_values_) untouched_values_ = TRY(untouched_.values());
-    sysctl_changes_ = changed_sysctls(TRY(std::move(present)), *untouched_values_);
+    sysctl_changes_ = changed_sysctls(present, *untouched_values_);
   }
   for (const auto& [name, value] : sysctl_changes_) {
     image::Sysctl& sysctl = *into.add_sysctls();
@@ -162,7 +175,10 @@ Result<bool> NetworkSettings::changed() {
       [&](const nlmsghdr* message) { stale_ = stale_ || tells_of_change(message, links_seen_); }));
   stale_ = stale_ || !all;
   stale_ = stale_ || TRY(sockets_.rules.generation()) != generation_;
-  if (sysctls_ && TRY(sysctls_->written())) stale_ = sysctls_stale_ = true;
+  if (sysctls_ && TRY(sysctls_->written())) {
+    stale_ = sysctls_stale_ = true;
+    present_.reset();  // it may have been read before
+  }
   return stale_;
 }
 

@@ -50,6 +50,7 @@ class NetworkSettings {
         untouched_(std::move(untouched)) {}
   Result<image::NetworkSettings> list_once(std::vector<worker::Refusal>& refusals);
   Result<void> list_sysctls(image::NetworkSettings& into);
+  Result<SysctlValues> present_sysctls();
 
   pid_t init_host_pid_;
   int init_pidfd_;

@@ -153,7 +153,8 @@ Result<void> SharedMemorySet::adapt_pool_file(const image::SharedMemory& image) 
     }
     objects_[image.id()] = std::move(fd);
   }
-  return in_place ? Result<void>() : sys::set_size(objects_.at(image.id()).get(), image.size());
+  if (in_place) return {};
+  return sys::set_size(objects_.at(image.id()).get(), image.size()).within(opener_.path(image.file()));
 }
 
 Result<void> SharedMemorySet::adapt(const image::LogicalHost& host) {
@@ -164,7 +165,7 @@ Result<void> SharedMemorySet::adapt(const image::LogicalHost& host) {
     auto known = images_.find(image.id());
     bool fits = known != images_.end() && same_kind(known->second, image);
     if (image.kind() == image::SharedMemory::POOL_FILE) {
-      TRY(adapt_pool_file(image).within(opener_.path(image.file())));
+      TRY(adapt_pool_file(image));
     } else if (fits && image.kind() == image::SharedMemory::MEMFD) {
       TRY(sys::set_size(objects_.at(image.id()).get(), image.size()));
     } else if (!fits || known->second.size() != image.size()) {

@@ -21,6 +21,13 @@ Result<void> duplicate_to(int fd, int number, bool close_on_exec) {
   return checked_void(::dup3(fd, number, close_on_exec ? O_CLOEXEC : 0), "dup3");
 }
 
+void grow_descriptor_table(size_t descriptions) {
+  rlimit before{};
+  if (::getrlimit(RLIMIT_NOFILE, &before) != 0) return;
+  reserve_descriptors(descriptions);
+  (void)::setrlimit(RLIMIT_NOFILE, &before);
+}
+
 void reserve_descriptors(size_t descriptions) {
   constexpr size_t kOthers = 512;
   rlimit limit{};

@@ -22,5 +22,7 @@ Result<void> make_private_directory(const std::string& path, uid_t uid, gid_t gi
 // as many as the hard one. To enlarge the table of a process of several threads takes an RCU grace period, 10 ms and
 // more (fs/file.c, expand_fdtable). As far as the limit goes.
 void reserve_descriptors(size_t descriptions);
+// Ahead, while there is one thread: the table alone, not the limit, which programs that are started would have.
+void grow_descriptor_table(size_t descriptions);
 
 }  // namespace godwit::sys

@@ -3,14 +3,15 @@
 #include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
 #include <charconv>
-#include <cstring>
 #include <string>
 
 #include "sys/errno.h"
+#include "sys/process_memory.h"
 #include "sys/text_file.h"
 
 namespace godwit::sys {
@@ -65,9 +66,10 @@ Result<void> write_to_pool(int fd, uint64_t page_bytes, uint64_t offset, std::sp
   uint64_t end = (offset + bytes.size() + page_bytes - 1) / page_bytes * page_bytes;
   void* place = ::mmap(nullptr, end - start, PROT_READ | PROT_WRITE, MAP_SHARED, fd, static_cast<off_t>(start));
   if (place == MAP_FAILED) return last_error("mmap", "memory of the hugetlb pool");
-  std::memcpy(static_cast<std::byte*>(place) + (offset - start), bytes.data(), bytes.size());
+  // By the kernel: should somebody cut the object off meanwhile this is an error, and no signal.
+  auto written = write_memory(::getpid(), reinterpret_cast<uint64_t>(place) + (offset - start), bytes);
   ::munmap(place, end - start);
-  return {};
+  return written;
 }
 
 }  // namespace godwit::sys

@@ -27,7 +27,7 @@ void be_resident() {
   sys::keep_heap();
   sys::touch_stack(kStack);
   sys::populate_code();
-  sys::reserve_descriptors(kDescriptions);  // for most jobs; while there is one thread it takes no time
+  sys::grow_descriptor_table(kDescriptions);  // for most jobs
 }
 
 Result<void> work(const worker::WorkerOrder& order, Channel& channel) {
