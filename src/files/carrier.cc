@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
 
 #include "files/left_behind.h"
 #include "files/owner_rights.h"
@@ -113,37 +115,39 @@ Result<void> Carrier::send_changes(transport::Connection& connection, const imag
   return send_changes(sender_on(connection), ask, state);
 }
 
-// What the destination placed under the same name, and nobody renamed since.
-bool Carrier::is_left_in_pool(uint32_t id) const {
-  const image::File& file = table_.get(id);
-  auto planned = plan_.find(id);
-  return !file.unlinked() && planned != plan_.end() && planned->second.path() == file.path();
+// Whether the destination shows another mount there: it would have seen what kept its name all the time. Only it knows
+// what it did with a file that came late.
+bool Carrier::went_from_mount_of(const image::File& file) const {
+  return std::ranges::any_of(of_pool_, [&](uint32_t id) {
+    const image::File& other = table_.get(id);
+    auto planned = plan_.find(id);
+    bool kept_name = !other.unlinked() && planned != plan_.end() && planned->second.path() == other.path();
+    return kept_name && other.device() == file.device() && other.mount_point() == file.mount_point();
+  });
 }
 
-// Whoever else has one open here keeps it.
-void Carrier::remove_from_pool(const worker::JobPlace& place) const {
-  LeftBehind left = left_behind_of(place);
-  Owner owner{place.uid(), place.gid(), {place.groups().begin(), place.groups().end()}};
-  for (uint32_t id : of_pool_) {
-    if (!is_left_in_pool(id)) continue;
-    const image::File& file = table_.get(id);
-    size_t slash = file.path().rfind('/') + 1;
-    std::string name = file.path().substr(slash);
-    auto removed = [&]() -> Result<void> {
-      AsOwner as_owner(owner);
-      UniqueFd directory = TRY(sys::open_without_links(file.path().substr(0, slash), O_PATH | O_DIRECTORY));
-      struct stat status = TRY(sys::status_of_entry(directory.get(), name));
-      if (status.st_dev != file.device() || status.st_ino != file.inode()) return {};
-      return sys::remove_entry(directory.get(), name);
-    }();
-    if (!removed) (void)left.note(file.path(), place.job());
-  }
+// Whoever else has it open here keeps it. Nothing is noted: it would count as the job's copy whoever writes to it by a
+// mapping, which leaves no trace in its times.
+void Carrier::remove_from_pool(const image::File& file, const Owner& owner) const {
+  if (file.unlinked() || !file.written()) return;
+  size_t slash = file.path().rfind('/') + 1;
+  std::string name = file.path().substr(slash);
+  AsOwner as_owner(owner);
+  auto directory = sys::open_without_links(file.path().substr(0, slash), O_PATH | O_DIRECTORY);
+  if (!directory) return;
+  auto status = sys::status_of_entry(directory->get(), name);
+  bool same = status && status->st_dev == file.device() && status->st_ino == file.inode();
+  if (same && status->st_uid == owner.uid) (void)sys::remove_entry(directory->get(), name);
 }
 
 void Carrier::leave(const worker::JobPlace& place) const {
   note_left_behind(place, left_behind_paths());
-  for (const image::File& file : came_late_) (void)left_behind_of(place).note(file.path(), place.job());
-  remove_from_pool(place);
+  Owner owner{place.uid(), place.gid(), {place.groups().begin(), place.groups().end()}};
+  std::vector<image::File> gone;
+  std::ranges::copy_if(came_late_, std::back_inserter(gone),
+                       [this](const auto& file) { return went_from_mount_of(file); });
+  for (uint32_t id : of_pool_) gone.push_back(table_.get(id));
+  for (const image::File& file : gone) remove_from_pool(file, owner);
 }
 
 std::vector<std::string> Carrier::left_behind_paths() const {

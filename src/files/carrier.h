@@ -16,6 +16,7 @@
 #include "files/block_stream.h"
 #include "files/file_table.h"
 #include "files/opener.h"
+#include "files/owner_rights.h"
 #include "files/tree_transfer.h"
 #include "godwit/wire.pb.h"
 #include "transport/connection.h"
@@ -36,14 +37,14 @@ class Carrier {
   using Ask = std::function<Result<wire::CarriedRequest>()>;
   Result<void> send_changes(const SendFrame& send, const Ask& ask, const image::LogicalHost& state);
 
-  // When the job has gone: written files keep their names here and are noted as left behind; files on hugetlbfs lose
-  // them, since they would keep the pool's pages.
+  // When the job has gone: written files keep their names here and are noted as left behind; those on hugetlbfs that
+  // are the owner's lose them, since they would keep the pool's pages.
   void leave(const worker::JobPlace& place) const;
 
  private:
   std::vector<std::string> left_behind_paths() const;
-  bool is_left_in_pool(uint32_t id) const;
-  void remove_from_pool(const worker::JobPlace& place) const;
+  bool went_from_mount_of(const image::File& file) const;
+  void remove_from_pool(const image::File& file, const Owner& owner) const;
   Result<void> send_trees(const SendFrame& send);
   Result<void> send_changed_files(const SendFrame& send, bool also_by_mappings);
   Result<void> send_file(const SendFrame& send, uint32_t id);

@@ -1,3 +1,5 @@
+#include "files/carrier.h"
+
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -59,6 +61,13 @@ class CarrierTest : public testing::Test {
     return TreeReceiver(*sys::open_path(root_ / "to", O_RDONLY | O_DIRECTORY), Owner{::getuid(), ::getgid(), {}});
   }
   static bool nowhere_else(uint64_t, uint64_t) { return false; }
+  static uint32_t add_pool_file(FileTable& table, const std::string& path, bool written) {
+    std::ofstream(path) << "";
+    auto id = table.add(sys::open_path(path, O_PATH)->get(), path, {.written = written});
+    EXPECT_TRUE(id);
+    table.get(*id).set_page_bytes(2 << 20);
+    return *id;
+  }
 
   fs::path root_;
   UniqueFd source_, target_;
@@ -191,6 +200,60 @@ TEST_F(CarrierTest, FilesThatTravelOtherwiseAreLeftAlone) {
   auto elsewhere = [&](uint64_t device, uint64_t inode) { return device == status.st_dev && inode == status.st_ino; };
   ASSERT_TRUE(sender.send(to_tree(tree), elsewhere));
   EXPECT_EQ(frames_, 0);
+}
+
+TEST_F(CarrierTest, PoolFilesThatTheJobWroteLoseTheirNames) {
+  auto table = FileTable::of_job(::getpid());
+  ASSERT_TRUE(table);
+  wire::OfferAnswer answer;
+  auto add = [&](const char* name, bool written) {
+    wire::FileVerdict& verdict = *answer.add_files();
+    verdict.set_file(add_pool_file(*table, root_ / name, written));
+    verdict.set_origin(image::File::CARRIED);
+  };
+  for (const char* name : {"written", "renamed", "replaced", "others"}) add(name, true);
+  add("read", false);
+  image::LogicalHost plan, state;
+  ASSERT_TRUE(table->fill(plan));
+  Carrier carrier(*table, plan, answer, "");
+  fs::rename(root_ / "renamed", root_ / "renamed-now");
+  fs::rename(root_ / "replaced", root_ / "elsewhere");
+  (void)add_pool_file(*table, root_ / "late", true);
+  (void)add_pool_file(*table, root_ / "late-read", false);
+  table->look_anew();
+  bool may_give = ::chown((root_ / "others").c_str(), 65534, 65534) == 0;
+  ASSERT_TRUE(table->fill(state));
+  auto ignore = [](FrameType, const google::protobuf::MessageLite&) { return Result<void>(); };
+  ASSERT_TRUE(carrier.send_changes(ignore, [] { return wire::CarriedRequest(); }, state));
+  std::ofstream(root_ / "elsewhere.new") << "another";
+  fs::rename(root_ / "elsewhere.new", root_ / "elsewhere");
+  worker::JobPlace place;
+  place.set_uid(::getuid());
+  place.set_gid(::getgid());
+  place.set_job("n1-7");
+  place.set_state_directory(root_ / "state/jobs/n1-7");
+  carrier.leave(place);
+  for (const char* name : {"written", "renamed-now", "late"}) EXPECT_FALSE(fs::exists(root_ / name)) << name;
+  for (const char* name : {"read", "late-read", "elsewhere"}) EXPECT_TRUE(fs::exists(root_ / name)) << name;
+  EXPECT_EQ(fs::exists(root_ / "others"), may_give);
+  EXPECT_FALSE(fs::exists(root_ / "state/left-behind"));
+}
+
+TEST_F(CarrierTest, LatePoolFileStaysWhereTheDestinationMayShowItToo) {
+  auto table = FileTable::of_job(::getpid());
+  ASSERT_TRUE(table);
+  image::LogicalHost plan, state;
+  ASSERT_TRUE(table->fill(plan));
+  Carrier carrier(*table, plan, {}, "");
+  (void)add_pool_file(*table, root_ / "late", true);
+  ASSERT_TRUE(table->fill(state));
+  auto ignore = [](FrameType, const google::protobuf::MessageLite&) { return Result<void>(); };
+  ASSERT_TRUE(carrier.send_changes(ignore, [] { return wire::CarriedRequest(); }, state));
+  worker::JobPlace place;
+  place.set_uid(::getuid());
+  place.set_gid(::getgid());
+  carrier.leave(place);
+  EXPECT_TRUE(fs::exists(root_ / "late"));
 }
 
 TEST_F(CarrierTest, TreeCannotBeLeft) {

@@ -28,12 +28,17 @@ bool is_job_private(const image::File& file) {
   return own_type || file.path() == "/dev/shm";
 }
 
+struct Room {
+  uint64_t device;
+  sys::PoolRoom pool;
+};
+
 // Of the file system that `path` will lie on when the directories that are missing have been made.
-Result<sys::PoolRoom> room_around(std::string path) {
+Result<Room> room_around(std::string path) {
   for (;;) {
     path.resize(path.rfind('/'));
     auto directory = sys::open_path(path.empty() ? "/" : path, O_PATH | O_DIRECTORY);
-    if (directory) return sys::pool_room(directory->get());
+    if (directory) return Room{TRY(sys::status_of(directory->get())).st_dev, TRY(sys::pool_room(directory->get()))};
     if (directory.error().kind != ErrorKind::gone || path.empty()) return std::unexpected(directory.error());
   }
 }
@@ -48,8 +53,13 @@ bool is_plain_path(const std::string& path) {
 // says.
 class Decision {
  public:
-  Decision(const image::File& file, const DestinationView& view, std::vector<worker::Refusal>& refusals)
-      : file_(file), view_(view), refusals_(refusals), path_(view.root + file.path()), here_(sys::status_of(path_)) {
+  Decision(const image::File& file, const DestinationView& view, std::vector<worker::Refusal>& refusals, PoolUse* use)
+      : file_(file),
+        view_(view),
+        refusals_(refusals),
+        use_(use),
+        path_(view.root + file.path()),
+        here_(sys::status_of(path_)) {
     verdict_.set_file(file.id());
   }
 
@@ -69,6 +79,7 @@ class Decision {
   Verdict directory();
   Verdict special();
   Verdict pool_file(bool same_machine);
+  bool has_room(const Room& room);
   bool same_content() const;
   bool former_copy() const { return view_.left_behind.is_former_copy(file_.path(), *here_, view_.job); }
   void note_here();
@@ -76,6 +87,7 @@ class Decision {
   const image::File& file_;
   const DestinationView& view_;
   std::vector<worker::Refusal>& refusals_;
+  PoolUse* use_;
   std::string path_;
   Result<struct stat> here_;
   Verdict verdict_;
@@ -187,18 +199,28 @@ Verdict Decision::special() {
   return refuse("files.device", "the destination has no such device", "close it before the move");
 }
 
-// Its memory is the kernel's pool wherever it lies: with a name or without one, only on a mount like the source's.
+// Beside the others that go to the same mount.
+bool Decision::has_room(const Room& room) {
+  if (use_ == nullptr) return true;
+  uint64_t& pages = (*use_)[room.device];
+  uint64_t page_bytes = room.pool.page_bytes;
+  pages += file_.size() / page_bytes + (file_.size() % page_bytes != 0 ? 1 : 0);
+  return !room.pool.pages_left || pages <= *room.pool.pages_left;
+}
+
+// Its memory is the kernel's pool wherever it lies: with a name or without one, only on a mount like the source's. What
+// has its name here is nobody's former copy: writing by a mapping leaves no trace in the file's times.
 Verdict Decision::pool_file(bool same_machine) {
   if (!file_.unlinked() && here_ && is_shared(file_, *here_, same_machine, view_.mounts)) return shared();
   std::string pages = "huge pages of " + std::to_string(file_.page_bytes() / 1024) + "K";
   auto room = room_around(path_);
-  if (!room || room->page_bytes != file_.page_bytes()) {
+  if (!room || room->pool.page_bytes != file_.page_bytes()) {
     return refuse("memory.hugetlb_file", "on the destination there is no hugetlbfs in " + pages,
                   "mount it there at " + file_.mount_point() + ", with the same pagesize");
   }
-  if (room->pages_left && *room->pages_left < file_.size() / room->page_bytes) {
-    return refuse("memory.hugetlb_file",
-                  "its mount on the destination has room for " + std::to_string(*room->pages_left) + " " + pages,
+  if (!has_room(*room)) {
+    std::string left = std::to_string(*room->pool.pages_left);
+    return refuse("memory.hugetlb_file", "its mount on the destination has room for " + left + " " + pages,
                   "mount it there with a larger size");
   }
   if (file_.unlinked()) return created("it has no name any more");
@@ -208,7 +230,6 @@ Verdict Decision::pool_file(bool same_machine) {
   }
   bool replaced_meanwhile = same_machine && here_->st_dev == file_.device();
   if (replaced_meanwhile) return origin(image::File::CARRIED, "another file has its name by now");
-  if (former_copy()) return created("replaces the copy this job left there");
   return refuse("files.conflict", "the destination has a file of that name", "move it away there");
 }
 
@@ -267,14 +288,17 @@ Result<DestinationView> DestinationView::of_this_node(const worker::JobPlace& pl
 }
 
 wire::FileVerdict decide_one(const image::File& file, const std::string& source_boot_id, const DestinationView& view,
-                             std::vector<worker::Refusal>& refusals) {
-  return Decision(file, view, refusals).make(source_boot_id == view.boot_id);
+                             std::vector<worker::Refusal>& refusals, PoolUse* use) {
+  return Decision(file, view, refusals, use).make(source_boot_id == view.boot_id);
 }
 
 std::vector<wire::FileVerdict> decide(const image::LogicalHost& plan, const std::string& source_boot_id,
                                       const DestinationView& view, std::vector<worker::Refusal>& refusals) {
   std::vector<wire::FileVerdict> verdicts;
-  for (const image::File& file : plan.files()) verdicts.push_back(decide_one(file, source_boot_id, view, refusals));
+  PoolUse use;
+  for (const image::File& file : plan.files()) {
+    verdicts.push_back(decide_one(file, source_boot_id, view, refusals, &use));
+  }
   return verdicts;
 }
 

@@ -42,9 +42,13 @@ struct DestinationView {
   static Result<DestinationView> of_this_node(const worker::JobPlace& place, const LeftBehind& left_behind);
 };
 
-// One file. `source_boot_id`: of the machine that made the offer.
+// Huge pages that carried files on hugetlbfs need, by the device of their mount here.
+using PoolUse = std::map<uint64_t, uint64_t>;
+
+// One file. `source_boot_id`: of the machine that made the offer. `use`: of those that were decided upon with it;
+// nullptr: it has its room already.
 wire::FileVerdict decide_one(const image::File& file, const std::string& source_boot_id, const DestinationView& view,
-                             std::vector<worker::Refusal>& refusals);
+                             std::vector<worker::Refusal>& refusals, PoolUse* use);
 std::vector<wire::FileVerdict> decide(const image::LogicalHost& plan, const std::string& source_boot_id,
                                       const DestinationView& view, std::vector<worker::Refusal>& refusals);
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -29,7 +30,10 @@ class OfferTest : public testing::Test {
     view_.left_behind = LeftBehind(root_ / "left-behind");
     fs::create_directory(root_ / "d");
   }
-  ~OfferTest() override { fs::remove_all(root_); }
+  ~OfferTest() override {
+    (void)::umount2((root_ / "pool").c_str(), MNT_DETACH);
+    fs::remove_all(root_);
+  }
 
   void put(const std::string& path, std::string_view text) { std::ofstream(root_.string() + path) << text; }
   static image::File regular(const std::string& path, std::string_view content, bool written) {
@@ -46,7 +50,18 @@ class OfferTest : public testing::Test {
   }
   wire::FileVerdict decide(const image::File& file, const std::string& boot_id = "there") {
     refusals_.clear();
-    return decide_one(file, boot_id, view_, refusals_);
+    PoolUse use;
+    return decide_one(file, boot_id, view_, refusals_, &use);
+  }
+  bool mount_pool(const char* options) {
+    fs::create_directory(root_ / "pool");
+    return ::mount("none", (root_ / "pool").c_str(), "hugetlbfs", 0, options) == 0;
+  }
+  static image::File of_pool(const std::string& path) {
+    image::File file = regular(path, "", true);
+    file.set_page_bytes(2 << 20);
+    file.set_size(2 << 20);
+    return file;
   }
   std::string refused() const { return refusals_.empty() ? "" : refusals_.front().code(); }
 
@@ -174,6 +189,28 @@ TEST_F(OfferTest, FileOfThePoolNeedsAMountLikeItsOwn) {
   file.set_unlinked(true);
   decide(file);
   EXPECT_EQ(refused(), "memory.hugetlb_file");
+}
+
+TEST_F(OfferTest, FilesOfThePoolNeedRoomTogether) {
+  if (!mount_pool("pagesize=2M,size=6M")) GTEST_SKIP() << "hugetlbfs cannot be mounted";
+  image::LogicalHost plan;
+  for (const char* path : {"/pool/a", "/pool/deep/b", "/pool/c"}) *plan.add_files() = of_pool(path);
+  plan.mutable_files(2)->set_unlinked(true);
+  EXPECT_EQ(files::decide(plan, "there", view_, refusals_).size(), 3u);
+  EXPECT_EQ(refused(), "");
+  *plan.add_files() = of_pool("/pool/d");
+  files::decide(plan, "there", view_, refusals_);
+  EXPECT_EQ(refused(), "memory.hugetlb_file");
+  decide(of_pool("/pool/d"));
+  EXPECT_EQ(refused(), "");
+}
+
+TEST_F(OfferTest, NoFileOfThePoolIsTakenForAFormerCopy) {
+  if (!mount_pool("pagesize=2M")) GTEST_SKIP() << "hugetlbfs cannot be mounted";
+  put("/pool/f", "");
+  ASSERT_TRUE(view_.left_behind.note("/pool/f", *sys::status_of(root_.string() + "/pool/f"), view_.job));
+  decide(of_pool("/pool/f"));
+  EXPECT_EQ(refused(), "files.conflict");
 }
 
 TEST_F(OfferTest, FileOfThePoolIsSharedAsOthersAre) {

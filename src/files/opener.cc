@@ -19,6 +19,12 @@ std::string temporary_name(const std::string& job, uint32_t file) {
 
 bool is_of_pool(const image::File& file) { return file.page_bytes() != 0; }
 
+// What was decided about one of them holds for the other.
+bool is_same_file(const image::File& one, const image::File& other) {
+  return one.device() == other.device() && one.inode() == other.inode() && one.page_bytes() == other.page_bytes() &&
+         (one.mode() & S_IFMT) == (other.mode() & S_IFMT) && one.special_device() == other.special_device();
+}
+
 std::string parent_directory(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
 
 // The nearest first.
@@ -91,14 +97,22 @@ Result<UniqueFd> Opener::open_directory(const std::string& path) const {
   return sys::open_without_links(view_.root + path, O_RDONLY | O_DIRECTORY);
 }
 
-Result<void> Opener::decide_again(const image::File& file) {
+Result<wire::FileVerdict> Opener::decision_on(const image::File& file) const {
   std::vector<worker::Refusal> refusals;
-  wire::FileVerdict verdict = decide_one(file, source_boot_id_, view_, refusals);
-  if (!refusals.empty()) {
-    return error(ErrorKind::unsupported,
-                 "since it was looked at the program has come to use " + refusals.front().what());
-  }
-  bool splits = is_of_pool(file) && verdict.origin() == image::File::SHARED && carried_.contains(file.id());
+  PoolUse alone;
+  bool has_room = carried_.contains(file.id());
+  wire::FileVerdict verdict = decide_one(file, source_boot_id_, view_, refusals, has_room ? nullptr : &alone);
+  if (refusals.empty()) return verdict;
+  return error(ErrorKind::unsupported, "since it was looked at the program has come to use " + refusals.front().what());
+}
+
+Result<void> Opener::decide_again(const image::File& file) {
+  wire::FileVerdict verdict = TRY(decision_on(file));
+  auto answered = answered_.find(file.id());
+  // The source removes its own then.
+  bool goes_there = answered != answered_.end() && answered->second.origin() == image::File::CARRIED;
+  bool splits =
+      is_of_pool(file) && verdict.origin() == image::File::SHARED && (goes_there || carried_.contains(file.id()));
   if (splits) return error(ErrorKind::retry, "meanwhile the other node shows " + file.path() + " too");
   wire::FileVerdict& known_verdict = verdicts_[file.id()];
   if (known_verdict.SerializeAsString() != verdict.SerializeAsString()) ++decisions_[file.id()];
@@ -113,12 +127,18 @@ Result<void> Opener::decide_again(const image::File& file) {
 // It had one when it was planned.
 Result<void> Opener::lose_name(const image::File& file) {
   if (held_.contains(file.id())) return {};
-  ++decisions_[file.id()];
-  std::vector<worker::Refusal> refusals;
-  verdicts_[file.id()] = decide_one(file, source_boot_id_, view_, refusals);
   auto known = carried_.find(file.id());
-  if (known == carried_.end()) return {};
-  known->second.placement.reset();
+  wire::FileVerdict verdict;
+  if (known == carried_.end()) {
+    verdict = TRY(decision_on(file));
+  } else {  // it is here already: nothing on this node has a say in it
+    verdict.set_file(file.id());
+    verdict.set_origin(image::File::CARRIED);
+    verdict.set_why("it has no name any more");
+    known->second.placement.reset();
+  }
+  ++decisions_[file.id()];
+  verdicts_[file.id()] = std::move(verdict);
   return {};
 }
 
@@ -128,6 +148,9 @@ Result<void> Opener::update(const image::LogicalHost& state) {
   wanted_.clear();
   for (const image::File& file : state.files()) {
     auto before = files_.find(file.id());
+    if (before != files_.end() && !is_same_file(before->second, file)) {
+      return error(ErrorKind::corrupt, file.path() + " is another file than it was said to be");
+    }
     bool decided = before != files_.end() && verdicts_.contains(file.id());
     bool same_name = decided && before->second.path() == file.path();
     bool lost_name = decided && file.unlinked() && !before->second.unlinked();
@@ -279,6 +302,10 @@ Result<UniqueFd> Opener::find(const image::File& file, const wire::FileVerdict& 
   if (verdict.has_here() && verdict.origin() == image::File::SHARED) {
     same = verdict.here().device() == status.st_dev && verdict.here().inode() == status.st_ino;
   }
+  if (verdict.hidden()) {  // mounted there, unless it was renamed since: then it is the node's own that was found
+    struct stat ours = TRY(sys::status_of(carried_.at(file.id()).fd.get()));
+    same = ours.st_dev == status.st_dev && ours.st_ino == status.st_ino;
+  }
   if (!same_type || !same_device || !same) {
     return error(ErrorKind::conflict, file.path() + " has become something else on the destination");
   }
@@ -294,6 +321,9 @@ Result<UniqueFd> Opener::open(uint32_t id, int flags) {
     return error(ErrorKind::corrupt, "a file that was never told of");
   }
   const image::File& file = found->second;
+  if (origin_of(id) == image::File::UNDECIDED) {
+    return error(ErrorKind::corrupt, "it was never decided where " + file.path() + " comes from");
+  }
   bool content_here = S_ISREG(file.mode()) && origin_of(id) == image::File::CARRIED;
   if (content_here && !verdict->second.hidden()) return sys::reopen(TRY(carried(id))->fd.get(), flags);
   if (content_here) TRY(carried(id));  // mounted over its path
@@ -301,8 +331,7 @@ Result<UniqueFd> Opener::open(uint32_t id, int flags) {
   UniqueFd fd = held != held_.end() ? TRY(sys::duplicate(held->second.get())) : TRY(find(file, verdict->second));
   if (held == held_.end() && is_of_pool(file) && is_shared(id)) held_[id] = TRY(sys::duplicate(fd.get()));
   if ((flags & O_PATH) != 0) return fd;
-  bool equal =
-      S_ISREG(file.mode()) && origin_of(id) != image::File::SHARED && origin_of(id) != image::File::JOB_PRIVATE;
+  bool equal = S_ISREG(file.mode()) && (content_here || origin_of(id) == image::File::LOCAL_EQUIVALENT);
   if (!equal) {
     AsOwner as_owner(view_.owner);
     return sys::reopen(fd.get(), flags | O_NOCTTY);
@@ -324,7 +353,8 @@ Result<void> Opener::publish() {
     struct stat status = TRY(sys::status_of(file.fd.get()));
     bool own_place = path.starts_with("/dev/shm/") || (!view_.scratch.empty() && path.starts_with(view_.scratch + "/"));
     // Before the name: whoever comes after our sudden end knows whose this is.
-    if (!own_place) TRY(view_.left_behind.note(path, status, view_.job));
+    bool noted = !own_place && !is_of_pool(files_.at(id));
+    if (noted) TRY(view_.left_behind.note(path, status, view_.job));
     TRY(file.placement->publish(verdict.has_here() ? &verdict.here() : nullptr, own_place).within(path));
   }
   return {};

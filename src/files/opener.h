@@ -75,6 +75,8 @@ class Opener {
     bool finished = false;               // its content has arrived
   };
   std::string here(const image::File& file) const { return view_.root + file.path(); }
+  // Errors: what would have been a refusal.
+  Result<wire::FileVerdict> decision_on(const image::File& file) const;
   Result<void> decide_again(const image::File& file);
   Result<void> lose_name(const image::File& file);
   Result<Carried*> carried(uint32_t file);

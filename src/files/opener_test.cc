@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -35,7 +36,10 @@ class OpenerTest : public testing::Test {
     auto mounts = sys::MountNamespace::of(self.get());
     if (mounts && mounts->visit()) mounts_.emplace(std::move(*mounts));
   }
-  ~OpenerTest() override { fs::remove_all(root_); }
+  ~OpenerTest() override {
+    (void)::umount2((root_ / "pool").c_str(), MNT_DETACH);
+    fs::remove_all(root_);
+  }
   void SetUp() override {
     if (!mounts_) GTEST_SKIP() << "needs CAP_SYS_ADMIN to visit a mount namespace";
   }
@@ -56,6 +60,14 @@ class OpenerTest : public testing::Test {
     std::vector<worker::Refusal> refusals;
     for (auto& verdict : decide(offer_.plan(), boot_id, view_, refusals)) *answer.add_files() = verdict;
     EXPECT_TRUE(refusals.empty()) << refusals.front().what();
+    return std::make_unique<Opener>(offer_, answer, view_, root_ / "state", *mounts_);
+  }
+  // As if nobody had looked.
+  std::unique_ptr<Opener> opener_that_was_told(image::File::Origin origin) {
+    wire::OfferAnswer answer;
+    wire::FileVerdict& verdict = *answer.add_files();
+    verdict.set_file(1);
+    verdict.set_origin(origin);
     return std::make_unique<Opener>(offer_, answer, view_, root_ / "state", *mounts_);
   }
   static void fill(Opener& opener, uint32_t id, std::string_view text) {
@@ -164,6 +176,89 @@ TEST_F(OpenerTest, PoolFileThatLosesItsNameStaysTheOneThatOthersHave) {
   auto fd = opener->open(1, O_RDWR);
   ASSERT_TRUE(fd) << fd.error().message();
   EXPECT_EQ(sys::status_of(fd->get())->st_ino, status->st_ino);
+}
+
+TEST_F(OpenerTest, PoolFileWithoutRoomIsNotOpenedAtItsPathWhenItLosesItsName) {
+  std::ofstream(root_ / "d/secret") << "secret";
+  add(1, "/d/secret", true).set_page_bytes(2 << 20);
+  auto opener = opener_that_was_told(image::File::CARRIED);
+  image::LogicalHost state = offer_.plan();
+  state.mutable_files(0)->set_unlinked(true);
+  auto updated = opener->update(state);
+  ASSERT_FALSE(updated);
+  EXPECT_EQ(updated.error().kind, ErrorKind::unsupported);
+  EXPECT_FALSE(opener->open(1, O_RDONLY));
+}
+
+TEST_F(OpenerTest, WhatWasNotDecidedUponIsNotOpened) {
+  std::ofstream(root_ / "d/secret") << "secret";
+  add(1, "/d/secret", false);
+  auto opener = opener_that_was_told(image::File::UNDECIDED);
+  for (int flags : {O_RDONLY, O_PATH}) {
+    auto fd = opener->open(1, flags);
+    ASSERT_FALSE(fd);
+    EXPECT_EQ(fd.error().kind, ErrorKind::corrupt);
+  }
+}
+
+TEST_F(OpenerTest, FileThatBecomesAnotherIsRefused) {
+  add(1, "/d/f", true);
+  auto opener = this->opener();
+  fill(*opener, 1, "x");
+  image::File same = offer_.plan().files(0);
+  same.set_unlinked(true);
+  auto changed_by = [&](auto change) {
+    image::LogicalHost state;
+    image::File& file = *state.add_files() = same;
+    change(file);
+    auto updated = opener->update(state);
+    return updated ? ErrorKind::gone : updated.error().kind;
+  };
+  EXPECT_EQ(changed_by([](image::File& file) { file.set_page_bytes(2 << 20); }), ErrorKind::corrupt);
+  EXPECT_EQ(changed_by([](image::File& file) { file.set_device(7); }), ErrorKind::corrupt);
+  EXPECT_EQ(changed_by([](image::File& file) { file.set_inode(7); }), ErrorKind::corrupt);
+  EXPECT_EQ(changed_by([](image::File& file) { file.set_mode(S_IFIFO | 0640); }), ErrorKind::corrupt);
+  EXPECT_EQ(changed_by([](image::File& file) { file.set_mode(S_IFREG | 0600); }), ErrorKind::gone);
+}
+
+TEST_F(OpenerTest, CarriedPoolFileHasItsRoomAndIsNotNoted) {
+  fs::create_directory(root_ / "pool");
+  if (::mount("none", (root_ / "pool").c_str(), "hugetlbfs", 0, "pagesize=2M,size=2M") != 0) {
+    GTEST_SKIP() << "hugetlbfs cannot be mounted";
+  }
+  image::File& file = add(1, "/pool/f", true);
+  file.set_page_bytes(2 << 20);
+  file.set_size(2 << 20);
+  auto opener = this->opener();
+  ASSERT_TRUE(opener->open(1, O_RDWR));
+  image::LogicalHost state = offer_.plan();
+  state.mutable_files(0)->set_size(4 << 20);  // more than its mount has
+  state.mutable_files(0)->set_path("/pool/g");
+  ASSERT_TRUE(opener->update(state));
+  ASSERT_TRUE(opener->publish());
+  EXPECT_TRUE(fs::exists(root_ / "pool/g"));
+  EXPECT_FALSE(fs::exists(root_ / "left-behind"));
+  state.mutable_files(0)->set_unlinked(true);
+  ASSERT_TRUE(opener->update(state));
+  EXPECT_TRUE(opener->open(1, O_RDWR));
+}
+
+TEST_F(OpenerTest, RenamedFileOfTheJobAloneIsNotTheNodesOwn) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to mount";
+  std::ofstream(root_ / "d/lib") << "other";
+  std::ofstream(root_ / "d/secret") << "secret";
+  add(1, "/d/lib", false).set_size(3);
+  auto opener = this->opener();
+  fill(*opener, 1, "lib");
+  EXPECT_TRUE(opener->open(1, O_RDONLY));
+  EXPECT_EQ(content("/d/lib"), "lib");
+  image::LogicalHost state = offer_.plan();
+  state.mutable_files(0)->set_path("/d/secret");
+  ASSERT_TRUE(opener->update(state));
+  auto fd = opener->open(1, O_RDONLY);
+  EXPECT_EQ(::umount2((root_ / "d/lib").c_str(), MNT_DETACH), 0);
+  ASSERT_FALSE(fd);
+  EXPECT_EQ(fd.error().kind, ErrorKind::conflict);
 }
 
 TEST_F(OpenerTest, FileThatAppearsMeanwhileIsNotTouched) {
@@ -278,12 +373,8 @@ TEST_F(OpenerTest, NothingIsMadeWithMoreRightsThanTheOwners) {
   add(1, "/d/out", true);
   auto made_by_root = this->opener();
   view_.owner = Owner{65534, 65534, {}};
-  wire::OfferAnswer answer;
-  wire::FileVerdict& verdict = *answer.add_files();  // as if nobody had looked
-  verdict.set_file(1);
-  verdict.set_origin(image::File::CARRIED);
-  Opener opener(offer_, answer, view_, root_ / "state", *mounts_);
-  auto written = opener.write(1, 0, bytes("x"));
+  auto opener = opener_that_was_told(image::File::CARRIED);
+  auto written = opener->write(1, 0, bytes("x"));
   ASSERT_FALSE(written);
   EXPECT_EQ(written.error().kind, ErrorKind::denied);
   EXPECT_EQ(entries("/d"), 0u);

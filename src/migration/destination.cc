@@ -9,7 +9,6 @@
 #include "address_space/fault_server.h"
 #include "address_space/page_stream.h"
 #include "address_space/receiving_streams.h"
-#include "coprocess/init_client.h"
 #include "coprocess/logical_host.h"
 #include "files/carrier.h"
 #include "files/offer.h"
@@ -384,6 +383,7 @@ Result<std::optional<address_space::PageCache>> Destination::tell_ready(Connecti
 }
 
 Result<void> Destination::let_it_run(Connection& connection, Restoration& restoration) {
+  cable_->commit();
   std::string warning = take_locks_over(connection, restoration);
   TRY(restoration.run());
   auto running_since = std::chrono::steady_clock::now();
@@ -394,6 +394,7 @@ Result<void> Destination::let_it_run(Connection& connection, Restoration& restor
   std::this_thread::yield();  // on this processor the program waits for us
   phases_.end("switchover");
   tell_committed(connection, phases_, running_since, std::move(warning));
+  faults_.at(FaultPoint::destination_running, &connection);
   return {};
 }
 
@@ -454,11 +455,9 @@ Result<void> Destination::receive_job(Connection& connection) {
 
   // Switched over: this copy is the process.
   host.commit();
-  cable_->commit();
   auto runs = let_it_run(connection, restoration);
   opener.commit();  // however that went
   TRY(std::move(runs));
-  faults_.at(FaultPoint::destination_running, &connection);
   // It runs: whatever fails from here on, its memory must come.
   auto released = consoles.release();
   auto reported = report(host, state);
