@@ -180,11 +180,19 @@ def rows(check, programs, nodes, skipped):
         def names(node):  # but of what is being replaced
             return lab.shell(node, f"ls -A {place} | grep -v ^replaced", ok=(0, 1)).stdout.split()
 
+        def move(job, method, tries=20):
+            try:
+                return lab.move(job, next_node(lab, job), ("--memory", method, *unhurried.get(method, ())))
+            except Exception as failed:  # the program has just replaced a file by another
+                if "meanwhile; move the job again" not in str(failed) or tries == 1:
+                    raise
+            return move(job, method, tries - 1)
+
         def moves(job):
             freezes = []
             for method in ("total", "precopy", "postcopy", "hybrid") * lab.longer:
                 at = lab.where(job)
-                report = lab.move(job, next_node(lab, job), ("--memory", method, *unhurried.get(method, ())))
+                report = move(job, method)
                 freezes.append(f"{method} {report['freeze_ms']:.1f} ms")
                 there = names(lab.where(job))
                 check(there == ["base", "closed", "open", "shorter", "unmapped"], f"other names: {there}")
@@ -205,7 +213,8 @@ def rows(check, programs, nodes, skipped):
             notes = "to another mount: " + moves("moving")
             to = next_node(lab, "moving")
             lab.shell(to, f"touch {place}/open")
-            check(refused_codes(lab, "moving", to) == {"files.conflict"}, "a file of another was not seen")
+            codes = refused_codes(lab, "moving", to)
+            check(codes == {"files.conflict"}, f"a file of another was not seen: {codes}")
             lab.shell(to, f"umount {place}")
             check(refused_codes(lab, "moving", to) == {"memory.hugetlb_file"}, "moved to where there is no hugetlbfs")
             lab.shell(to, f"mount -t hugetlbfs -o pagesize=2M,size=2M none {place}")

@@ -142,6 +142,18 @@ Result<void> Opener::lose_name(const image::File& file) {
   return {};
 }
 
+// Both nodes have a say in such a file's name, and its content travels with memory, by what was decided first: what
+// happens to names meanwhile is not followed.
+Result<void> Opener::check_pool_file(const image::File& file) const {
+  if (held_.contains(file.id())) return {};  // the very same, which others have too
+  auto planned = plan_.find(file.id());
+  bool as_planned =
+      planned != plan_.end() && planned->second.path() == file.path() && planned->second.unlinked() == file.unlinked();
+  if (as_planned) return {};
+  return error(ErrorKind::retry,
+               file.path() + ", on hugetlbfs, has been made, renamed or removed meanwhile; move the job again");
+}
+
 Result<void> Opener::update(const image::LogicalHost& state) {
   std::set<uint32_t> questions = open_questions(plan_, answered_, state);
   asked_ = !questions.empty();
@@ -151,6 +163,7 @@ Result<void> Opener::update(const image::LogicalHost& state) {
     if (before != files_.end() && !is_same_file(before->second, file)) {
       return error(ErrorKind::corrupt, file.path() + " is another file than it was said to be");
     }
+    if (is_of_pool(file)) TRY(check_pool_file(file));
     bool decided = before != files_.end() && verdicts_.contains(file.id());
     bool same_name = decided && before->second.path() == file.path();
     bool lost_name = decided && file.unlinked() && !before->second.unlinked();
@@ -300,7 +313,9 @@ Result<UniqueFd> Opener::find(const image::File& file, const wire::FileVerdict& 
   bool same = true;
   if (verdict.has_here() && verdict.origin() == image::File::LOCAL_EQUIVALENT) same = is_still(verdict.here(), status);
   if (verdict.has_here() && verdict.origin() == image::File::SHARED) {
-    same = verdict.here().device() == status.st_dev && verdict.here().inode() == status.st_ino;
+    bool replaced = verdict.here().device() != status.st_dev || verdict.here().inode() != status.st_ino;
+    // By the program itself, maybe: it has another then, which the next plan tells of.
+    if (replaced) return error(ErrorKind::retry, file.path() + " has been replaced meanwhile; move the job again");
   }
   if (verdict.hidden()) {  // mounted there, unless it was renamed since: then it is the node's own that was found
     struct stat ours = TRY(sys::status_of(carried_.at(file.id()).fd.get()));

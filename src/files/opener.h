@@ -77,6 +77,7 @@ class Opener {
   std::string here(const image::File& file) const { return view_.root + file.path(); }
   // Errors: what would have been a refusal.
   Result<wire::FileVerdict> decision_on(const image::File& file) const;
+  Result<void> check_pool_file(const image::File& file) const;
   Result<void> decide_again(const image::File& file);
   Result<void> lose_name(const image::File& file);
   Result<Carried*> carried(uint32_t file);
