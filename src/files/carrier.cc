@@ -2,9 +2,7 @@
 
 #include <fcntl.h>
 
-#include <algorithm>
 #include <filesystem>
-#include <iterator>
 
 #include "files/left_behind.h"
 #include "files/owner_rights.h"
@@ -86,9 +84,7 @@ Result<void> Carrier::send_changed_files(const SendFrame& send, bool also_by_map
 
 Result<void> Carrier::send_changes(const SendFrame& send, const Ask& ask, const image::LogicalHost& state) {
   for (const image::File& file : state.files()) {
-    bool of_pool = file.page_bytes() != 0;
-    if (S_ISREG(file.mode()) && !of_pool && file.unlinked()) carried_.insert(file.id());
-    if (of_pool && !file.unlinked() && !verdicts_.contains(file.id())) came_late_.push_back(file);
+    if (S_ISREG(file.mode()) && file.page_bytes() == 0 && file.unlinked()) carried_.insert(file.id());
   }
   TRY(send_changed_files(send, true));
   std::set<uint32_t> questions = open_questions(plan_, verdicts_, state);
@@ -115,17 +111,6 @@ Result<void> Carrier::send_changes(transport::Connection& connection, const imag
   return send_changes(sender_on(connection), ask, state);
 }
 
-// Whether the destination shows another mount there: it would have seen what kept its name all the time. Only it knows
-// what it did with a file that came late.
-bool Carrier::went_from_mount_of(const image::File& file) const {
-  return std::ranges::any_of(of_pool_, [&](uint32_t id) {
-    const image::File& other = table_.get(id);
-    auto planned = plan_.find(id);
-    bool kept_name = !other.unlinked() && planned != plan_.end() && planned->second.path() == other.path();
-    return kept_name && other.device() == file.device() && other.mount_point() == file.mount_point();
-  });
-}
-
 // Whoever else has it open here keeps it. Nothing is noted: it would count as the job's copy whoever writes to it by a
 // mapping, which leaves no trace in its times.
 void Carrier::remove_from_pool(const image::File& file, const Owner& owner) const {
@@ -143,11 +128,7 @@ void Carrier::remove_from_pool(const image::File& file, const Owner& owner) cons
 void Carrier::leave(const worker::JobPlace& place) const {
   note_left_behind(place, left_behind_paths());
   Owner owner{place.uid(), place.gid(), {place.groups().begin(), place.groups().end()}};
-  std::vector<image::File> gone;
-  std::ranges::copy_if(came_late_, std::back_inserter(gone),
-                       [this](const auto& file) { return went_from_mount_of(file); });
-  for (uint32_t id : of_pool_) gone.push_back(table_.get(id));
-  for (const image::File& file : gone) remove_from_pool(file, owner);
+  for (uint32_t id : of_pool_) remove_from_pool(table_.get(id), owner);
 }
 
 std::vector<std::string> Carrier::left_behind_paths() const {

@@ -43,7 +43,6 @@ class Carrier {
 
  private:
   std::vector<std::string> left_behind_paths() const;
-  bool went_from_mount_of(const image::File& file) const;
   void remove_from_pool(const image::File& file, const Owner& owner) const;
   Result<void> send_trees(const SendFrame& send);
   Result<void> send_changed_files(const SendFrame& send, bool also_by_mappings);
@@ -54,8 +53,7 @@ class Carrier {
   std::map<uint32_t, image::File> plan_;
   std::map<uint32_t, wire::FileVerdict> verdicts_;
   std::set<uint32_t> carried_;
-  std::set<uint32_t> of_pool_;          // carried too, but their content goes with the memory
-  std::vector<image::File> came_late_;  // on hugetlbfs: the destination alone knows whether they are carried
+  std::set<uint32_t> of_pool_;  // carried too, but their content goes with the memory
   std::map<uint32_t, SentFile> sent_;
   std::vector<TreeSender> trees_;
 };

@@ -219,7 +219,6 @@ TEST_F(CarrierTest, PoolFilesThatTheJobWroteLoseTheirNames) {
   fs::rename(root_ / "renamed", root_ / "renamed-now");
   fs::rename(root_ / "replaced", root_ / "elsewhere");
   (void)add_pool_file(*table, root_ / "late", true);
-  (void)add_pool_file(*table, root_ / "late-read", false);
   table->look_anew();
   bool may_give = ::chown((root_ / "others").c_str(), 65534, 65534) == 0;
   ASSERT_TRUE(table->fill(state));
@@ -233,27 +232,10 @@ TEST_F(CarrierTest, PoolFilesThatTheJobWroteLoseTheirNames) {
   place.set_job("n1-7");
   place.set_state_directory(root_ / "state/jobs/n1-7");
   carrier.leave(place);
-  for (const char* name : {"written", "renamed-now", "late"}) EXPECT_FALSE(fs::exists(root_ / name)) << name;
-  for (const char* name : {"read", "late-read", "elsewhere"}) EXPECT_TRUE(fs::exists(root_ / name)) << name;
+  for (const char* name : {"written", "renamed-now"}) EXPECT_FALSE(fs::exists(root_ / name)) << name;
+  for (const char* name : {"read", "late", "elsewhere"}) EXPECT_TRUE(fs::exists(root_ / name)) << name;
   EXPECT_EQ(fs::exists(root_ / "others"), may_give);
   EXPECT_FALSE(fs::exists(root_ / "state/left-behind"));
-}
-
-TEST_F(CarrierTest, LatePoolFileStaysWhereTheDestinationMayShowItToo) {
-  auto table = FileTable::of_job(::getpid());
-  ASSERT_TRUE(table);
-  image::LogicalHost plan, state;
-  ASSERT_TRUE(table->fill(plan));
-  Carrier carrier(*table, plan, {}, "");
-  (void)add_pool_file(*table, root_ / "late", true);
-  ASSERT_TRUE(table->fill(state));
-  auto ignore = [](FrameType, const google::protobuf::MessageLite&) { return Result<void>(); };
-  ASSERT_TRUE(carrier.send_changes(ignore, [] { return wire::CarriedRequest(); }, state));
-  worker::JobPlace place;
-  place.set_uid(::getuid());
-  place.set_gid(::getgid());
-  carrier.leave(place);
-  EXPECT_TRUE(fs::exists(root_ / "late"));
 }
 
 TEST_F(CarrierTest, TreeCannotBeLeft) {

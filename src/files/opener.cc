@@ -99,21 +99,13 @@ Result<UniqueFd> Opener::open_directory(const std::string& path) const {
 
 Result<wire::FileVerdict> Opener::decision_on(const image::File& file) const {
   std::vector<worker::Refusal> refusals;
-  PoolUse alone;
-  bool has_room = carried_.contains(file.id());
-  wire::FileVerdict verdict = decide_one(file, source_boot_id_, view_, refusals, has_room ? nullptr : &alone);
+  wire::FileVerdict verdict = decide_one(file, source_boot_id_, view_, refusals, nullptr);
   if (refusals.empty()) return verdict;
   return error(ErrorKind::unsupported, "since it was looked at the program has come to use " + refusals.front().what());
 }
 
 Result<void> Opener::decide_again(const image::File& file) {
   wire::FileVerdict verdict = TRY(decision_on(file));
-  auto answered = answered_.find(file.id());
-  // The source removes its own then.
-  bool goes_there = answered != answered_.end() && answered->second.origin() == image::File::CARRIED;
-  bool splits =
-      is_of_pool(file) && verdict.origin() == image::File::SHARED && (goes_there || carried_.contains(file.id()));
-  if (splits) return error(ErrorKind::retry, "meanwhile the other node shows " + file.path() + " too");
   wire::FileVerdict& known_verdict = verdicts_[file.id()];
   if (known_verdict.SerializeAsString() != verdict.SerializeAsString()) ++decisions_[file.id()];
   known_verdict = std::move(verdict);
