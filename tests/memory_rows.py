@@ -167,9 +167,14 @@ def rows(check, programs, nodes, skipped):
             await_pages(free)
         return "freeze by " + ", ".join(freezes)
 
-    def refused_codes(lab, job, to):
+    def refused_codes(lab, job, to, tries=5):
         done = lab.run("move", job, "--to", to, "--json", ok=(3,))
-        return {each["code"] for each in json.loads(done.stdout.splitlines()[0])["refusals"]}
+        codes = {each["code"] for each in json.loads(done.stdout.splitlines()[0])["refusals"]}
+        if not codes and tries > 1:  # the move before is not quite over
+            time.sleep(0.2)
+            return refused_codes(lab, job, to, tries - 1)
+        check(codes, f"nothing is in the way: {done.stdout.strip()} {done.stderr.strip()}")
+        return codes
 
     def hugetlb_files(lab):
         """files on hugetlbfs move by every method, to another mount and to the same one; elsewhere they are refused"""

@@ -1,7 +1,7 @@
 // Files on a hugetlbfs mount: open and mapped by several processes; closed again, and opened by name once in a while;
 // without a name, open or only mapped; below a private mapping; open and not mapped; mapped for reading only; made
-// shorter than its mapping; replaced once in a while by another one.
-// Usage: hugetlb_files FLAG_FILE [DIRECTORY]; without one none of it.
+// shorter than its mapping; with "replace", replaced once in a while by another one.
+// Usage: hugetlb_files FLAG_FILE [DIRECTORY [replace]]; without one none of it.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -197,7 +197,7 @@ int main(int count, char** arguments) {
     for (size_t i = 0; i < AREAS; i++) write_some(all[i], 2);
     if (pick(8) == 0) write_by_name(&closed);
     if (pick(8) == 0) punch(&kept, 0);
-    if (pick(256) == 0) replace(&replaced);
+    if (count > 3 && pick(256) == 0) replace(&replaced);
     pause_ms(1);
   }
   for (size_t i = 0; i < 2; i++) await_end(children[i]);
