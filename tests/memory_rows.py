@@ -225,6 +225,8 @@ def rows(check, programs, nodes, skipped):
             lab.shell(to, f"mount -t hugetlbfs -o pagesize=2M,size=2M none {place}")
             check(refused_codes(lab, "moving", to) == {"memory.hugetlb_file"}, "moved to a mount that is too small")
             end_well(lab, "moving", flag + "-moving", check)
+            lab.shell(to, f"umount {place}")
+            lab.shell(to, mount)
             for node in nodes[:lab.nodes]:  # those that came into use during a move
                 lab.shell(node, f"rm -f {place}/replaced")
             await_pages(free)
