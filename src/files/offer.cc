@@ -53,7 +53,7 @@ bool is_plain_path(const std::string& path) {
 // says.
 class Decision {
  public:
-  Decision(const image::File& file, const DestinationView& view, std::vector<worker::Refusal>& refusals, PoolUse* use)
+  Decision(const image::File& file, const DestinationView& view, std::vector<worker::Refusal>& refusals, PoolUse& use)
       : file_(file),
         view_(view),
         refusals_(refusals),
@@ -87,7 +87,7 @@ class Decision {
   const image::File& file_;
   const DestinationView& view_;
   std::vector<worker::Refusal>& refusals_;
-  PoolUse* use_;
+  PoolUse& use_;
   std::string path_;
   Result<struct stat> here_;
   Verdict verdict_;
@@ -201,8 +201,7 @@ Verdict Decision::special() {
 
 // Beside the others that go to the same mount.
 bool Decision::has_room(const Room& room) {
-  if (use_ == nullptr) return true;
-  uint64_t& pages = (*use_)[room.device];
+  uint64_t& pages = use_[room.device];
   uint64_t page_bytes = room.pool.page_bytes;
   pages += file_.size() / page_bytes + (file_.size() % page_bytes != 0 ? 1 : 0);
   return !room.pool.pages_left || pages <= *room.pool.pages_left;
@@ -288,7 +287,7 @@ Result<DestinationView> DestinationView::of_this_node(const worker::JobPlace& pl
 }
 
 wire::FileVerdict decide_one(const image::File& file, const std::string& source_boot_id, const DestinationView& view,
-                             std::vector<worker::Refusal>& refusals, PoolUse* use) {
+                             std::vector<worker::Refusal>& refusals, PoolUse& use) {
   return Decision(file, view, refusals, use).make(source_boot_id == view.boot_id);
 }
 
@@ -297,7 +296,7 @@ std::vector<wire::FileVerdict> decide(const image::LogicalHost& plan, const std:
   std::vector<wire::FileVerdict> verdicts;
   PoolUse use;
   for (const image::File& file : plan.files()) {
-    verdicts.push_back(decide_one(file, source_boot_id, view, refusals, &use));
+    verdicts.push_back(decide_one(file, source_boot_id, view, refusals, use));
   }
   return verdicts;
 }

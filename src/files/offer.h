@@ -45,10 +45,9 @@ struct DestinationView {
 // Huge pages that carried files on hugetlbfs need, by the device of their mount here.
 using PoolUse = std::map<uint64_t, uint64_t>;
 
-// One file. `source_boot_id`: of the machine that made the offer. `use`: of those that were decided upon with it; without
-// it nobody asks whether there is room.
+// One file. `source_boot_id`: of the machine that made the offer. `use`: by those that were decided upon with it.
 wire::FileVerdict decide_one(const image::File& file, const std::string& source_boot_id, const DestinationView& view,
-                             std::vector<worker::Refusal>& refusals, PoolUse* use);
+                             std::vector<worker::Refusal>& refusals, PoolUse& use);
 std::vector<wire::FileVerdict> decide(const image::LogicalHost& plan, const std::string& source_boot_id,
                                       const DestinationView& view, std::vector<worker::Refusal>& refusals);
 

@@ -51,7 +51,7 @@ class OfferTest : public testing::Test {
   wire::FileVerdict decide(const image::File& file, const std::string& boot_id = "there") {
     refusals_.clear();
     PoolUse use;
-    return decide_one(file, boot_id, view_, refusals_, &use);
+    return decide_one(file, boot_id, view_, refusals_, use);
   }
   bool mount_pool(const char* options) {
     fs::create_directory(root_ / "pool");

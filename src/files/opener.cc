@@ -99,7 +99,8 @@ Result<UniqueFd> Opener::open_directory(const std::string& path) const {
 
 Result<wire::FileVerdict> Opener::decision_on(const image::File& file) const {
   std::vector<worker::Refusal> refusals;
-  wire::FileVerdict verdict = decide_one(file, source_boot_id_, view_, refusals, nullptr);
+  PoolUse none;  // files on hugetlbfs are decided upon once
+  wire::FileVerdict verdict = decide_one(file, source_boot_id_, view_, refusals, none);
   if (refusals.empty()) return verdict;
   return error(ErrorKind::unsupported, "since it was looked at the program has come to use " + refusals.front().what());
 }

@@ -55,6 +55,17 @@ class OpenerTest : public testing::Test {
     file.set_gid(::getgid());
     return file;
   }
+  // A file 1 that both nodes have, which are on one machine. Returns its inode.
+  ino_t add_shared_pool_file() {
+    std::ofstream(root_ / "d/f") << "";
+    struct stat status = sys::status_of(root_.string() + "/d/f").value();
+    image::File& file = add(1, "/d/f", true);
+    file.set_page_bytes(2 << 20);
+    file.set_inode(status.st_ino);
+    file.set_device(status.st_dev);
+    offer_.set_boot_id("here");
+    return status.st_ino;
+  }
   std::unique_ptr<Opener> opener(const std::string& boot_id = "there") {
     wire::OfferAnswer answer;
     std::vector<worker::Refusal> refusals;
@@ -142,14 +153,7 @@ TEST_F(OpenerTest, FormerCopyComesBackOnRollback) {
 }
 
 TEST_F(OpenerTest, ContentOfPoolFilesComesAnotherWay) {
-  std::ofstream(root_ / "d/f") << "";
-  auto status = sys::status_of(root_.string() + "/d/f");
-  ASSERT_TRUE(status);
-  image::File& file = add(1, "/d/f", true);
-  file.set_page_bytes(2 << 20);
-  file.set_inode(status->st_ino);
-  file.set_device(status->st_dev);
-  offer_.set_boot_id("here");
+  add_shared_pool_file();
   auto opener = this->opener("here");
   EXPECT_TRUE(opener->has_all());
   EXPECT_EQ(opener->write(1, 0, bytes("x")).error().kind, ErrorKind::corrupt);
@@ -157,14 +161,7 @@ TEST_F(OpenerTest, ContentOfPoolFilesComesAnotherWay) {
 }
 
 TEST_F(OpenerTest, PoolFileThatLosesItsNameStaysTheOneThatOthersHave) {
-  std::ofstream(root_ / "d/f") << "";
-  auto status = sys::status_of(root_.string() + "/d/f");
-  ASSERT_TRUE(status);
-  image::File& file = add(1, "/d/f", true);
-  file.set_page_bytes(2 << 20);
-  file.set_inode(status->st_ino);
-  file.set_device(status->st_dev);
-  offer_.set_boot_id("here");
+  ino_t inode = add_shared_pool_file();
   auto opener = this->opener("here");
   ASSERT_TRUE(opener->open(1, O_RDWR));
   fs::rename(root_ / "d/f", root_ / "d/g");
@@ -175,7 +172,7 @@ TEST_F(OpenerTest, PoolFileThatLosesItsNameStaysTheOneThatOthersHave) {
   EXPECT_TRUE(opener->is_shared(1));
   auto fd = opener->open(1, O_RDWR);
   ASSERT_TRUE(fd) << fd.error().message();
-  EXPECT_EQ(sys::status_of(fd->get())->st_ino, status->st_ino);
+  EXPECT_EQ(sys::status_of(fd->get())->st_ino, inode);
 }
 
 TEST_F(OpenerTest, PoolFileThatLosesItsNameIsNotOpenedAtItsPath) {

@@ -40,14 +40,14 @@ Result<objects::ConsoleEnds> console_ends(coprocess::InitClient& init, int init_
   return found;
 }
 
-Result<HeldConsoles> HeldConsoles::ask(coprocess::InitClient& init, pid_t init_pid) {
-  sys::Urgency urgency = sys::Urgency::begin_of(init_pid);
-  TRY(init.ask_hold());
-  return HeldConsoles(&init, std::move(urgency));
+Result<void> HeldConsoles::ask() {
+  TRY(init_->ask_hold());
+  asked_ = true;
+  return {};
 }
 
 HeldConsoles::~HeldConsoles() {
-  if (init_ != nullptr) (void)init_->release();  // fails only when init is gone
+  if (asked_) (void)init_->release();  // fails only when init is gone
 }
 
 Result<std::vector<worker::Console>> HeldConsoles::now(const std::vector<worker::Console>& consoles) const {

@@ -34,22 +34,24 @@ Result<objects::ConsoleEnds> console_ends(coprocess::InitClient& init, int init_
 // urgent threads of ours look at memory on all processors. Should we die, it is ordinary again when it is released.
 class HeldConsoles {
  public:
-  // Requires: the job is frozen. Does not wait; now() does.
-  static Result<HeldConsoles> ask(coprocess::InitClient& init, pid_t init_pid);
+  // Before the freeze: nothing is held yet.
+  HeldConsoles(coprocess::InitClient& init, pid_t init_pid)
+      : init_(&init), urgency_(sys::Urgency::begin_of(init_pid)) {}
   ~HeldConsoles();
-  HeldConsoles(HeldConsoles&& other) noexcept
-      : init_(std::exchange(other.init_, nullptr)), urgency_(std::move(other.urgency_)) {}
-  HeldConsoles& operator=(HeldConsoles&&) = delete;
+  HeldConsoles(const HeldConsoles&) = delete;
+  HeldConsoles& operator=(const HeldConsoles&) = delete;
+  // Requires: the job is frozen. Does not wait; now() does.
+  Result<void> ask();
   // The consoles as they are now; all output is in their logs. Once.
   Result<std::vector<worker::Console>> now(const std::vector<worker::Console>& consoles) const;
-  void commit() && {
-    init_ = nullptr;
+  void commit() {
+    asked_ = false;
     urgency_.reset();
   }
 
  private:
-  HeldConsoles(coprocess::InitClient* init, sys::Urgency urgency) : init_(init), urgency_(std::move(urgency)) {}
   coprocess::InitClient* init_;
+  bool asked_ = false;
   std::optional<sys::Urgency> urgency_;
 };
 

@@ -243,7 +243,7 @@ Result<void> Destination::receive_last_content(Connection& connection, Restorati
   return say_commit_soon(link_);
 }
 
-// Connections beside the main one.
+// Connections beside the main one, and what pages that may be left behind need.
 Result<std::unique_ptr<address_space::ReceivingStreams>> Destination::accept_more(Restoration& restoration) {
   if (may_leave_pages(order_.options())) {
     Connection requests = TRY(accept(std::chrono::steady_clock::now() + kAcceptPatience));

@@ -407,6 +407,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   bool one_machine = ready.boot_id() == offer.boot_id();  // two nodes of a lab: not on the processor of the other side
   auto urgency = std::optional(one_machine ? sys::Urgency::begin_beside(static_cast<int>(ready.processor()))
                                            : sys::Urgency::begin());
+  HeldConsoles held(init, order_.place().init_pid());
   phases_.end("rounds");
   TRY(let_run_at_full_speed());
   QuietStop stop = TRY(stop_quiet(inventory, order_.place(), sockets, packets, send_last_writes));
@@ -414,7 +415,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   frozen_at_ = tree.since();
   memory.begin_to_look();
   phases_.end("freeze");
-  HeldConsoles held = TRY(HeldConsoles::ask(init, order_.place().init_pid()));
+  TRY(held.ask());
   // Packets wait here; and at the destination, as soon as that is ready for them. Not earlier: what its own node sends
   // to a program that still runs would wait there too.
   TRY(send_signal(connection, FrameType::hold_packets));
@@ -437,7 +438,7 @@ Result<void> Source::migrate(Connection& connection, coprocess::InitClient& init
   phases_.end("switchover");
   urgency.reset();
   connection.be_patient();
-  std::move(held).commit();
+  held.commit();
   std::move(still).commit();
   packets.commit();
   account_.begin(leave_rest_ ? "pushing" : "discarding");

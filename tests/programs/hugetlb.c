@@ -8,42 +8,16 @@
 #include <sys/shm.h>
 #include <sys/wait.h>
 
-#include "check.h"
+#define PAGES_OF_AREA 4
+#include "huge_area.h"
 
 #ifndef MAP_HUGE_SHIFT
 #define MAP_HUGE_SHIFT 26
 #endif
 
-enum { PRIVATE = 4, SHARED = 2, WORDS = 64 };  // huge pages; words that are looked at in each
-static size_t page_bytes;
+enum { PRIVATE = PAGES_OF_AREA, SHARED = 2 };  // huge pages
 static int size_flag;
-static unsigned long seed = 362436069;
 
-struct area {
-  volatile unsigned long* words;
-  size_t pages;
-  unsigned long expected[PRIVATE][WORDS];
-};
-
-static unsigned pick(unsigned below) {
-  seed = seed * 6364136223846793005ul + 1442695040888963407ul;
-  return (unsigned)(seed >> 33) % below;
-}
-// Spread over the page: no two in the same 4 KiB.
-static volatile unsigned long* word_of(struct area* area, size_t page, size_t word) {
-  return area->words + (page * page_bytes + word * (page_bytes / WORDS)) / sizeof(long);
-}
-static void write_some(struct area* area, unsigned count) {
-  while (count-- > 0) {
-    unsigned page = pick((unsigned)area->pages), word = pick(WORDS);
-    unsigned long value = pick(4) == 0 ? 0 : seed;
-    *word_of(area, page, word) = area->expected[page][word] = value;
-  }
-}
-static void verify(struct area* area) {
-  for (size_t page = 0; page < area->pages; page++)
-    for (size_t word = 0; word < WORDS; word++) CHECK(*word_of(area, page, word) == area->expected[page][word]);
-}
 static void give_up(struct area* area, size_t page) {
   CHECK(madvise((void*)word_of(area, page, 0), page_bytes, MADV_DONTNEED) == 0);
   memset(area->expected[page], 0, sizeof area->expected[page]);

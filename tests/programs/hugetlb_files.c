@@ -7,41 +7,12 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "check.h"
+#define PAGES_OF_AREA 3
+#include "huge_area.h"
 
-enum { MOST = 3, WORDS = 64, AREAS = 8 };  // huge pages of a file; words looked at in each; files
-static size_t page_bytes;
-static unsigned long seed = 88172645463325252;
+enum { MOST = PAGES_OF_AREA, AREAS = 8 };
 static const char* directory;
 
-struct area {
-  char path[256];  // empty: no name any more
-  int fd;          // -1: closed
-  volatile unsigned long* words;
-  size_t pages;
-  unsigned long expected[MOST][WORDS];
-};
-
-static unsigned pick(unsigned below) {
-  seed = seed * 6364136223846793005ul + 1442695040888963407ul;
-  return (unsigned)(seed >> 33) % below;
-}
-// Spread over the page: no two in the same 4 KiB.
-static size_t place_of(size_t page, size_t word) { return page * page_bytes + word * (page_bytes / WORDS); }
-static volatile unsigned long* word_of(struct area* area, size_t page, size_t word) {
-  return area->words + place_of(page, word) / sizeof(long);
-}
-static void write_some(struct area* area, unsigned count) {
-  while (count-- > 0) {
-    unsigned page = pick((unsigned)area->pages), word = pick(WORDS);
-    unsigned long value = pick(4) == 0 ? 0 : seed;
-    *word_of(area, page, word) = area->expected[page][word] = value;
-  }
-}
-static void verify(struct area* area) {
-  for (size_t page = 0; page < area->pages; page++)
-    for (size_t word = 0; word < WORDS; word++) CHECK(*word_of(area, page, word) == area->expected[page][word]);
-}
 static void map(struct area* area, int flags) {
   void* place = mmap(NULL, area->pages * page_bytes, PROT_READ | PROT_WRITE, flags, area->fd, 0);
   CHECK(place != MAP_FAILED);
